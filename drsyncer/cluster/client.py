@@ -1,0 +1,306 @@
+"""The Kubernetes API over raw bytes. Everything that crosses the wire to a cluster crosses here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+import urllib3
+
+from drsyncer import __version__
+from drsyncer.cluster import answers, discovery, urls
+from drsyncer.errors import ClusterUnreachable, Gone, InvalidManifest, ServerFailed
+from drsyncer.json import items_of
+from drsyncer.manifest import Manifest, ResourceType
+from drsyncer.own import FIELD_MANAGER
+from drsyncer.retry import Schedule
+
+if TYPE_CHECKING:
+    from drsyncer.cluster.connection import Connection
+
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA_ITEM = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_CONNECT_TIMEOUT = 10.0
+_LIST_RESTARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a LIST. `items` are raw JSON objects, decoded one by one by whoever needs them.
+
+    When `first` is true, forget earlier pages of this list: the server gave up on the old snapshot
+    (410) and the list starts again.
+    """
+
+    first: bool
+    resource_version: str
+    items: list[msgspec.Raw]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful HTTP answer."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the API server made of an apply: the whole object, and whether it is new."""
+
+    manifest: Manifest
+    created: bool
+
+
+class Cluster:
+    """One API server.
+
+    Raises the `ClusterError`s of drsyncer.errors and never the HTTP library's own. Retries what
+    can succeed later, by `schedule`, for reads and for writes alike: every write that this class
+    offers may be repeated without harm. `timeout` is in seconds for one try.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        timeout: float = 30.0,
+        schedule: Schedule | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._connection = connection
+        self._timeout = urllib3.Timeout(connect=min(_CONNECT_TIMEOUT, timeout), read=timeout)
+        self._schedule = schedule or Schedule()
+        self._sleep = sleep
+        self._down = threading.Event()
+        self.server = connection.server
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> Answer:
+        """Send one request, again if that can help, and return its success.
+
+        `what` names the attempt for error messages ("apply shop/configmaps/app"). Raises ClusterError.
+        """
+        url = self.server + urls.with_query(path, dict(query or {}))
+        headers = {"Accept": accept, "User-Agent": f"dr-syncer/{__version__}"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        attempt = 0
+        while True:
+            attempt += 1
+            wait: float | None = None
+            try:
+                response = self._connection.pool.request(
+                    method,
+                    url,
+                    body=body,
+                    headers=headers | self._connection.authorization(),
+                    timeout=self._timeout,
+                    retries=False,
+                    redirect=False,
+                )
+            except urllib3.exceptions.HTTPError as error:
+                if attempt >= self._schedule.attempts or self._hopeless(error):
+                    self._unreachable(what, error)
+            else:
+                self._down.clear()
+                if response.status < 300:
+                    return Answer(response.status, response.data)
+                if attempt >= self._schedule.attempts or not answers.may_pass(
+                    response.status, response.data, attempt=attempt
+                ):
+                    raise answers.to_error(response.status, response.data, what=what)
+                wait = answers.retry_after(response.headers, response.data)
+            self._sleep(self._schedule.delay(attempt, retry_after=wait))
+
+    def _hopeless(self, error: urllib3.exceptions.HTTPError) -> bool:
+        """Return whether no second try can help: a certificate does not become valid by waiting.
+
+        Once one request has used up all its tries without an answer, the others do not each wait
+        as long again: the server counts as down until something answers.
+        """
+        return isinstance(error, urllib3.exceptions.SSLError) or self._down.is_set()
+
+    def _unreachable(self, what: str, error: urllib3.exceptions.HTTPError) -> NoReturn:
+        self._down.set()
+        raise ClusterUnreachable(
+            f"{what}: no answer from {self.server}: {_plain(error)}",
+            hint="Check that the API server runs and that this kubeconfig context points to it.",
+        ) from error
+
+    # Reading
+
+    def discover(self) -> discovery.Discovery:
+        """Return every type that the API server serves, and the groups that fail."""
+        documents = []
+        for path in ("/api", "/apis"):
+            answer = self.request("GET", path, what=f"discover {path}", accept=discovery.ACCEPT)
+            document = msgspec.json.decode(answer.body)
+            if document.get("kind") != "APIGroupDiscoveryList":
+                raise ServerFailed(
+                    f"discover {path}: {self.server} has no aggregated discovery",
+                    hint="DR-Syncer needs Kubernetes 1.27 or newer.",
+                )
+            documents.append(document)
+        return discovery.parse(documents)
+
+    def version(self) -> str:
+        """Return the API server's version, such as `v1.36.3`."""
+        return str(msgspec.json.decode(self.request("GET", "/version", what="read version").body)["gitVersion"])
+
+    def uid(self) -> str:
+        """Return the cluster's identity: the UID of its Namespace kube-system, which outlives everything else."""
+        answer = self.request(
+            "GET", "/api/v1/namespaces/kube-system", what="read namespace kube-system", accept=METADATA_ITEM
+        )
+        return str(msgspec.json.decode(answer.body)["metadata"]["uid"])
+
+    def pages(
+        self,
+        type_: ResourceType,
+        *,
+        namespace: str = "",
+        limit: int = 500,
+        metadata_only: bool = False,
+        label_selector: str = "",
+    ) -> Iterator[Page]:
+        """Yield the pages of one LIST of `type_`, in one namespace or in all.
+
+        A continue token that expired in the middle (410) starts the list again, marked by
+        `Page.first`; a list that never ends in time is at last read in one piece, as client-go does.
+        """
+        path = urls.path_of(type_, namespace=namespace)
+        what = f"list {type_.key}" + (f" in {namespace}" if namespace else "")
+        query = {"limit": str(limit), "labelSelector": label_selector}
+        token, restarts = "", 0
+        while True:
+            try:
+                answer = self.request(
+                    "GET",
+                    path,
+                    what=what,
+                    query=query | {"continue": token},
+                    accept=METADATA_LIST if metadata_only else "application/json",
+                )
+            except Gone:
+                restarts += 1
+                if not token or restarts > _LIST_RESTARTS:
+                    raise
+                token = ""
+                if restarts == _LIST_RESTARTS:
+                    query = query | {"limit": ""}
+                continue
+            try:
+                page = items_of(answer.body)
+            except ValueError as error:
+                raise ServerFailed(f"{what}: the answer is no list: {error}") from error
+            yield Page(first=not token, resource_version=page.resource_version, items=page.items)
+            token = page.continue_token
+            if not token:
+                return
+
+    def read(self, type_: ResourceType, *, namespace: str, name: str) -> Manifest:
+        """Return one object. Raises NotFound when there is none."""
+        path = urls.path_of(type_, namespace=namespace, name=name)
+        answer = self.request("GET", path, what=f"read {_named(type_, namespace, name)}")
+        return _decode_object(answer.body)
+
+    # Writing
+
+    def apply(
+        self,
+        type_: ResourceType,
+        body: bytes,
+        *,
+        namespace: str,
+        name: str,
+        force: bool,
+        dry_run: bool = False,
+        strict: bool = False,
+    ) -> Applied:
+        """Server-side apply `body` (JSON that a YAML reader reads alike) as field manager `dr-syncer`.
+
+        `strict` refuses fields that the schema does not know. Raises Conflict with the owners when
+        `force` is false and another manager holds a field.
+        """
+        answer = self.request(
+            "PATCH",
+            urls.path_of(type_, namespace=namespace, name=name),
+            what=f"apply {_named(type_, namespace, name)}",
+            query={
+                "fieldManager": FIELD_MANAGER,
+                "force": "true" if force else "false",
+                "dryRun": "All" if dry_run else "",
+                "fieldValidation": "Strict" if strict else "",
+            },
+            body=body,
+            content_type="application/apply-patch+yaml",
+        )
+        return Applied(_decode_object(answer.body), created=answer.status == 201)
+
+    def create_dry_run(self, type_: ResourceType, body: bytes, *, namespace: str, name: str) -> None:
+        """Ask whether `body` could be created; nothing is. Raises what the creation would raise."""
+        self.request(
+            "POST",
+            urls.path_of(type_, namespace=namespace),
+            what=f"try {_named(type_, namespace, name)}",
+            query={"dryRun": "All", "fieldManager": FIELD_MANAGER},
+            body=body,
+        )
+
+    def delete(self, type_: ResourceType, *, namespace: str, name: str, uid: str) -> None:
+        """Delete the object that has `uid`, and what it owns in the background.
+
+        The precondition makes a repeated delete harmless. Raises NotFound when it is gone, Conflict
+        when another object has taken its name.
+        """
+        options = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        self.request(
+            "DELETE",
+            urls.path_of(type_, namespace=namespace, name=name),
+            what=f"delete {_named(type_, namespace, name)}",
+            body=msgspec.json.encode(options),
+        )
+
+
+def _named(type_: ResourceType, namespace: str, name: str) -> str:
+    return "/".join(part for part in (namespace, type_.key, name) if part)
+
+
+def _decode_object(body: bytes) -> Manifest:
+    try:
+        decoded: Any = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise ServerFailed(f"the API server's answer is no JSON: {error}") from error
+    if not isinstance(decoded, dict):
+        raise InvalidManifest("API server's answer", 0, "expected an object")
+    return decoded
+
+
+def _plain(error: urllib3.exceptions.HTTPError) -> str:
+    """Return the library's message without its object addresses."""
+    text = str(error)
+    return text.split(">: ", 1)[-1] if ">: " in text else text

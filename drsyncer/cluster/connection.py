@@ -1,0 +1,163 @@
+"""From a kubeconfig or a pod's ServiceAccount to an authenticated connection pool.
+
+The kubernetes package knows kubeconfig, contexts, exec plug-ins and in-cluster tokens, so it
+loads them; the pool that it makes carries our raw bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import threading
+from pathlib import Path
+from typing import Any
+
+from drsyncer.cluster.client import Cluster
+from drsyncer.errors import UsageError
+from drsyncer.retry import Schedule
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+class Connection:
+    """A pool of authenticated connections to one API server.
+
+    `server` is its URL and `pool` a urllib3 PoolManager of at least `connections` connections.
+    """
+
+    def __init__(self, configuration: Any, *, connections: int) -> None:
+        from kubernetes.client import ApiClient
+
+        configuration.connection_pool_maxsize = connections
+        configuration.retries = False  # one place owns retries: Cluster.request
+        self.server: str = configuration.host.rstrip("/")
+        self._api_client = ApiClient(configuration)
+        self.pool = self._api_client.rest_client.pool_manager
+        _share_one_tls_context(self.pool, configuration)
+        self._lock = threading.Lock()
+
+    def authorization(self) -> dict[str, str]:
+        """Return the headers that authenticate a request; tokens that expire are renewed here."""
+        headers: dict[str, str] = {}
+        with self._lock:  # the renewal hook is not made for several threads
+            self._api_client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+        return headers
+
+    def close(self) -> None:
+        """Close every connection of the pool."""
+        self.pool.clear()
+
+
+def _share_one_tls_context(pool: Any, configuration: Any) -> None:
+    """Give the whole pool one SSLContext.
+
+    Left alone, urllib3 builds one per connection: 1 MB and 40 ms of CPU each.
+    """
+    if not configuration.host.startswith("https"):
+        return
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
+    if not configuration.verify_ssl or configuration.assert_hostname is False:
+        context.check_hostname = False
+    if not configuration.verify_ssl:
+        context.verify_mode = ssl.CERT_NONE
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    for loaded in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
+        pool.connection_pool_kw.pop(loaded, None)
+    pool.connection_pool_kw["ssl_context"] = context
+
+
+def connect(
+    *,
+    kubeconfig: str = "",
+    context: str = "",
+    connections: int = 16,
+    timeout: float = 30.0,
+    schedule: Schedule | None = None,
+) -> Cluster:
+    """Return the cluster that `kubeconfig` and `context` name; nothing is sent yet.
+
+    Without `kubeconfig`: $KUBECONFIG, else ~/.kube/config where it exists, else the pod's own
+    ServiceAccount. `timeout` is in seconds, for one request. Raises UsageError when there is none
+    of these, or when the file, the context or its exec plug-in does not work.
+    """
+    configuration = _load(kubeconfig, context)
+    return Cluster(Connection(configuration, connections=connections), timeout=timeout, schedule=schedule or Schedule())
+
+
+def _load(kubeconfig: str, context: str) -> Any:
+    from kubernetes.client import Configuration
+    from kubernetes.config import ConfigException
+    from kubernetes.config.incluster_config import load_incluster_config
+
+    configuration = Configuration()
+    file = kubeconfig or os.environ.get("KUBECONFIG", "")
+    default = Path("~/.kube/config").expanduser()
+    if not file and not default.exists():
+        if not _SERVICE_ACCOUNT.exists():
+            raise UsageError(
+                "no cluster given: there is no --kubeconfig, no $KUBECONFIG, no ~/.kube/config, and this is no pod",
+                hint="Name the cluster with --kubeconfig FILE and --context NAME.",
+            )
+        try:
+            load_incluster_config(client_configuration=configuration)
+        except ConfigException as error:
+            raise UsageError(f"in-cluster credentials: {error}") from error
+        return configuration
+    _load_file(file or str(default), context, configuration)
+    return configuration
+
+
+def _load_file(file: str, context: str, configuration: Any) -> None:
+    from kubernetes.config import ConfigException
+    from kubernetes.config.kube_config import KubeConfigMerger, load_kube_config
+
+    # As kubectl does, $KUBECONFIG may name files that are not there as long as one is.
+    if not any(Path(part).expanduser().is_file() for part in file.split(os.pathsep) if part):
+        raise UsageError(f"kubeconfig {file}: no such file", hint="Check --kubeconfig and $KUBECONFIG.")
+    errors = _CollectErrors()
+    logging.getLogger().addHandler(errors)
+    try:
+        load_kube_config(file, context=context or None, client_configuration=configuration, persist_config=False)
+        merged = KubeConfigMerger(file).config
+        user = _user(merged.value, context) if merged is not None else {}
+    except (ConfigException, ValueError, OSError, AttributeError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"kubeconfig {file}: {error}",
+            hint="`kubectl config get-contexts` lists the contexts of a kubeconfig.",
+        ) from error
+    except Exception as error:
+        # The package parses YAML with a library of its own choice and lets that library's errors through.
+        raise UsageError(f"kubeconfig {file}: not a kubeconfig: {error}") from error
+    finally:
+        logging.getLogger().removeHandler(errors)
+    has_credentials = configuration.api_key.get("BearerToken") or configuration.cert_file
+    if user.get("exec") and not has_credentials:
+        # The package logs a failed plug-in and goes on without credentials; a 401 later explains nothing.
+        reason = "; ".join(errors.messages) or "it gave no credentials"
+        raise UsageError(
+            f"kubeconfig {file}: exec plug-in {user['exec'].get('command')!r} failed: {reason}",
+            hint="Run that command by hand: it must print an ExecCredential.",
+        )
+
+
+def _user(kubeconfig: dict[str, Any], context: str) -> dict[str, Any]:
+    """Return the user entry of `context` (default: the current one) in a merged kubeconfig."""
+    name = context or kubeconfig.get("current-context")
+    wanted = [entry.value["context"].get("user") for entry in kubeconfig["contexts"] if entry.value["name"] == name]
+    for user in kubeconfig["users"]:
+        if user.value["name"] in wanted:
+            return dict(user.value.get("user") or {})
+    return {}
+
+
+class _CollectErrors(logging.Handler):
+    """Keeps what the kubernetes package only logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())

@@ -1,0 +1,32 @@
+"""The labels and annotations that DR-Syncer reads and writes, and the names it is known by."""
+
+from __future__ import annotations
+
+FIELD_MANAGER = "dr-syncer"
+PREFIX = "dr-syncer.io/"
+
+# What people write on their objects.
+IGNORE = PREFIX + "ignore"  # label or annotation, "true": never exported, never imported
+PRUNE = PREFIX + "prune"  # annotation, "false": never deleted by an import
+SCALE_OVERRIDE = PREFIX + "scale-override"  # label: a replica count for DR, or "true" for the source's
+IDEMPOTENT = PREFIX + "idempotent"  # annotation, "true": this Job may run a second time
+TIER = PREFIX + "tier"
+BACKUP = PREFIX + "backup"
+PRE_BACKUP = PREFIX + "pre-backup"
+POST_BACKUP = PREFIX + "post-backup"
+
+# What the importer remembers on objects that it parks.
+REPLICAS = PREFIX + "replicas"  # annotation: the replica count to come back to
+SUSPEND = PREFIX + "suspend"  # annotation: the `suspend` to come back to, "true" or "false"
+PARKED = PREFIX + "parked"  # node selector of a parked DaemonSet: no node carries it
+
+# ApplySet (KEP-3659): how the importer marks what is its own.
+APPLYSET_PREFIX = "applyset.kubernetes.io/"
+APPLYSET_ID = APPLYSET_PREFIX + "id"
+APPLYSET_MEMBER = APPLYSET_PREFIX + "part-of"
+APPLYSET_TOOLING = APPLYSET_PREFIX + "tooling"
+APPLYSET_TYPES = APPLYSET_PREFIX + "contains-group-kinds"
+APPLYSET_NAMESPACES = APPLYSET_PREFIX + "additional-namespaces"
+
+PART_OF = "app.kubernetes.io/part-of"
+OWN_NAME = "dr-syncer"

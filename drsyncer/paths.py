@@ -1,0 +1,215 @@
+"""Paths into a manifest: RFC 6901 pointers with a few ways to mean more than one place.
+
+    /spec/template/spec/nodeSelector              one place
+    /metadata/annotations/example.com~1noise      ~1 is a slash, ~0 a tilde (RFC 6901)
+    /spec/ports/*/nodePort                        * is every element of a list or mapping
+    /metadata/annotations/example.com~1*          a trailing * is the rest of a key
+    /spec/containers[name=api]/image              the elements of a list whose field has that value
+    /spec/volumes[name=kube-api-access-*]         there, too, a trailing * is the rest of the value
+
+Three more escapes stand for characters that this grammar gives a meaning: ~2 is a star, ~3 an opening
+and ~4 a closing bracket. On a list a number is an index, counted from 0.
+
+All functions are pure: the input is never changed, and what they return shares its untouched parts with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a mapping or, where it is a number, an index of a list."""
+
+    name: str
+    index: int = field(init=False, compare=False)  # -1: not a number
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", int(self.name) if _INDEX.fullmatch(self.name) else -1)
+
+    def chosen(self, node: Any) -> Iterator[tuple[str | int, Any]]:
+        """Given any value return the keys or indexes of its parts that this segment means, with those parts."""
+        if isinstance(node, dict):
+            if self.name in node:
+                yield self.name, node[self.name]
+        elif isinstance(node, list) and 0 <= self.index < len(node):
+            yield self.index, node[self.index]
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Every element of a list, or every key of a mapping that starts with `prefix`."""
+
+    prefix: str = ""
+
+    def chosen(self, node: Any) -> Iterator[tuple[str | int, Any]]:
+        """Given any value return the keys or indexes of its parts that this segment means, with those parts."""
+        if isinstance(node, dict):
+            prefix = self.prefix
+            yield from ((key, value) for key, value in node.items() if key.startswith(prefix))
+        elif isinstance(node, list) and not self.prefix:
+            yield from enumerate(node)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The elements of a list that are mappings whose `field` has `value`, or starts with it (`open_ended`)."""
+
+    field: str
+    value: str
+    open_ended: bool = False
+
+    def chosen(self, node: Any) -> Iterator[tuple[str | int, Any]]:
+        """Given any value return the indexes of its parts that this segment means, with those parts."""
+        if isinstance(node, list):
+            for index, element in enumerate(node):
+                if isinstance(element, dict) and self._fits(element.get(self.field)):
+                    yield index, element
+
+    def _fits(self, found: Any) -> bool:
+        if isinstance(found, bool):
+            found = "true" if found else "false"
+        elif isinstance(found, int):
+            found = str(found)
+        if not isinstance(found, str):
+            return False
+        return found.startswith(self.value) if self.open_ended else found == self.value
+
+
+Segment = Key | Every | Where
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A parsed path: at least one segment, and the text that it was read from."""
+
+    segments: tuple[Segment, ...]
+    text: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class _Gone:
+    """The type of GONE."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "GONE"
+
+
+GONE: Final = _Gone()  # what a function given to `replace` returns to take the value out
+
+
+def parse(text: str) -> Path:
+    """Given the text of a path return the Path. Raise ValueError with one sentence that says what is wrong."""
+    if not text.startswith("/"):
+        raise ValueError(f"path {text!r}: must start with a slash, such as /spec/replicas")
+    segments: list[Segment] = []
+    for raw in text[1:].split("/"):
+        segments.extend(_segments(raw, text))
+    return Path(tuple(segments), text)
+
+
+def find(value: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    """Return each place in `value` that `path` means, as an RFC 6901 pointer and what is there."""
+    yield from _find(value, path.segments, "")
+
+
+def remove(value: Any, path: Path) -> tuple[Any, bool]:
+    """Return `value` without what `path` means, and whether there was anything.
+
+    When there was nothing the very same value comes back.
+    """
+    left = replace(value, path, lambda _: GONE)
+    return left, left is not value
+
+
+def replace(value: Any, path: Path, fn: Callable[[Any], Any]) -> Any:
+    """Return `value` with each part that `path` means replaced by what `fn` makes of it; GONE takes it out.
+
+    When `fn` gives back the very same part everywhere, the very same value comes back.
+    """
+    return _replace(value, path.segments, 0, fn)
+
+
+def pointer_token(key: str | int) -> str:
+    """Given a key or index return it as one escaped token of an RFC 6901 pointer."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_ESCAPE = re.compile(r"~(.?)", re.DOTALL)
+_MEANING = {"0": "~", "1": "/", "2": "*", "3": "[", "4": "]"}
+
+
+def _find(value: Any, segments: tuple[Segment, ...], pointer: str) -> Iterator[tuple[str, Any]]:
+    if not segments:
+        yield pointer, value
+        return
+    for key, part in segments[0].chosen(value):
+        yield from _find(part, segments[1:], f"{pointer}/{pointer_token(key)}")
+
+
+def _replace(value: Any, segments: tuple[Segment, ...], at: int, fn: Callable[[Any], Any]) -> Any:
+    if at == len(segments):
+        return fn(value)
+    changed = {}
+    for key, part in segments[at].chosen(value):
+        new = _replace(part, segments, at + 1, fn)
+        if new is not part:
+            changed[key] = new
+    return changed_parts(value, changed) if changed else value
+
+
+def changed_parts(value: Any, changed: dict[Any, Any]) -> Any:
+    """Return a copy of the mapping or list `value` with `changed` parts by key or index; GONE takes a part out."""
+    if isinstance(value, dict):
+        return {key: new for key, old in value.items() if (new := changed.get(key, old)) is not GONE}
+    return [new for index, old in enumerate(value) if (new := changed.get(index, old)) is not GONE]
+
+
+def _segments(raw: str, text: str) -> Iterator[Segment]:
+    key, bracket, selector = raw.partition("[")
+    if not bracket:
+        if "]" in raw:
+            raise ValueError(f"path {text!r}: ']' without '[' in {raw!r} (a literal bracket is ~4)")
+        yield _key(raw, text)
+        return
+    if not key:
+        raise ValueError(f"path {text!r}: {raw!r} needs the name of the list before '['")
+    yield _key(key, text)
+    if not selector.endswith("]") or selector.count("]") > 1 or "[" in selector:
+        raise ValueError(f"path {text!r}: {raw!r} must end with one [field=value]")
+    name, equals, wanted = selector[:-1].partition("=")
+    if not name or not equals or "*" in name:
+        raise ValueError(f"path {text!r}: expected [field=value], found [{selector}")
+    value, open_ended = _star(wanted, text)
+    yield Where(_plain(name, text), value, open_ended)
+
+
+def _key(raw: str, text: str) -> Segment:
+    name, open_ended = _star(raw, text)
+    return Every(name) if open_ended else Key(name)
+
+
+def _star(raw: str, text: str) -> tuple[str, bool]:
+    """Given a token return its plain text without a trailing star, and whether it had one."""
+    head = raw[:-1] if raw.endswith("*") else raw
+    if "*" in head:
+        raise ValueError(f"path {text!r}: a star may only end {raw!r} (a literal star is ~2)")
+    return _plain(head, text), head != raw
+
+
+def _plain(raw: str, text: str) -> str:
+    def meaning(found: re.Match[str]) -> str:
+        if found.group(1) not in _MEANING:
+            raise ValueError(f"path {text!r}: {found.group()!r} is no escape (~0 is a tilde, ~1 a slash)")
+        return _MEANING[found.group(1)]
+
+    return _ESCAPE.sub(meaning, raw)

@@ -1,0 +1,1 @@
+"""Tests, the harness that they stand on, and the benchmarks."""

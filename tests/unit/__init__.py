@@ -1,0 +1,1 @@
+"""Tests of pure functions; seconds for all of them."""
