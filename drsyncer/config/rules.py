@@ -1,0 +1,226 @@
+"""The rules that people write about objects: which ones, what of them, and what they become in DR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Self, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from drsyncer.config.section import Section, written
+from drsyncer.config.values import (
+    ChangeableKey,
+    Flag,
+    Glob,
+    Host,
+    LabelValue,
+    MetadataKey,
+    NamespacePattern,
+    ObjectName,
+    PathText,
+    SelectorText,
+    Text,
+    Unspaced,
+)
+
+Changes = TypeVar("Changes")
+AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
+
+
+class MatchSpec(Section):
+    types: tuple[Glob, ...] = Field(
+        default=(),
+        description="Types as plural.group (`deployments.apps`), plural, kind or short name, or a glob over "
+        "plural.group such as `*.cert-manager.io`. Left out: any type.",
+        examples=[["deployments.apps", "*.cert-manager.io"]],
+    )
+    namespaces: tuple[Glob, ...] = Field(
+        default=(),
+        description="Namespaces, as names or globs. When given, cluster-scoped objects do not match.",
+        examples=[["shop", "team-*"]],
+    )
+    names: tuple[Glob, ...] = Field(
+        default=(), description="Names of objects, as names or globs.", examples=[["web", "tmp-*"]]
+    )
+    labels: SelectorText = Field(
+        default="",
+        description="A label selector in Kubernetes' own syntax, on the object's labels.",
+        examples=["app=web,tier notin (test)"],
+    )
+    namespace_labels: SelectorText = Field(
+        default="",
+        description="The same on the labels of the object's namespace.",
+        examples=["environment=production"],
+    )
+    annotations: Mapping[MetadataKey, Text] = Field(
+        default={},
+        description="Annotations that the object must carry, each with a glob for its value; `*` asks only for "
+        "presence.",
+        examples=[{"example.com/backup": "*"}],
+    )
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether this names nothing, so that every object matches."""
+        return not any((self.types, self.namespaces, self.names, self.labels, self.namespace_labels, self.annotations))
+
+
+EVERYTHING = {"types": ["*"]}
+
+
+class Select(Section):
+    include: tuple[MatchSpec, ...] = Field(
+        default=written((EVERYTHING,)),
+        description="Objects that any of these entries matches are in. An empty list means the same as leaving it out: "
+        "everything that the built-in exclusions let through.",
+        examples=[[{"namespaces": ["shop", "pay"]}]],
+    )
+    exclude: tuple[MatchSpec, ...] = Field(
+        default=(),
+        description="Objects that any of these entries matches are out, also when they are included above.",
+        examples=[[{"types": ["configmaps"], "names": ["tmp-*"]}]],
+    )
+    disable: tuple[Glob, ...] = Field(
+        default=(),
+        description="Built-in exclusions to switch off, by name; `dr-syncer transforms list` shows the names.",
+        examples=[["helm-releases"]],
+    )
+
+    @field_validator("include")
+    @classmethod
+    def _never_empty(cls, include: tuple[MatchSpec, ...]) -> tuple[MatchSpec, ...]:
+        return include or (MatchSpec.model_validate(EVERYTHING),)
+
+    @field_validator("exclude")
+    @classmethod
+    def _never_everything(cls, exclude: tuple[MatchSpec, ...]) -> tuple[MatchSpec, ...]:
+        empty = [index for index, match in enumerate(exclude) if match.is_everything]
+        if empty:
+            raise ValueError(
+                f"entry [{empty[0]}] names nothing, so it would exclude every object; "
+                "give types, namespaces, names, labels, namespaceLabels or annotations"
+            )
+        return exclude
+
+
+class CleanRule(Section):
+    match: MatchSpec = Field(default=written({}), description="The objects it is about; empty means all.")
+    paths: tuple[PathText, ...] = Field(
+        min_length=1,
+        description="Fields as JSON Pointers; `*` stands for every element, `[name=web]` picks from a list.",
+        examples=[["/metadata/annotations/example.com~1noise"]],
+    )
+
+
+class Clean(Section):
+    keep: tuple[CleanRule, ...] = Field(
+        default=(),
+        description="Fields that the built-in cleaning would remove and that shall stay.",
+        examples=[[{"match": {"types": ["services"]}, "paths": ["/spec/ipFamilies"]}]],
+    )
+    strip: tuple[CleanRule, ...] = Field(
+        default=(),
+        description="Fields to remove beyond the built-in cleaning.",
+        examples=[[{"match": {"types": ["*"]}, "paths": ["/metadata/annotations/example.com~1noise"]}]],
+    )
+
+
+class LabelChanges(Section):
+    add: Mapping[ChangeableKey, LabelValue] = Field(
+        default={}, description="Labels to set, over what is there.", examples=[{"example.com/site": "dr"}]
+    )
+    remove: tuple[ChangeableKey, ...] = Field(
+        default=(), description="Keys of labels to remove.", examples=[["example.com/site"]]
+    )
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        return _refuse_both(self, add=self.add, remove=self.remove)
+
+
+class AnnotationChanges(Section):
+    add: Mapping[ChangeableKey, Text] = Field(
+        default={}, description="Annotations to set, over what is there.", examples=[{"example.com/contact": "on call"}]
+    )
+    remove: tuple[ChangeableKey, ...] = Field(
+        default=(), description="Keys of annotations to remove.", examples=[["example.com/contact"]]
+    )
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        return _refuse_both(self, add=self.add, remove=self.remove)
+
+
+class Transforms(Section):
+    namespaces: Mapping[NamespacePattern, NamespacePattern] = Field(
+        default={},
+        description="Source namespace to DR namespace. A `*` in the key is put in the place of the `*` in the value. "
+        "References to the namespace move with it.",
+        examples=[{"shop": "shop-dr", "team-*": "dr-team-*"}],
+    )
+    namespace_labels: LabelChanges = Field(
+        default=written({}),
+        description="Labels of Namespace objects.",
+    )
+    namespace_annotations: AnnotationChanges = Field(
+        default=written({}),
+        description="Annotations of Namespace objects.",
+    )
+    storage_classes: Mapping[ObjectName, ObjectName] = Field(
+        default={},
+        description="Source storage class to DR storage class, in claims, volumes and claim templates.",
+        examples=[{"standard": "standard-dr"}],
+    )
+    access_modes: Mapping[AccessMode, AccessMode] = Field(
+        default={},
+        description="Source access mode to DR access mode of volumes and claims.",
+        examples=[{"ReadWriteOncePod": "ReadWriteOnce"}],
+    )
+    images: Mapping[Unspaced, Unspaced] = Field(
+        default={},
+        description="Beginnings of image references and what to put in their place; the longest that fits wins.",
+        examples=[{"registry.prod.example.com/": "registry.dr.example.com/"}],
+    )
+    hosts: Mapping[Host, Host] = Field(
+        default={},
+        description="Host names of Ingresses, Gateways and routes; `*.a` to `*.b` changes everything below a domain.",
+        examples=[{"*.prod.example.com": "*.dr.example.com"}],
+    )
+    labels: LabelChanges = Field(
+        default=written({}), description="Labels of every imported object. Pod templates and selectors are left alone."
+    )
+    annotations: AnnotationChanges = Field(default=written({}), description="Annotations of every imported object.")
+
+    @field_validator("namespaces")
+    @classmethod
+    def _stars_fit(cls, namespaces: Mapping[str, str]) -> Mapping[str, str]:
+        if any("*" in target and "*" not in source for source, target in namespaces.items()):
+            raise ValueError("a `*` on the right needs a `*` on the left that says what to put there")
+        return namespaces
+
+    @field_validator("hosts")
+    @classmethod
+    def _wildcards_fit(cls, hosts: Mapping[str, str]) -> Mapping[str, str]:
+        if any(source.startswith("*.") != target.startswith("*.") for source, target in hosts.items()):
+            raise ValueError("`*.` must stand on both sides or on neither")
+        return hosts
+
+
+class Standby(Section):
+    enabled: Flag = Field(
+        default=True,
+        description="Import in standby: workloads at 0 replicas, CronJobs and Jobs suspended, the originals remembered "
+        "for activation. With false, what is imported runs at once.",
+    )
+    daemon_sets: Literal["keep", "park"] = Field(
+        default="keep",
+        description="What standby does with DaemonSets, which have no replicas: `keep` lets them run, `park` gives "
+        "them a node selector that no node carries.",
+    )
+
+
+def _refuse_both(changes: Changes, *, add: Mapping[str, str], remove: tuple[str, ...]) -> Changes:
+    both = sorted(set(add) & set(remove))
+    if both:
+        raise ValueError(f"{both[0]} stands under add and under remove; keep one of them")
+    return changes
