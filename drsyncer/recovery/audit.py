@@ -1,0 +1,105 @@
+"""The audit trail: what each commit changed, by whom, as Git and the commit messages tell it.
+
+What changed is taken from the commit itself, never from its message, which anybody may write; the
+message adds the field managers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from drsyncer.errors import UsageError
+from drsyncer.manifest import ObjectRef
+from drsyncer.recovery import layout, message
+from drsyncer.recovery.git import Clone
+
+_VERBS = {"A": "created", "M": "updated", "D": "deleted", "T": "updated"}
+_AGO = re.compile(r"(\d+)(s|m|h|d|w)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """One file of a commit: `name` is the object, or the path where it is no object's."""
+
+    verb: str  # created | updated | deleted
+    name: str
+    managers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit of the trail. `by_other` marks a commit whose message is not of an export's making."""
+
+    commit: str
+    time: datetime
+    author: str
+    subject: str
+    cluster: str
+    exported_at: datetime | None
+    incomplete: tuple[str, ...]
+    changes: tuple[Touched, ...]
+    by_other: bool
+
+
+def trail(
+    clone: Clone, *, revision: str, object_text: str = "", since: datetime | None = None, limit: int | None = None
+) -> Iterator[Entry]:
+    """Yield the commits up to `revision`, newest first; with `object_text`, those that touched this one object.
+
+    Raises UsageError when `object_text` is no object's name, RevisionNotFound for an unknown revision.
+    """
+    only = layout.path_of(parse_object(object_text)) if object_text else ""
+    for commit in clone.history(revision, paths=(only,) if only else (), since=since, limit=limit):
+        said = message.parse(commit.message)
+        managers = {layout.path_of(change.ref): change.managers for change in said.changes} if said else {}
+        yield Entry(
+            commit=commit.id,
+            time=commit.time,
+            author=commit.author,
+            subject=commit.subject,
+            cluster=said.cluster if said else "",
+            exported_at=said.exported_at if said else None,
+            incomplete=said.incomplete if said else (),
+            changes=tuple(
+                Touched(_VERBS.get(status, "updated"), _name(path), managers.get(path, ()))
+                for status, path in commit.changes
+                if not only or path == only
+            ),
+            by_other=said is None,
+        )
+
+
+def parse_object(text: str) -> ObjectRef:
+    """Given `[NAMESPACE/]TYPE/NAME` return the object. Raises UsageError."""
+    parts = text.split("/")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise UsageError(
+            f"{text!r} names no object",
+            hint="Expected TYPE/NAME or NAMESPACE/TYPE/NAME with TYPE as plural.group: shop/deployments.apps/web.",
+        )
+    return ObjectRef(parts[-2], parts[0] if len(parts) == 3 else "", parts[-1])
+
+
+def when(text: str, *, now: datetime) -> datetime:
+    """Given `2h`, `7d` or an ISO date or time return the moment, UTC where no zone is given. Raises UsageError."""
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"--since {text}: no such time", hint="Expected 30m, 2h, 7d, 2026-05-01 or 2026-05-01T12:00Z."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _name(path: str) -> str:
+    place = layout.place_of(path)
+    if place is None:
+        return path
+    return str(place.ref or ObjectRef(place.type, place.namespace, place.stem))

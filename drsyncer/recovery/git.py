@@ -1,0 +1,389 @@
+"""The local clone of the recovery repository: all that DR-Syncer does with git.
+
+The clone is bare and a cache: what matters in it is what was not pushed yet. See `refs` for what its refs mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from drsyncer.errors import GitError, PushRejected, RemoteUnreachable, RevisionNotFound
+from drsyncer.recovery import cache, heartbeat, mending, objects, refs
+from drsyncer.recovery.failure import CloneDamaged, remote_words
+from drsyncer.recovery.fast_import import SCRATCH, fast_import, signature
+from drsyncer.recovery.heartbeat import Heartbeat
+from drsyncer.recovery.history import Commit, history
+from drsyncer.recovery.objects import TreeFile
+from drsyncer.recovery.process import Git, Output
+from drsyncer.recovery.pushing import PushResult, RefResult, Verdict, report
+from drsyncer.recovery.remote import Remote, environment, inside
+from drsyncer.recovery.replay import replay
+from drsyncer.recovery.stage import Stage
+
+__all__ = ["Clone", "CloneDamaged", "Commit", "PushResult", "Remote", "Stage", "TreeFile"]
+
+_TRIES = 3
+_PAUSE = 0.2  # seconds, times the try: until another one's push to a busy server is over
+_MOST_HEARTBEAT = 4_096  # bytes of its commit
+# As in git's own `gc --auto`; a fetch or a commit adds a pack, a heartbeat adds a loose object.
+_MOST_PACKS = 50
+_MOST_LOOSE = 6_700
+
+
+class Clone:
+    """The recovery repository, as seen from here. A context manager that holds the clone's lock; for one thread.
+
+    Raises `RemoteUnreachable`, `AuthenticationFailed` or `PushRejected` for what the remote does or does not do,
+    `CloneDamaged` when this clone turns out to be broken (open it again: it gets made anew), `GitError` for the rest.
+    """
+
+    def __init__(self, remote: Remote, *, lock: cache.Lock, folder: Path) -> None:
+        """Only for `open`."""
+        self._remote = remote
+        self._lock = lock
+        self._folder = folder
+        self._names = refs.Names.of(remote.branch)
+        self._git = self._git_in(folder)
+        self._object_format = "sha1"
+        self._atomic = True
+        self._open = True
+        # What was repaired and what that cost, in sentences for the log.
+        self.notices: list[str] = []
+        # The remote's branch before and after somebody rewrote or removed it, when a fetch came upon that.
+        self.rewritten: tuple[str, str | None] | None = None
+
+    @classmethod
+    def open(cls, remote: Remote, *, wait: float = 60.0) -> Self:
+        """Open the clone of `remote`, and make it when there is none (that needs the network) or it is damaged.
+
+        Waits up to `wait` seconds for another process to close it, then raises `GitError` that names the process.
+        """
+        parent = remote.cache(os.environ)
+        cache.prepare(parent)
+        lock = cache.Lock(parent / f"{remote.folder}.lock", wait=wait)
+        clone = cls(remote, lock=lock, folder=parent / remote.folder)
+        try:
+            clone._make_ready()
+        except BaseException:
+            clone.close()
+            raise
+        return clone
+
+    def close(self) -> None:
+        """Let others in. A second call does nothing."""
+        if self._open:
+            self._open = False
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        """Return this clone."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the clone; mark it first when it was found damaged."""
+        if isinstance(error, CloneDamaged) and self._open:
+            cache.mark_damaged(self._folder)
+        self.close()
+
+    def fetch(self) -> str | None:
+        """Bring the remote's branches, tags and heartbeats here; return its branch's commit, None when there is none.
+
+        That somebody rewrote the branch is no error here: `rewritten` tells.
+        """
+        try:
+            return self._fetch()
+        except CloneDamaged as error:
+            self._rebuild(str(error))
+            return refs.read(self._git, self._names).remote
+
+    def resolve(self, revision: str) -> str:
+        """Return the commit that a branch of the remote, a tag, or a full or shortened commit id names, in this order.
+
+        `refs/heads/…` and `refs/tags/…` say which is meant. Raises `RevisionNotFound`.
+        """
+        asked = refs.candidates(revision)
+        if not asked:
+            raise RevisionNotFound(f"recovery.git: {revision!r:.200} can't be a commit, branch or tag")
+        question = "".join(f"{name}^{{commit}}\n" for name in asked).encode("utf-8", "surrogateescape")
+        for answer in (
+            self._git.run("cat-file", "--batch-check", stdin=question).decode("utf-8", "replace").splitlines()
+        ):
+            words = answer.split()
+            if words[-1] == "ambiguous":
+                raise RevisionNotFound(
+                    f"recovery.git: several commits begin with {revision}", hint="Give more of the commit's id."
+                )
+            if len(words) == 3 and words[1] == "commit":
+                return words[0]
+        raise RevisionNotFound(
+            f"recovery.git: {self._remote.shown} has no commit, branch or tag {revision!r:.200}",
+            hint="`dr-syncer log` lists the commits.",
+        )
+
+    def base(self) -> str | None:
+        """Return the commit to build on: the remote's head with our unpushed commits on top; None when all is empty.
+
+        When the remote moved on since they were made, they are made again on top of its head. To no avail without a
+        `fetch` before: the remote's head is the last one seen.
+        """
+        at = refs.read(self._git, self._names)
+        # Without a branch on the remote, ours is all there is of it, and the next push brings it back.
+        if at.remote is None or at.local == at.remote:
+            return at.local
+        pending = refs.commits_between(self._git, at.local, at.remote, at.known) if at.local else []
+        if at.local and pending and refs.is_ancestor(self._git, at.remote, at.local):
+            return at.local
+        head = replay(self._git, pending, onto=at.remote) if pending else at.remote
+        refs.move(self._git, {self._names.local: head, self._names.known: at.remote})
+        return head
+
+    def unpushed(self) -> list[str]:
+        """Return our commits that the remote does not have, oldest first."""
+        at = refs.read(self._git, self._names)
+        if at.local is None:
+            return []
+        return refs.commits_between(self._git, at.local, *((at.remote, at.known) if at.remote else ()))
+
+    def files(self, commit: str, *, under: str = "") -> dict[str, TreeFile]:
+        """Return what a commit holds below `repository.path` (and below `under` in it), by path relative to that.
+
+        Symbolic links and submodules are in it too, with their mode, for the caller to refuse.
+        """
+        if under:
+            inside(under, "")
+        return objects.listing(self._git, _commit_id(commit), folder=self._remote.path, under=under)
+
+    def read(self, blob_ids: Iterable[str], *, max_size: int) -> Iterator[tuple[str, bytes | None]]:
+        """Yield each blob's content, in the order asked for; None for one larger than `max_size` bytes."""
+        return objects.contents(self._git, blob_ids, max_size=max_size)
+
+    def blob_id(self, data: bytes) -> str:
+        """Return the id that git gives to a file's content. No git is run."""
+        return objects.blob_id(data, object_format=self._object_format)
+
+    @contextlib.contextmanager
+    def stage(self) -> Iterator[Stage]:
+        """Begin a commit. What is not committed when the block ends never was."""
+        try:
+            with fast_import(self._git) as writer:
+                yield Stage(
+                    writer,
+                    remote=self._remote,
+                    object_format=self._object_format,
+                    base=self.base,
+                    advance=lambda commit: refs.move(self._git, {self._names.local: commit, SCRATCH: None}),
+                )
+        finally:
+            cache.sweep(self._folder)
+
+    def push(self, *, heartbeat: Heartbeat | None) -> PushResult:
+        """Bring our commits, and the heartbeat, to the remote: both or none, where it can do that.
+
+        Its branch moved: fetch, make our commits again on its head, push again. Never merges, never forces the branch.
+        The heartbeat's `head` becomes the commit that the branch has then. A server that takes our commits but not
+        the heartbeat's ref is no error: the result says so.
+
+        Raises `PushRejected` when a hook or a rule there says no, at once, or when the branch keeps moving.
+        """
+        before = refs.read(self._git, self._names)
+        for attempt in range(1, _TRIES + 1):
+            head = self.base()
+            at = refs.read(self._git, self._names)
+            pushed = tuple(self.unpushed())
+            result = PushResult(head=head, pushed=pushed, replayed=bool(pushed) and head != before.local)
+            specs = {self._branch_ref: f"{head}:{self._branch_ref}"} if head and head != at.remote else {}
+            if heartbeat:
+                beat = self._heartbeat_commit(replace(heartbeat, head=head or ""))
+                specs[self._beat_ref] = f"+{beat}:{self._beat_ref}"
+            if (done := self._push(specs, result)) is not None:
+                return done
+            if attempt < _TRIES:
+                self.fetch()
+                if refs.read(self._git, self._names).remote == at.remote:
+                    time.sleep(_PAUSE * attempt)
+        self.fetch()
+        now = refs.read(self._git, self._names).remote
+        raise PushRejected(
+            f"recovery.git: push rejected: {self._remote.branch} moved from {_short(before.remote)} to {_short(now)}"
+            f" while exporting ({_TRIES} tries)",
+            hint="Someone else commits to this branch. Give this exporter its own `repository.branch` or"
+            " `repository.path`.",
+        )
+
+    def history(
+        self, revision: str, *, paths: Sequence[str] = (), since: datetime | None = None, limit: int | None = None
+    ) -> Iterator[Commit]:
+        """Yield the commits up to `revision`, newest first, that changed anything below `repository.path`.
+
+        Only those that changed one of `paths` (files or folders, relative to it), if there are any, and only those
+        changes. `since` is aware.
+        """
+        folder = self._remote.path
+        wanted = [inside(path, folder) for path in paths] or ([f"{folder}/"] if folder else [])
+        commit = self.resolve(revision)
+        return history(self._git, commit, folder=folder, paths=wanted, since=since, limit=limit)
+
+    def heartbeat(self) -> Heartbeat | None:
+        """Return the exporter's last sign of life as of the last fetch, or None when there is none."""
+        commit = refs.every(self._git, self._beat_ref).get(self._beat_ref)
+        if commit is None:
+            return None
+        if int(self._git.run("cat-file", "-s", commit)) > _MOST_HEARTBEAT:
+            raise GitError(f"recovery.git: {self._beat_ref} holds something else than a heartbeat")
+        content = self._git.run("cat-file", "commit", commit).decode("utf-8", "replace")
+        return heartbeat.parse(content.partition("\n\n")[2])
+
+    def gc_if_due(self) -> bool:
+        """Pack the clone when many packs or loose objects have gathered; return whether that was so."""
+        said = self._git.run("count-objects", "-v").decode("ascii", "replace")
+        counts = dict(line.split(": ", 1) for line in said.splitlines())
+        if int(counts["packs"]) <= _MOST_PACKS and int(counts["count"]) <= _MOST_LOOSE:
+            return False
+        # Nobody else is at work here, and nothing that we still need is without a ref.
+        self._git.run("gc", "--quiet", "--prune=now")
+        return True
+
+    @property
+    def _branch_ref(self) -> str:
+        return f"refs/heads/{self._remote.branch}"
+
+    @property
+    def _beat_ref(self) -> str:
+        return heartbeat.ref_of(self._remote.path)
+
+    def _git_in(self, folder: Path) -> Git:
+        return Git(
+            folder,
+            variables=environment(self._remote),
+            shown=self._remote.shown,
+            timeout=self._remote.timeout,
+            lock=self._lock.descriptor,
+        )
+
+    def _make_ready(self) -> None:
+        mending.check_version(self._git)
+        mending.put_back(self._folder)
+        if not self._folder.exists():
+            mending.create(self._folder, self._git_in)
+        else:
+            if self._folder.is_dir():
+                cache.sweep(self._folder)
+            if damaged := mending.damage(self._folder, self._git, self._names):
+                self._rebuild(damaged)
+        self._object_format = mending.object_format(self._git)
+
+    def _rebuild(self, why: str) -> None:
+        """Make the clone anew, with what can be saved of our commits. When that fails, the old one stays."""
+        aside = mending.set_aside(self._folder)
+        try:
+            mending.create(self._folder, self._git_in)
+            self._object_format = mending.object_format(self._git)
+            self._fetch()
+        except BaseException:
+            mending.put_back(self._folder)
+            raise
+        saved = aside.is_dir() and mending.salvage(self._git, aside, self._names)
+        cache.remove(aside)
+        lost = "" if saved else "; commits that were not pushed are lost, the next export makes up for them"
+        self.notices.append(f"the local clone was damaged and has been made anew ({why}){lost}")
+
+    def _fetch(self) -> str | None:
+        before = refs.read(self._git, self._names).remote
+        quiet = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
+        self._network("fetch", "--progress", "--prune", *quiet, "origin", *refs.FETCHED, doing="fetch from")
+        now = refs.read(self._git, self._names).remote
+        if before and before != now and not (now and refs.is_ancestor(self._git, before, now)):
+            self.rewritten = (before, now)
+        return now
+
+    def _push(self, specs: Mapping[str, str], result: PushResult) -> PushResult | None:
+        """Push `specs`; return the result with the heartbeat's fate, or None when the remote had moved."""
+        if not specs:
+            return result
+        answers, words = self._send(specs)
+        if Verdict.MOVED in {answer.verdict for answer in answers.values()}:
+            return None
+        branch, beat = answers.get(self._branch_ref), answers.get(self._beat_ref)
+        if beat and beat.verdict is not Verdict.DONE:
+            # A hook speaks for all refs of a push at once, so whom it meant shows only when the branch goes alone.
+            alone = {ref: spec for ref, spec in specs.items() if ref != self._beat_ref}
+            refused = replace(result, heartbeat_refused=words or beat.reason)
+            return self._push(alone, refused)
+        if branch and branch.verdict is not Verdict.DONE:
+            raise PushRejected(
+                f"recovery.git: push rejected by {self._remote.shown}: {branch.reason}"
+                + (f": {words}" if words else ""),
+                hint=f"May this account push to the branch {self._remote.branch}? A protected branch needs an exception"
+                " for it.",
+            )
+        moves: dict[str, str | None] = {}
+        if branch:
+            moves |= dict.fromkeys((self._names.remote, self._names.local, self._names.known), result.head)
+        if beat:
+            moves[self._beat_ref] = specs[self._beat_ref].partition(":")[0].removeprefix("+")
+        refs.move(self._git, moves)
+        return replace(result, heartbeat=beat is not None)
+
+    def _send(self, specs: Mapping[str, str]) -> tuple[dict[str, RefResult], str]:
+        """Push all of `specs` or none; return each ref's answer, and what the remote had to say."""
+        if len(specs) > 1 and not self._atomic:
+            return self._send_in_turn(specs)
+        atomic = ("--atomic",) if len(specs) > 1 else ()
+        flags = ("--porcelain", "--progress", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", *atomic)
+        output = self._network("push", *flags, "origin", *specs.values(), doing="push to", must_succeed=False)
+        answers = report(output.out.decode("utf-8", "replace"))
+        if output.status != 0 and all(answer.verdict is Verdict.DONE for answer in answers.values()):
+            if atomic and "does not support --atomic" in output.err:
+                self._atomic = False
+                return self._send_in_turn(specs)
+            raise self._git.failed(output, doing="push to")
+        return answers, remote_words(output.err)
+
+    def _send_in_turn(self, specs: Mapping[str, str]) -> tuple[dict[str, RefResult], str]:
+        """Push to a server that can't do all or nothing: the branch first, so that no heartbeat tells of a commit
+        that is not there.
+        """
+        answers, words = self._send({self._branch_ref: specs[self._branch_ref]})
+        if answers[self._branch_ref].verdict is Verdict.DONE:
+            more, words = self._send({self._beat_ref: specs[self._beat_ref]})
+            answers |= more
+        return answers, words
+
+    def _network(self, *arguments: str, doing: str, must_succeed: bool = True) -> Output:
+        try:
+            output = self._git.network(*arguments)
+        except RemoteUnreachable:
+            cache.sweep(self._folder)
+            raise
+        if must_succeed and output.status != 0:
+            raise self._git.failed(output, doing=doing)
+        return output
+
+    def _heartbeat_commit(self, beat: Heartbeat) -> str:
+        tree = self._write("tree", b"")
+        who = signature(self._remote.author_name, self._remote.author_email, beat.time)
+        text = heartbeat.emit(beat).encode()
+        return self._write("commit", b"tree %s\nauthor %s\ncommitter %s\n\n%s" % (tree.encode(), who, who, text))
+
+    def _write(self, kind: str, content: bytes) -> str:
+        return self._git.run("hash-object", "-t", kind, "-w", "--stdin", stdin=content).decode("ascii").strip()
+
+
+def _commit_id(text: str) -> str:
+    if not refs.COMMIT_ID.fullmatch(text):
+        raise RevisionNotFound(f"recovery.git: {text!r:.200} is no commit's id")
+    return text
+
+
+def _short(commit: str | None) -> str:
+    return commit[:7] if commit else "nothing"
