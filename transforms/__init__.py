@@ -1,0 +1,1 @@
+"""Pure functions over manifests: select, clean, rewrite, park. No I/O, no clock, no cluster."""
