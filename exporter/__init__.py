@@ -1,0 +1,1 @@
+"""Source cluster to recovery repository."""

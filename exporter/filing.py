@@ -1,0 +1,108 @@
+"""From one raw object to the file that stands for it in the recovery repository, or the reason why none does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drsyncer.manifest import Manifest, ObjectRef, ResourceType, labels, metadata
+from drsyncer.match import Subject
+from drsyncer.recovery import layout
+from drsyncer.yaml.emit import emit
+from transforms.clean import Cleaner
+from transforms.select import Selection
+
+SECRETS_OMITTED = "secrets-omitted"
+NAMESPACES = "namespaces"
+SECRETS = "secrets"
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """An object on its way into the recovery repository. `entries` are its managedFields."""
+
+    ref: ObjectRef
+    path: str
+    data: bytes
+    manifest: Manifest
+    entries: list[Mapping[str, Any]]
+    cleaned_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An object that stays out, and the check that said so."""
+
+    ref: ObjectRef
+    check: str
+    reason: str
+
+
+def ref_of(manifest: Manifest, type_: ResourceType) -> ObjectRef:
+    """Return the identity of an object that was read as `type_`."""
+    meta = metadata(manifest)
+    return ObjectRef(type_.key, meta.get("namespace", ""), meta["name"])
+
+
+class Filing:
+    """Selects, cleans and writes one object at a time; remembers which user rules ever decided.
+
+    `namespace_labels` maps each namespace to its labels, for rules that ask for them.
+    """
+
+    def __init__(
+        self,
+        *,
+        selection: Selection,
+        cleaner: Cleaner,
+        plaintext_secrets: bool,
+        namespace_labels: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self._selection = selection
+        self._cleaner = cleaner
+        self._plaintext_secrets = plaintext_secrets
+        self._namespace_labels = namespace_labels
+        self.deciding: set[str] = set()
+        self._cleaning: set[str] = set()
+
+    def subject(self, manifest: Manifest, type_: ResourceType) -> Subject:
+        """Return `manifest`, read as `type_`, in the form that rules look at.
+
+        Items of a LIST come without apiVersion and kind; they are put back here.
+        """
+        if "kind" not in manifest:
+            manifest = {"apiVersion": type_.api_version, "kind": type_.kind, **manifest}
+        ref = ref_of(manifest, type_)
+        if type_.key == NAMESPACES:
+            # Rules about what is in a namespace are about the Namespace too: it would be useless without.
+            inside = ObjectRef(type_.key, ref.name, ref.name)
+            return Subject(ref=inside, type=type_, manifest=manifest, namespace_labels=labels(manifest))
+        return Subject(
+            ref=ref, type=type_, manifest=manifest, namespace_labels=self._namespace_labels.get(ref.namespace, {})
+        )
+
+    def file(self, manifest: Manifest, type_: ResourceType) -> Filed | LeftOut:
+        """Return the file for one object as the API server gave it. Raises ValueError when YAML cannot hold it."""
+        subject = self.subject(manifest, type_)
+        ref = ref_of(manifest, type_)
+        verdict = self._selection.verdict(subject)
+        self.deciding.add(verdict.check)
+        if not verdict.included:
+            return LeftOut(ref, verdict.check, verdict.reason)
+        if type_.key == SECRETS and not self._plaintext_secrets:
+            return LeftOut(ref, SECRETS_OMITTED, "exporter.secrets.mode is omit")
+        cleaned = self._cleaner.clean(subject)
+        self._cleaning.update(cleaned.used)
+        return Filed(
+            ref=ref,
+            path=layout.path_of(ref),
+            data=emit(cleaned.manifest),
+            manifest=cleaned.manifest,
+            entries=metadata(manifest).get("managedFields") or [],
+            cleaned_by=cleaned.removed,
+        )
+
+    def unused_paths(self) -> list[str]:
+        """Return the user's cleaning paths that no object had."""
+        return self._cleaner.unused(self._cleaning)

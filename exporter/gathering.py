@@ -1,0 +1,172 @@
+"""What a reading found, held against what Git has: the next commit in the making.
+
+Per object only its path and the id of its content stay in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from drsyncer.errors import InvalidManifest
+from drsyncer.fields import managers_behind
+from drsyncer.manifest import ObjectRef
+from drsyncer.recovery import layout
+from drsyncer.recovery.git import TreeFile
+from drsyncer.recovery.message import Change, Verb
+from drsyncer.yaml.read import read as read_yaml
+from exporter.filing import SECRETS_OMITTED, Filed, Filing, LeftOut, ref_of
+from exporter.reading import PageRead, TypeRead
+
+
+@dataclass(slots=True)
+class _Type:
+    """What one type gave so far."""
+
+    files: dict[str, str] = field(default_factory=dict)  # path → blob id
+    changes: dict[str, Change] = field(default_factory=dict)
+    excluded: Counter[str] = field(default_factory=Counter)
+    broken: dict[str, str] = field(default_factory=dict)  # path → reason
+
+
+class Gathering:
+    """Collects pages into the files of the next commit.
+
+    `known` are the files of the parent commit; `store` puts content into Git (or only names it, on
+    a dry run) and returns its blob id; `load` reads blobs of the parent back, to tell who changed what.
+    """
+
+    def __init__(
+        self,
+        *,
+        filing: Filing,
+        known: Mapping[str, TreeFile],
+        blob_id: Callable[[bytes], str],
+        store: Callable[[bytes], str],
+        load: Callable[[list[str]], Mapping[str, bytes | None]],
+    ) -> None:
+        self._filing = filing
+        self._known = known
+        self._blob_id = blob_id
+        self._store = store
+        self._load = load
+        self._types: dict[str, _Type] = {}
+        self._reads: dict[str, TypeRead] = {}
+
+    def add_page(self, page: PageRead) -> int:
+        """Take one page in; return how many objects it held."""
+        if page.fresh or page.type_.key not in self._types:
+            self._types[page.type_.key] = _Type()
+        gathered = self._types[page.type_.key]
+        updated: list[Filed] = []
+        for raw in page.items:
+            manifest = msgspec.json.decode(raw)
+            try:
+                result = self._filing.file(manifest, page.type_)
+            except ValueError as error:
+                ref = ref_of(manifest, page.type_)
+                gathered.broken[layout.path_of(ref)] = f"{ref}: {error}"
+                continue
+            if isinstance(result, LeftOut):
+                gathered.excluded[result.check] += 1
+                continue
+            self._file(gathered, result, updated)
+        self._attribute(gathered, updated)
+        return len(page.items)
+
+    def _file(self, gathered: _Type, filed: Filed, updated: list[Filed]) -> None:
+        before = self._known.get(filed.path)
+        new = self._blob_id(filed.data)
+        gathered.files[filed.path] = new
+        if before is None:
+            self._store(filed.data)
+            who = managers_behind(None, filed.manifest, filed.entries)
+            gathered.changes[filed.path] = Change(Verb.CREATED, filed.ref, who)
+        elif before.blob_id != new:
+            self._store(filed.data)
+            updated.append(filed)
+
+    def _attribute(self, gathered: _Type, updated: list[Filed]) -> None:
+        """Name the managers behind updated objects: the old content says which fields changed."""
+        if not updated:
+            return
+        old = self._load([self._known[filed.path].blob_id for filed in updated])
+        for filed in updated:
+            before = old.get(self._known[filed.path].blob_id)
+            try:
+                manifest = read_yaml(before, file=filed.path) if before is not None else {}
+            except InvalidManifest:
+                manifest = {}  # someone edited the file into nonsense: everything counts as changed
+            who = managers_behind(manifest, filed.manifest, filed.entries)
+            gathered.changes[filed.path] = Change(Verb.UPDATED, filed.ref, who)
+
+    def add_read(self, read: TypeRead) -> None:
+        """Note that a type is through."""
+        self._reads[read.type_.key] = read
+
+    def files(self) -> dict[str, str]:
+        """Return path → blob id of every object found."""
+        return {path: blob for gathered in self._types.values() for path, blob in gathered.files.items()}
+
+    def changes(self) -> list[Change]:
+        """Return what was created and updated."""
+        return [change for gathered in self._types.values() for change in gathered.changes.values()]
+
+    def excluded(self) -> Counter[str]:
+        """Return how many objects each check left out."""
+        return sum((gathered.excluded for gathered in self._types.values()), Counter[str]())
+
+    def secrets_omitted(self) -> int:
+        """Return how many Secrets were left out because the configuration says so."""
+        return self.excluded()[SECRETS_OMITTED]
+
+    def incomplete(self) -> dict[str, str]:
+        """Return why types, or single objects, are not as in the cluster: by name."""
+        found = {}
+        for key, read in self._reads.items():
+            if read.error:
+                found[key] = read.error
+            elif read.namespaces is not None:
+                found[key] = "may be listed only in " + ", ".join(sorted(read.namespaces))
+        for gathered in self._types.values():
+            found |= gathered.broken
+        return dict(sorted(found.items()))
+
+    def gone(self, *, served: Callable[[str], bool], unknown: Callable[[str], bool]) -> list[tuple[str, ObjectRef]]:
+        """Return the files of the parent commit whose object is certainly no longer wanted.
+
+        Certain means: its type was listed to the end where the object lived, or the type is not
+        read at all any more (excluded, or gone from the cluster). `served` tells whether a type is
+        among those that were to be read, `unknown` whether its group could not be discovered.
+        """
+        found = self.files()
+        kept = {path for gathered in self._types.values() for path in gathered.broken}
+        lost = []
+        for path in sorted(self._known.keys() - found.keys() - kept):
+            place = layout.place_of(path)
+            if place is None or unknown(place.type):
+                continue
+            read = self._reads.get(place.type)
+            if read is None and served(place.type):
+                continue  # was to be read and was not: nothing is known
+            if read is not None and (
+                read.error or (read.namespaces is not None and place.namespace not in read.namespaces)
+            ):
+                continue
+            lost.append((path, place.ref or ObjectRef(place.type, place.namespace, place.stem)))
+        return lost
+
+    def resource_versions(self) -> dict[str, str]:
+        """Return the resourceVersion of each type's list."""
+        return {key: read.resource_version for key, read in self._reads.items()}
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        """Return when the first list began and the last one ended."""
+        if not self._reads:
+            return None
+        reads = self._reads.values()
+        return min(read.started for read in reads), max(read.finished for read in reads)
