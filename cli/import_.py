@@ -1,0 +1,134 @@
+"""`dr-syncer import`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import options
+from cli.context import Context
+from cli.sides import dr_of, remote_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from importer.outcome import Outcome
+
+_MOST_ROWS = 40  # lines of one action on a terminal; -o json has them all
+_MOST_HELD = 3  # names of one reason
+_QUIET = ("unchanged",)
+
+
+@click.command("import", short_help="Bring the DR cluster to a recovery point.")
+@options.config
+@options.cluster
+@options.output
+@options.verbosity
+@options.revision
+@click.option(
+    "--namespace",
+    "-n",
+    "namespaces",
+    metavar="NAME",
+    multiple=True,
+    help="Only this namespace (as Git names it); repeatable.",
+)
+@click.option("--plan", "plan_only", is_flag=True, help="Show what would happen; change nothing.")
+@click.option("--yes", is_flag=True, help="Confirm deletions that the prune guard holds back.")
+@click.option("--adopt", is_flag=True, help="Accept that the repository now holds another cluster.")
+def import_(ctx: Context, revision: str, namespaces: tuple[str, ...], plan_only: bool, yes: bool, adopt: bool) -> None:
+    """Bring the DR cluster to a recovery point.
+
+    Reads one commit of the recovery repository, transforms its objects as configured, applies what
+    differs, stage by stage, and deletes its own objects that left Git. Workloads arrive in standby
+    unless importer.standby.enabled is false. An unchanged recovery point writes nothing.
+
+    Exit codes: 0 done; 1 failed; 3 some objects are blocked, each with its reason; 4 refused by the
+    prune guard or the cluster check.
+
+    \b
+    Examples:
+      dr-syncer import --plan
+      dr-syncer import --revision 3f2c1a9 --namespace shop
+      dr-syncer import --context dr -o json
+    """
+    from importer.action import Request, import_recovery_point
+
+    config, section = ctx.load_importer()
+    outcome = import_recovery_point(
+        config=section,
+        remote=remote_of(config.repository),
+        cluster=dr_of(section),
+        request=Request(revision=revision, only=namespaces, plan_only=plan_only, confirmed=yes, adopt=adopt),
+        progress=ctx.progress,
+    )
+    ctx.show(lambda out: _draw(out, outcome), outcome.to_data)
+    for warning in outcome.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    ctx.exit(outcome.exit_code)
+
+
+def _draw(out: Console, outcome: Outcome) -> None:
+    from cli import render
+
+    what = "plan for" if outcome.planned_only else "imported into"
+    state = "standby" if outcome.standby else "active"
+    render.line(
+        out,
+        f"{what} {outcome.cluster}: recovery point {outcome.revision[:12]} of {outcome.source}, {state}",
+        style="bold",
+    )
+    if outcome.exported_at:
+        seen = f"; its exporter was last seen {age(outcome.heartbeat)}" if outcome.heartbeat else ""
+        render.line(out, f"source as of {outcome.exported_at:%Y-%m-%d %H:%M:%S} UTC, {age(outcome.exported_at)}{seen}")
+    by_action: dict[str, list[tuple[str, str, str]]] = {}
+    for result in outcome.results:
+        action = str(result.action)
+        by_action.setdefault(action, []).append((action, str(result.step.ref), result.error or result.reason))
+    for action, rows in by_action.items():
+        if action in _QUIET:
+            continue
+        if action == "held":
+            _draw_held(out, rows)
+            continue
+        shown = rows if action == "blocked" else rows[:_MOST_ROWS]
+        render.table(out, shown)
+        if len(rows) > len(shown):
+            render.line(out, f"… and {len(rows) - len(shown):,} more to {action}; -o json lists them all")
+    for result in outcome.results:
+        for note in result.notes:
+            render.paragraph(out, f"note: {result.step.ref}: {note}", style="dim")
+    for type_, reason in outcome.unknown.items():
+        render.paragraph(out, f"unknown: {type_}: {reason}", style="bold red")
+    summary = ", ".join(f"{count:,} {action}" for action, count in sorted(outcome.summary.items())) or "nothing to do"
+    left_out = sum(outcome.left_out.values())
+    more = f"; {left_out:,} left out by the importer's selection" if left_out else ""
+    render.line(out, f"{summary}{more}; {outcome.seconds:.1f} s")
+
+
+def _draw_held(out: Console, rows: list[tuple[str, str, str]]) -> None:
+    """Print held objects by their reason: many wait for the same thing."""
+    from cli import render
+
+    by_reason: dict[str, list[str]] = {}
+    for _, name, reason in rows:
+        by_reason.setdefault(reason, []).append(name)
+    shown = []
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - _MOST_HELD} more" if len(names) > _MOST_HELD else ""
+        shown.append(("held", ", ".join(names[:_MOST_HELD]) + more, reason))
+    render.table(out, shown)
+
+
+def age(then: datetime) -> str:
+    """Return how long ago `then` was, as people say it: `4 min ago`."""
+    from datetime import UTC, datetime
+
+    seconds = max(int((datetime.now(UTC) - then).total_seconds()), 0)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

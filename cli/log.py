@@ -1,0 +1,99 @@
+"""`dr-syncer log`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import options
+from cli.context import Context
+from cli.sides import remote_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from drsyncer.recovery.audit import Entry
+
+_MOST_CHANGES = 20  # lines of one commit on a terminal
+
+
+@click.command("log", short_help="Show who changed what, when, in which commit.")
+@options.config
+@options.output
+@options.verbosity
+@click.option(
+    "--object", "text", metavar="OBJECT", help="Only this object: [NAMESPACE/]TYPE/NAME, TYPE as plural.group."
+)
+@click.option("--since", metavar="WHEN", help="Only commits after this: 2h, 7d, 2026-05-01 or 2026-05-01T12:00Z.")
+@options.revision
+@click.option("--limit", "-l", type=click.IntRange(min=1), metavar="N", help="At most this many commits.")
+def log(ctx: Context, text: str | None, since: str | None, revision: str, limit: int | None) -> None:
+    """Show the audit trail: every recovery point, newest first, with who changed what in it.
+
+    The names behind "by" are field managers: what the API server noted as the writer of the changed
+    fields, such as kubectl-edit, helm or an operator.
+
+    \b
+    Examples:
+      dr-syncer log --since 24h
+      dr-syncer log --object shop/deployments.apps/web
+      dr-syncer log --limit 1 -o json
+    """
+    from datetime import UTC, datetime
+
+    from drsyncer.recovery.audit import trail, when
+    from drsyncer.recovery.git import Clone
+
+    config = ctx.load_config()
+    with Clone.open(remote_of(config.repository)) as clone:
+        clone.fetch()
+        found = list(
+            trail(
+                clone,
+                revision=revision or config.repository.branch,
+                object_text=text or "",
+                since=when(since, now=datetime.now(UTC)) if since else None,
+                limit=limit,
+            )
+        )
+    ctx.show(lambda out: _draw(out, found, whole=bool(text)), lambda: {"commits": [_data(entry) for entry in found]})
+
+
+def _draw(out: Console, found: Iterable[Entry], *, whole: bool) -> None:
+    from cli import render
+
+    empty = True
+    for entry in found:
+        if not empty:
+            render.line(out, "")
+        empty = False
+        render.line(out, f"{entry.commit[:12]}  {entry.time:%Y-%m-%d %H:%M:%S} UTC  {entry.subject}", style="bold")
+        if entry.by_other:
+            render.line(out, f"  not made by dr-syncer: {entry.author}", style="bold red")
+        shown = entry.changes if whole else entry.changes[:_MOST_CHANGES]
+        render.table(out, [(f"  {change.verb}", change.name, ", ".join(change.managers)) for change in shown])
+        if len(entry.changes) > len(shown):
+            render.line(out, f"  … and {len(entry.changes) - len(shown):,} more; -o json lists them all")
+        for type_ in entry.incomplete:
+            render.line(out, f"  incomplete: {type_}", style="bold red")
+    if empty:
+        render.line(out, "no commit matches")
+
+
+def _data(entry: Entry) -> dict[str, Any]:
+    return {
+        "commit": entry.commit,
+        "time": entry.time.isoformat(),
+        "author": entry.author,
+        "subject": entry.subject,
+        "madeByDrSyncer": not entry.by_other,
+        "cluster": entry.cluster or None,
+        "exportedAt": entry.exported_at.isoformat() if entry.exported_at else None,
+        "incomplete": list(entry.incomplete),
+        "changes": [
+            {"verb": change.verb, "object": change.name, "managers": list(change.managers)} for change in entry.changes
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Recovery repository to DR cluster."""

@@ -1,0 +1,125 @@
+"""The content of a plan: what DR has against what an import would make of it, as unified diffs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drsyncer import own
+from drsyncer.cluster import Cluster
+from drsyncer.errors import ClusterError, ClusterUnreachable, Conflict, Invalid
+from drsyncer.json import encode_for_apply
+from drsyncer.manifest import Manifest, ObjectRef, labels
+from drsyncer.match import Subject
+from drsyncer.yaml.emit import emit
+from importer import bodies
+from importer.action import Prepared
+from importer.plan import Action, Step
+from transforms.clean import Cleaner
+
+_SECRETS = "secrets"
+_SHOWN = (Action.CREATE, Action.UPDATE, Action.RECREATE, Action.PRUNE)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One object that an import would change. `lines` is a unified diff; `error` is why there is none."""
+
+    ref: ObjectRef
+    action: Action
+    reason: str
+    lines: tuple[str, ...] = ()
+    error: str = ""
+
+
+def differences(cluster: Cluster, prepared: Prepared) -> Iterator[Difference]:
+    """Yield what an import would change, in the plan's order. The API server itself works the result out (dry run).
+
+    Secrets are masked. Blocked and held objects are yielded without lines.
+    """
+    differ = _Differ(cluster, prepared.inventory.id)
+    for step in prepared.steps:
+        if step.action is Action.BLOCKED:
+            yield Difference(step.ref, step.action, step.reason, error=step.reason)
+        elif step.action in _SHOWN:
+            found = differ.differ(step)
+            if found.lines or found.error:
+                yield found
+
+
+class _Differ:
+    def __init__(self, cluster: Cluster, applyset: str) -> None:
+        self._cluster = cluster
+        self._applyset = applyset
+        self._cleaner = Cleaner()
+
+    def differ(self, step: Step) -> Difference:
+        try:
+            before = self._before(step)
+            after = self._after(step)
+        except ClusterUnreachable:
+            raise
+        except ClusterError as error:
+            return Difference(step.ref, step.action, step.reason, error=str(error))
+        before, after = _masked(step.ref, before, after)
+        return Difference(step.ref, step.action, step.reason, tuple(_unified(step.ref, before, after)))
+
+    def _before(self, step: Step) -> Manifest:
+        if step.live is None:
+            return {}
+        found = self._cluster.read(step.live.type, namespace=step.ref.namespace, name=step.ref.name)
+        return self._clean(step, found)
+
+    def _after(self, step: Step) -> Manifest:
+        if step.wish is None:
+            return {}
+        body = bodies.body_of(step.wish, applyset="" if step.shared else self._applyset)
+        if step.live is None:
+            return self._clean(step, body)
+        try:
+            applied = self._cluster.apply(
+                step.wish.type,
+                encode_for_apply(body),
+                namespace=step.ref.namespace,
+                name=step.ref.name,
+                force=step.force,
+                dry_run=True,
+            )
+        except (Conflict, Invalid):
+            # What cannot be applied can still be shown: as it is meant.
+            return self._clean(step, body)
+        return self._clean(step, applied.manifest)
+
+    def _clean(self, step: Step, manifest: Manifest) -> Manifest:
+        type_ = step.wish.type if step.wish else step.live.type if step.live else None
+        cleaned = self._cleaner.clean(Subject(step.ref, type_, manifest)).manifest
+        kept = {key: value for key, value in labels(cleaned).items() if not key.startswith(own.APPLYSET_PREFIX)}
+        if kept == labels(cleaned):
+            return cleaned
+        meta = {key: value for key, value in cleaned["metadata"].items() if key != "labels"}
+        return cleaned | {"metadata": meta | ({"labels": kept} if kept else {})}
+
+
+def _masked(ref: ObjectRef, before: Manifest, after: Manifest) -> tuple[Manifest, Manifest]:
+    """Return both sides with a Secret's values replaced, so that a change still shows, and only that there is one."""
+    if ref.type != _SECRETS:
+        return before, after
+    masked_before, masked_after = dict(before), dict(after)
+    for part in ("data", "stringData"):
+        old, new = before.get(part) or {}, after.get(part) or {}
+        if isinstance(old, Mapping) and old:
+            masked_before[part] = {
+                key: "***" if new.get(key) == value else "*** (before)" for key, value in old.items()
+            }
+        if isinstance(new, Mapping) and new:
+            masked_after[part] = {key: "***" if old.get(key) == value else "*** (after)" for key, value in new.items()}
+    return masked_before, masked_after
+
+
+def _unified(ref: ObjectRef, before: Manifest, after: Manifest) -> Iterator[str]:
+    def text(manifest: Any) -> list[str]:
+        return emit(manifest).decode().splitlines() if manifest else []
+
+    yield from difflib.unified_diff(text(before), text(after), f"live/{ref}", f"git/{ref}", lineterm="")

@@ -1,0 +1,145 @@
+"""What is in the DR cluster, as far as a plan needs to know: one metadata-only LIST per type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import msgspec
+
+from drsyncer import own
+from drsyncer.cluster import Cluster
+from drsyncer.errors import ClusterError, ClusterUnreachable, Forbidden, Unauthorized
+from drsyncer.manifest import ObjectRef, ResourceType
+from importer.digests import Entry, ownership
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str
+    uid: str
+    namespace: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+    managed_fields: list[Entry] | None = None
+
+
+class _Item(msgspec.Struct):
+    metadata: _Meta
+
+
+_DECODER = msgspec.json.Decoder(_Item)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One object in DR. `member_of` is the ApplySet that it belongs to, "" for none.
+
+    `entries` are its managedFields when its ownership digest is not the remembered one, else None.
+    """
+
+    ref: ObjectRef
+    type: ResourceType
+    uid: str
+    resource_version: str
+    member_of: str
+    deleting: bool
+    prunable: bool
+    entry: str
+    entries: list[Entry] | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the LISTs gave. `unknown` maps types that could not be listed to the reason."""
+
+    objects: Mapping[ObjectRef, Live] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
+
+
+def look(
+    cluster: Cluster,
+    types: Sequence[tuple[ResourceType, ...]],
+    *,
+    wanted: Mapping[ObjectRef, str],
+    applyset: str,
+    namespaces: Collection[str],
+    everywhere: bool,
+    workers: int,
+    page_size: int,
+) -> View:
+    """Return the objects that are `wanted` (each with its remembered ownership digest) or members of `applyset`.
+
+    `types` gives per type its versions, the best first. Namespaced types are listed in the whole
+    cluster, or, when `everywhere` is false or that is forbidden, in each of `namespaces`. Raises
+    ClusterUnreachable and Unauthorized.
+    """
+
+    def keep(item: _Meta, type_: ResourceType) -> Live | None:
+        ref = ObjectRef(type_.key, item.namespace, item.name)
+        entry = ownership(item.managed_fields)
+        # Controllers copy labels (a Service's to its Endpoints): only what we applied ourselves is a member.
+        member = (item.labels or {}).get(own.APPLYSET_MEMBER, "") if entry else ""
+        if ref not in wanted and member != applyset:
+            return None
+        return Live(
+            ref=ref,
+            type=type_,
+            uid=item.uid,
+            resource_version=item.resource_version,
+            member_of=member,
+            deleting=item.deletion_timestamp is not None,
+            prunable=(item.annotations or {}).get(own.PRUNE) != "false",
+            entry=entry,
+            entries=None if entry and wanted.get(ref) == entry else item.managed_fields or [],
+        )
+
+    def list_type(versions: tuple[ResourceType, ...]) -> list[Live] | ClusterError:
+        failure: ClusterError | None = None
+        for type_ in versions:
+            try:
+                return _list(cluster, type_, keep, namespaces=namespaces, everywhere=everywhere, page_size=page_size)
+            except (ClusterUnreachable, Unauthorized):
+                raise
+            except ClusterError as error:
+                failure = failure or error
+        assert failure is not None  # a type has at least one version
+        return failure
+
+    objects: dict[ObjectRef, Live] = {}
+    unknown: dict[str, str] = {}
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="look") as pool:
+        for versions, result in zip(types, pool.map(list_type, types), strict=True):
+            if isinstance(result, ClusterError):
+                unknown[versions[0].key] = str(result)
+            else:
+                objects.update((live.ref, live) for live in result)
+    return View(objects, unknown)
+
+
+def _list(
+    cluster: Cluster,
+    type_: ResourceType,
+    keep: Callable[[_Meta, ResourceType], Live | None],
+    *,
+    namespaces: Collection[str],
+    everywhere: bool,
+    page_size: int,
+) -> list[Live]:
+    def gather(namespace: str) -> list[Live]:
+        found: list[Live] = []
+        for page in cluster.pages(type_, namespace=namespace, limit=page_size, metadata_only=True):
+            if page.first:
+                found.clear()
+            found += [live for raw in page.items if (live := keep(_DECODER.decode(raw).metadata, type_))]
+        return found
+
+    if everywhere or not type_.namespaced:
+        try:
+            return gather("")
+        except Forbidden:
+            if not type_.namespaced or not namespaces:
+                raise
+    return [live for namespace in sorted(namespaces) for live in gather(namespace)]

@@ -1,0 +1,80 @@
+"""What an import did, or would do: one value for the text, the JSON, the exit code and the metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from drsyncer.errors import ExitCode
+from importer.apply import Result
+from importer.plan import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One import of one recovery point.
+
+    `exported_at` is when the source was read (None: the commit does not say); `heartbeat` the last
+    sign of life of its exporter. `unknown` maps types that DR could not list to the reason.
+    """
+
+    cluster: str
+    source: str
+    revision: str
+    exported_at: datetime | None
+    heartbeat: datetime | None
+    planned_only: bool
+    standby: bool
+    results: tuple[Result, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def summary(self) -> Counter[str]:
+        """How many objects met which action."""
+        return Counter(str(result.action) for result in self.results)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """1 when the cluster went away, 3 when something is blocked or unknown, else 0."""
+        if any(result.unreachable for result in self.results):
+            return ExitCode.FAILED
+        blocked = any(result.action is Action.BLOCKED for result in self.results)
+        return ExitCode.PARTIAL if blocked or self.unknown else ExitCode.DONE
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the result for `-o json`."""
+        return {
+            "cluster": self.cluster,
+            "source": self.source,
+            "revision": self.revision,
+            "exportedAt": self.exported_at.isoformat() if self.exported_at else None,
+            "heartbeat": self.heartbeat.isoformat() if self.heartbeat else None,
+            "plan": self.planned_only,
+            "standby": self.standby,
+            "summary": dict(self.summary),
+            "leftOut": dict(self.left_out),
+            "unknown": dict(self.unknown),
+            "warnings": list(self.warnings),
+            "seconds": round(self.seconds, 3),
+            "objects": [_result_data(result) for result in self.results],
+        }
+
+
+def _result_data(result: Result) -> dict[str, Any]:
+    ref = result.step.ref
+    return {
+        "type": ref.type,
+        "namespace": ref.namespace,
+        "name": ref.name,
+        "action": str(result.action),
+        "reason": result.reason,
+        "error": result.error or None,
+        "notes": list(result.notes),
+        "milliseconds": result.milliseconds,
+    }

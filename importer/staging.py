@@ -1,0 +1,161 @@
+"""A whole plan against the DR cluster: stage by stage, then what failed for a passing reason, then the prune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import msgspec
+
+from drsyncer import own
+from drsyncer.cluster import Cluster
+from drsyncer.errors import ClusterError
+from drsyncer.manifest import ObjectRef, ResourceType, metadata
+from drsyncer.match import Subject
+from drsyncer.progress import Progress
+from importer import definitions
+from importer.apply import Applier, Result
+from importer.plan import NAMESPACES, WRITES, Action, Step
+from importer.types import definition
+from transforms.select import Selection
+from transforms.stages import DEFINITIONS, waves
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """How to carry out a plan. `occupants` names what other hands keep in a namespace."""
+
+    cluster: Cluster
+    applier: Applier
+    workers: int
+    crd_timeout: float
+    progress: Progress
+    occupants: Callable[[str], Sequence[ObjectRef]]
+
+    def run(self, steps: Sequence[Step]) -> tuple[Result, ...]:
+        """Carry out every step and return its result, in the order of `steps`.
+
+        Concurrent inside a wave of a stage, each wave finished before the next. One object's
+        failure never stops the others; a cluster that went away does.
+        """
+        done: dict[ObjectRef, Result] = {
+            step.ref: Result(step, step.action, step.reason) for step in steps if step.action not in WRITES
+        }
+        writes = {step.ref: step for step in steps if step.action in WRITES and step.action is not Action.PRUNE}
+        prunes = {step.ref: step for step in steps if step.action is Action.PRUNE}
+        with (
+            ThreadPoolExecutor(max_workers=self.workers, thread_name_prefix="apply") as pool,
+            self.progress.task("Importing", total=len(writes) + len(prunes)) as task,
+        ):
+
+            def go(wave: Iterable[Step]) -> None:
+                for result in pool.map(self.applier.carry_out, wave):
+                    done[result.step.ref] = result
+                    task.advance(1, detail=result.step.ref.type)
+
+            for _, refs in waves(writes):
+                if self._is_down(done):
+                    self._give_up((writes[ref] for ref in refs), done)
+                    continue
+                go(writes[ref] for ref in refs if ref not in done)
+                self._await_definitions([done[ref] for ref in refs], writes, done)
+            go([done[ref].step for ref in writes if done[ref].retryable and not self._is_down(done)])
+            for _, refs in waves(prunes, prune=True):
+                held_back = {ref: self._withheld(prunes[ref], done) for ref in refs}
+                done |= {
+                    ref: Result(prunes[ref], Action.BLOCKED, "left Git", error=reason)
+                    for ref, reason in held_back.items()
+                    if reason
+                }
+                go(prunes[ref] for ref in refs if not held_back[ref])
+        return tuple(done[step.ref] for step in steps)
+
+    def _is_down(self, done: Mapping[ObjectRef, Result]) -> bool:
+        return any(result.unreachable for result in done.values())
+
+    def _give_up(self, steps: Iterable[Step], done: dict[ObjectRef, Result]) -> None:
+        for step in steps:
+            if step.ref not in done:
+                done[step.ref] = Result(
+                    step,
+                    Action.BLOCKED,
+                    step.reason,
+                    error="not tried: the DR cluster stopped answering",
+                    unreachable=True,
+                )
+
+    def _await_definitions(
+        self, results: Iterable[Result], writes: Mapping[ObjectRef, Step], done: dict[ObjectRef, Result]
+    ) -> None:
+        """Wait for the CRDs that were just written; block the objects of those that do not come."""
+        types: list[ResourceType] = []
+        never: set[str] = set()
+        for result in results:
+            if result.step.ref.type != DEFINITIONS:
+                continue
+            if result.action is Action.BLOCKED:
+                if result.step.action is Action.CREATE:
+                    never.add(result.step.ref.name)
+            elif result.action is not Action.UNCHANGED and result.step.wish is not None:
+                types += definition(msgspec.json.decode(result.step.wish.data)).types
+        if types:
+            never |= definitions.wait_for(self.cluster, types, timeout=self.crd_timeout)
+        for ref, step in writes.items():
+            if ref.type in never:
+                done[ref] = Result(
+                    step,
+                    Action.BLOCKED,
+                    step.reason,
+                    error=f"DR does not serve its CustomResourceDefinition {ref.type} ({self.crd_timeout:g} s waited)",
+                )
+
+    def _withheld(self, step: Step, done: Mapping[ObjectRef, Result]) -> str:
+        """Return why an object that left Git is not deleted now, or "".
+
+        What failed may still depend on what would go: within a namespace nothing is pruned while
+        something there, or in the whole cluster, is blocked. A namespace is not pruned while other
+        hands keep something in it: it would all be deleted with it.
+        """
+        scope = step.ref.name if step.ref.type == NAMESPACES else step.ref.namespace
+        failed = [
+            result.step.ref
+            for result in done.values()
+            if result.action is Action.BLOCKED and (not scope or result.step.ref.namespace in ("", scope))
+        ]
+        if failed:
+            return f"not deleted while {failed[0]} is blocked" + (f" and {len(failed) - 1} more" if failed[1:] else "")
+        if step.ref.type == NAMESPACES:
+            try:
+                others = self.occupants(step.ref.name)
+            except ClusterError as error:
+                return f"not deleted: what others keep in this namespace is not known: {error}"
+            if others:
+                return (
+                    f"not deleted: other hands keep {others[0]}"
+                    + (f" and {len(others) - 1} more" if others[1:] else "")
+                    + " in this namespace; delete it by hand"
+                )
+        return ""
+
+
+def occupants(
+    cluster: Cluster, types: Iterable[ResourceType], *, applyset: str, selection: Selection
+) -> Callable[[str], Sequence[ObjectRef]]:
+    """Return a function that names what a namespace holds beside members of `applyset` and what the cluster makes."""
+    namespaced = [type_ for type_ in types if type_.namespaced and "list" in type_.verbs]
+
+    def look(namespace: str) -> list[ObjectRef]:
+        found = []
+        for type_ in namespaced:
+            if selection.type_verdict(type_) is not None:
+                continue
+            for page in cluster.pages(type_, namespace=namespace, label_selector=f"{own.APPLYSET_MEMBER}!={applyset}"):
+                for raw in page.items:
+                    manifest = {"apiVersion": type_.api_version, "kind": type_.kind, **msgspec.json.decode(raw)}
+                    ref = ObjectRef(type_.key, namespace, metadata(manifest)["name"])
+                    if selection.verdict(Subject(ref, type_, manifest)).included:
+                        found.append(ref)
+        return found
+
+    return look

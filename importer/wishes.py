@@ -1,0 +1,341 @@
+"""From the files of a recovery point to the objects that DR shall have.
+
+A file whose content and rules are those of the last import is not even read: its record says what
+became of it. Everything else is read, checked against its path, selected and transformed.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from drsyncer.cluster import Discovery
+from drsyncer.errors import DrSyncerError, InvalidManifest
+from drsyncer.manifest import Manifest, ObjectRef, ResourceType, labels, metadata, split_api_version
+from drsyncer.match import Subject
+from drsyncer.recovery import layout
+from drsyncer.recovery.git import Clone, TreeFile
+from drsyncer.recovery.layout import Place
+from drsyncer.yaml import LIMITS
+from drsyncer.yaml.read import read as read_yaml
+from importer.digests import digest, of_manifest
+from importer.records import Record
+from importer.rules import Rules
+from importer.types import Definition, definition, resolve
+from transforms import namespaces, standby
+from transforms.pipeline import transform
+from transforms.stages import DEFINITIONS, is_custom
+
+HPAS = "horizontalpodautoscalers.autoscaling"
+NAMESPACES = "namespaces"
+_SCALED = ("deployments.apps", "statefulsets.apps", "replicasets.apps", "replicationcontrollers")
+MAX_FILE = LIMITS.max_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One object as DR shall have it. `data` is its JSON without the inventory's label; `digest` stands for it.
+
+    `needs` are Services that must have ready endpoints first; without them the object waits
+    (`waiting_is_normal`: webhooks in standby) or is blocked. `instead_of` is Git's version when DR serves another.
+    """
+
+    path: str
+    ref: ObjectRef
+    type: ResourceType
+    source: str
+    digest: str
+    data: bytes = field(repr=False)
+    applied: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    held: str = ""
+    needs: tuple[tuple[str, str], ...] = ()
+    waiting_is_normal: bool = True
+    instead_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An object that is as the last import made it, as far as Git and the rules go."""
+
+    path: str
+    ref: ObjectRef
+    types: tuple[ResourceType, ...]
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that gives no object to apply. `ref` is what it would be in DR: nothing is pruned under that name."""
+
+    path: str
+    ref: ObjectRef
+    reason: str
+
+
+@dataclass(slots=True)
+class Wishes:
+    """What a recovery point asks for. `left_out` counts by check; `out` remembers those files for the records."""
+
+    wishes: list[Wish] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    out: dict[str, Record] = field(default_factory=dict)
+    deciding: set[str] = field(default_factory=set)
+
+
+class RecoveryPoint:
+    """One commit, read for one DR cluster: `files` are all that it holds.
+
+    `only` limits it to some namespaces (as Git names them); then cluster-scoped objects but those
+    Namespaces themselves stay out.
+    """
+
+    def __init__(
+        self,
+        *,
+        clone: Clone,
+        files: Mapping[str, TreeFile],
+        rules: Rules,
+        discovery: Discovery,
+        only: Collection[str] = (),
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._clone = clone
+        self._rules = rules
+        self._discovery = discovery
+        self._advance = advance
+        self._files = files
+        self._places: dict[str, Place] = {}
+        for path in self._files:
+            place = layout.place_of(path)
+            if place is not None and _in_scope(place, only):
+                self._places[path] = place
+        self._hpas: dict[str, list[str]] = {}
+        for path, place in self._places.items():
+            if place.type == HPAS:
+                self._hpas.setdefault(place.namespace, []).append(path)
+        self._known_namespaces = frozenset(
+            place.namespace or place.stem
+            for place in self._places.values()
+            if place.namespace or place.type == NAMESPACES
+        )
+        self._definitions: dict[str, Definition] = {}
+
+    @property
+    def size(self) -> int:
+        """How many objects the recovery point holds within its limits."""
+        return len(self._places)
+
+    def target(self, path: str) -> ObjectRef:
+        """Return what the object of `path` is called in DR, as well as its path can tell."""
+        place = self._places[path]
+        ref = place.ref or ObjectRef(place.type, place.namespace, place.stem)
+        return namespaces.target_ref(ref, self._rules.settings.namespace_map)
+
+    def namespace_in_dr(self, name: str) -> str:
+        """Return what the source's namespace `name` is called in DR."""
+        return self._rules.settings.namespace_map.target(name)
+
+    def sort(self, records: Mapping[str, Record]) -> tuple[list[Carried], Wishes, list[str]]:
+        """Return what is carried over, what stays left out, and the paths that must be read."""
+        carried: list[Carried] = []
+        wishes = Wishes()
+        unread: list[str] = []
+        for path in sorted(self._places):
+            record = records.get(path)
+            types = self._discovery.served.get(self._places[path].type, ())
+            if record is None or record.source != self._source(path):
+                unread.append(path)
+            elif record.ref is None:
+                wishes.out[path] = record
+                wishes.left_out[record.desired] += 1
+            elif types:
+                carried.append(Carried(path, record.ref, types, record))
+            else:
+                unread.append(path)
+        return carried, wishes, unread
+
+    def _source(self, path: str) -> str:
+        """Return the digest of everything that an object is made from: its file, the rules, what it looks up."""
+        place = self._places[path]
+        looked_up = [layout.path_of(ObjectRef(NAMESPACES, "", place.namespace))] if place.namespace else []
+        if is_custom(place.type):
+            looked_up.append(layout.path_of(ObjectRef(DEFINITIONS, "", place.type)))
+        if place.type in _SCALED:
+            looked_up += sorted(self._hpas.get(place.namespace, ()))
+        found = [self._files[other].blob_id if other in self._files else "" for other in looked_up]
+        return digest(self._rules.digest, self._files[path].blob_id, *found)
+
+    def read(self, paths: Iterable[str], into: Wishes) -> None:
+        """Read `paths` and add what they ask for to `into`."""
+        wanted = list(paths)
+        self._learn_definitions(wanted)
+        places = [self._places[path] for path in wanted]
+        scaled = self._autoscaled({place.namespace for place in places if place.type in _SCALED})
+        for path, data in self._contents(wanted, into):
+            try:
+                self._add(path, data, scaled, into)
+            except DrSyncerError as error:
+                into.problems.append(Problem(path, self.target(path), _with_hint(error)))
+            self._advance(1)
+
+    def _contents(self, paths: list[str], into: Wishes) -> Iterable[tuple[str, bytes]]:
+        """Yield the content of regular files of bearable size; the others become problems."""
+        by_blob: dict[str, list[str]] = {}
+        for path in paths:
+            reason = _unreadable(self._files[path])
+            if reason:
+                into.problems.append(Problem(path, self.target(path), f"{path}: {reason}"))
+            else:
+                by_blob.setdefault(self._files[path].blob_id, []).append(path)
+        for blob_id, data in self._clone.read(by_blob, max_size=MAX_FILE):
+            assert data is not None  # the sizes were looked at above
+            for path in by_blob[blob_id]:
+                yield path, data
+
+    def _learn_definitions(self, paths: Iterable[str]) -> None:
+        """Read the CRDs of the custom resources among `paths`: their scale path, conversion and versions."""
+        types = {self._places[path].type for path in paths}
+        keys = {key for key in types if is_custom(key)} - self._definitions.keys()
+        files = {layout.path_of(ObjectRef(DEFINITIONS, "", key)): key for key in keys}
+        for path, data in self._contents([path for path in files if path in self._places], Wishes()):
+            try:
+                self._definitions[files[path]] = definition(read_yaml(data, file=path))
+            except (DrSyncerError, KeyError, TypeError):
+                continue  # the CRD's own turn reports it; its objects then have no type
+
+    def _autoscaled(self, wanted: Collection[str]) -> frozenset[tuple[str, str, str]]:
+        """Return (namespace, kind, name) of every workload in the `wanted` namespaces that an autoscaler targets."""
+        paths = [path for namespace in wanted for path in self._hpas.get(namespace, ())]
+        found = set()
+        for path, data in self._contents(paths, Wishes()):
+            try:
+                target = read_yaml(data, file=path)["spec"]["scaleTargetRef"]
+                found.add((self._places[path].namespace, target["kind"], target["name"]))
+            except (DrSyncerError, KeyError, TypeError):
+                continue  # the autoscaler's own turn reports it
+        return frozenset(found)
+
+    def _add(self, path: str, data: bytes, autoscaled: Collection[tuple[str, str, str]], into: Wishes) -> None:
+        place = self._places[path]
+        manifest = read_yaml(data, file=path)
+        ref = _identity(manifest, place, path)
+        _, version = split_api_version(str(manifest.get("apiVersion", "")))
+        resolved = resolve(place.type, version, self._discovery, self._definitions)
+        verdict = self._rules.selection.verdict(self._subject(manifest, ref, resolved.type))
+        into.deciding.add(verdict.check)
+        if not verdict.included:
+            into.out[path] = Record(self._source(path), None, desired=verdict.check)
+            into.left_out[verdict.check] += 1
+            return
+        if resolved.type is None:
+            into.problems.append(Problem(path, self.target(path), resolved.reason))
+            return
+        _check_kind(manifest, resolved.type, path)
+        if resolved.instead_of:
+            manifest = manifest | {"apiVersion": resolved.type.api_version}
+        into.wishes.append(self._wish(path, ref, manifest, resolved.type, version, resolved.instead_of, autoscaled))
+
+    def _wish(
+        self,
+        path: str,
+        ref: ObjectRef,
+        manifest: Manifest,
+        type_: ResourceType,
+        version: str,
+        instead_of: str,
+        autoscaled: Collection[tuple[str, str, str]],
+    ) -> Wish:
+        crd = self._definitions.get(ref.type)
+        transformed = transform(
+            manifest,
+            ref,
+            settings=self._rules.settings,
+            scale_path=crd.scale_paths.get(version) if crd else None,
+            known_namespaces=self._known_namespaces,
+            autoscaled=(ref.namespace, type_.kind, ref.name) in autoscaled,
+        )
+        needs, normal = self._needs(transformed.manifest, transformed.ref, crd, version)
+        encoded, short = of_manifest(transformed.manifest)
+        return Wish(
+            path=path,
+            ref=transformed.ref,
+            type=type_,
+            source=self._source(path),
+            digest=short,
+            data=encoded,
+            applied=transformed.applied,
+            notes=transformed.notes,
+            held=transformed.held,
+            needs=needs,
+            waiting_is_normal=normal,
+            instead_of=instead_of,
+        )
+
+    def _needs(
+        self, manifest: Manifest, ref: ObjectRef, crd: Definition | None, version: str
+    ) -> tuple[tuple[tuple[str, str], ...], bool]:
+        """Return the Services without which this object does harm or cannot be written, in standby."""
+        if not self._rules.standby:
+            return (), True
+        if crd is not None and crd.conversion and version != crd.storage:
+            namespace, name = crd.conversion
+            return ((self._rules.settings.namespace_map.target(namespace), name),), False
+        return standby.backends(manifest, ref), True
+
+    def _subject(self, manifest: Manifest, ref: ObjectRef, type_: ResourceType | None) -> Subject:
+        if ref.type == NAMESPACES:
+            inside = ObjectRef(ref.type, ref.name, ref.name)
+            return Subject(ref=inside, type=type_, manifest=manifest, namespace_labels=labels(manifest))
+        return Subject(ref=ref, type=type_, manifest=manifest, namespace_labels=self._labels_of(ref.namespace))
+
+    def _labels_of(self, namespace: str) -> Mapping[str, str]:
+        """Return the labels of a Namespace of the recovery point, for rules that ask for them."""
+        if not namespace or not self._rules.asks_for_namespace_labels:
+            return {}
+        path = layout.path_of(ObjectRef(NAMESPACES, "", namespace))
+        if path not in self._files:
+            return {}
+        for found, data in self._contents([path], Wishes()):
+            return labels(read_yaml(data, file=found))
+        return {}
+
+
+def _in_scope(place: Place, only: Collection[str]) -> bool:
+    if not only:
+        return True
+    return place.namespace in only if place.namespace else place.type == NAMESPACES and place.stem in only
+
+
+def _unreadable(file: TreeFile) -> str:
+    """Return why a tree entry is not read, or "". The repository is not trusted with the machine."""
+    if not stat.S_ISREG(int(file.mode, 8)):
+        kind = "a symbolic link" if file.mode == "120000" else "no regular file"
+        return f"is {kind}; expected a file with one object"
+    if file.size > MAX_FILE:
+        return f"has {file.size:,} bytes; the most that one object may have is {MAX_FILE:,}"
+    return ""
+
+
+def _identity(manifest: Manifest, place: Place, path: str) -> ObjectRef:
+    """Return who the object says it is. Raises InvalidManifest when that is not what its path says."""
+    meta = metadata(manifest)
+    ref = ObjectRef(place.type, str(meta.get("namespace") or ""), str(meta.get("name") or ""))
+    layout.check(path, ref)
+    return ref
+
+
+def _check_kind(manifest: Manifest, type_: ResourceType, path: str) -> None:
+    kind = manifest.get("kind")
+    group, _ = split_api_version(str(manifest.get("apiVersion", "")))
+    if kind != type_.kind or group != type_.group:
+        raise InvalidManifest(
+            path, 0, f"holds {kind} of {manifest.get('apiVersion')}; expected {type_.kind} of {type_.api_version}"
+        )
+
+
+def _with_hint(error: DrSyncerError) -> str:
+    return f"{error}. {error.hint}" if error.hint else str(error)
