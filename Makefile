@@ -1,0 +1,69 @@
+# What people do here; `make help` lists it. Needs Python >= 3.11, git and a package registry, nothing else.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.installed
+WORKERS ?= 2
+PYTEST  := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+venv: $(STAMP) ## Make .venv with everything that development needs
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+
+test: ## Everything that a change must pass: lint, types, layers, unit, integration
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory layers
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory integration
+
+lint: $(STAMP) ## Style: ruff, and ruff's formatter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Types: mypy, strict
+	$(BIN)/mypy
+	$(BIN)/mypy --strict tests/cluster
+
+layers: $(STAMP) ## Imports run downwards only: import-linter
+	$(BIN)/lint-imports
+
+unit: $(STAMP) ## Unit and property tests: seconds
+	$(PYTEST) tests/unit
+
+integration: tools ## Tests on two real control planes per worker and real Git (WORKERS=2)
+	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile
+
+tools: $(STAMP) ## Find or build etcd, kube-apiserver, kube-controller-manager, kubectl (minutes, once)
+	$(BIN)/python -m tests.cluster.tools
+
+demo: tools ## Two clusters on this machine, a sample shop, and a recovery between them
+	$(BIN)/python -m examples.demo up
+
+demo-env: $(STAMP) ## Print what a shell needs to talk to the demo: eval "$(make -s demo-env)"
+	@$(BIN)/python -m examples.demo env
+
+demo-down: $(STAMP) ## End the demo
+	$(BIN)/python -m examples.demo down
+
+bench: tools ## Measurements, side by side with what one would use instead
+	$(BIN)/python -m tests.bench
+
+format: $(STAMP) ## Let ruff format and fix what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove what was made here; the built programs stay in ~/.cache/dr-syncer
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

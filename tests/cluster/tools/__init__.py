@@ -1,0 +1,108 @@
+"""The programs that a test cluster is made of, found or built from source on any machine.
+
+Order of search, per program:
+1. the folder in `KUBEBUILDER_ASSETS`, when what lies there is of the pinned Kubernetes minor version;
+2. the cache, `$XDG_CACHE_HOME/dr-syncer/tools/<digest of go.sum>/`;
+3. `python -m tests.cluster.tools` builds them into the cache with Go (minutes, once per machine and version).
+
+Release binaries are left out on purpose: they would need pinned digests of their own beside go.sum, which already
+pins every byte that the build reads, and a second source that machines without free internet access never exercise.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULE = Path(__file__).with_name("kubernetes")
+ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
+VERSION_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program and the Go package that it is built from."""
+
+    name: str
+    package: str
+
+
+PROGRAMS = (
+    Program("etcd", "go.etcd.io/etcd/server/v3"),
+    Program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    Program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    Program("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+)
+
+
+class ToolMissing(RuntimeError):
+    """A program is neither in `KUBEBUILDER_ASSETS` nor in the cache."""
+
+
+def kubernetes_version() -> str:
+    """The version that go.mod pins, as `v1.36.3`."""
+    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)$", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    if found is None:
+        raise ToolMissing(f"{MODULE / 'go.mod'} does not require k8s.io/kubernetes")
+    return found[1]
+
+
+def cache_home() -> Path:
+    """The folder that outlives a checkout: `$XDG_CACHE_HOME/dr-syncer/tools`."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dr-syncer" / "tools"
+
+
+def cache_folder() -> Path:
+    """The folder of the programs that this go.sum describes; another go.sum has another."""
+    return cache_home() / hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()[:16]
+
+
+def find(name: str) -> Path:
+    """Return the path of the program `name`. Raises `ToolMissing`, which says how to get it."""
+    found = _asset(name) or _cached(name)
+    if found is None:
+        raise ToolMissing(f"{name} is not there yet: run `make tools` (once, minutes), or set {ASSETS_VARIABLE}")
+    return found
+
+
+def missing() -> tuple[Program, ...]:
+    """The programs that `find` would not find."""
+    return tuple(program for program in PROGRAMS if not (_asset(program.name) or _cached(program.name)))
+
+
+def same_minor(version_output: str, wanted: str) -> bool:
+    """Whether what `--version` printed and the version `wanted` agree in major and minor."""
+    pattern = re.compile(r"v?(\d+)\.(\d+)\.\d+")
+    found, expected = pattern.search(version_output), pattern.search(wanted)
+    return found is not None and expected is not None and found.groups() == expected.groups()
+
+
+def _cached(name: str) -> Path | None:
+    path = cache_folder() / name
+    return path if os.access(path, os.X_OK) and path.is_file() else None
+
+
+def _asset(name: str) -> Path | None:
+    folder = os.environ.get(ASSETS_VARIABLE)
+    if not folder or not _assets_fit(folder):
+        return None
+    path = Path(folder) / name
+    return path if os.access(path, os.X_OK) and path.is_file() else None
+
+
+@functools.cache
+def _assets_fit(folder: str) -> bool:
+    """An API server of another minor version would run beside a controller manager that it does not support."""
+    server = Path(folder) / "kube-apiserver"
+    if not server.is_file():
+        return False
+    result = subprocess.run(
+        [server, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_SECONDS, check=False
+    )
+    return result.returncode == 0 and same_minor(result.stdout, kubernetes_version())

@@ -1,0 +1,104 @@
+"""Build what `find` would not find. Finished programs stay when a build is interrupted; the next one goes on there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from tests.cluster.claims import lock_file
+from tests.cluster.tools import MODULE, Program, cache_folder, kubernetes_version, missing
+from tests.cluster.tools.go import build_environment, toolchain
+
+TERMINAL_SECONDS = 1.0  # between two signs of life on a terminal,
+LOG_SECONDS = 15.0  # and in a log file
+POLL_SECONDS = 0.2
+
+
+class BuildFailed(RuntimeError):
+    """The Go compiler said no; its own words are on stderr."""
+
+
+def build_missing(*, out: TextIO = sys.stdout) -> Path:
+    """Build all programs that are missing and return the cache folder. One build at a time per cache.
+
+    Raises `ToolMissing` (no Go) or `BuildFailed`.
+    """
+    folder = cache_folder()
+    if not missing():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = lock_file(folder / ".lock")
+    if lock is None:
+        out.write("another build is running; waiting for it\n")
+        out.flush()
+        lock = lock_file(folder / ".lock", wait=True)
+    try:
+        programs = missing()
+        go = toolchain() if programs else None
+        for number, program in enumerate(programs, start=1):
+            assert go is not None
+            title = f"[{number}/{len(programs)}] {program.name} {kubernetes_version()}"
+            _build(go, program, folder, progress=Progress(title, out))
+    finally:
+        if lock is not None:
+            os.close(lock)
+    return folder
+
+
+class Progress:
+    """Signs of life: one line that counts the seconds on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, title: str, out: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._title, self._out, self._clock = title, out, clock
+        self._start = self._last = clock()
+        self._terminal = out.isatty()
+        self._say("building")
+
+    def tick(self) -> None:
+        """Say something if it is time to."""
+        now = self._clock()
+        if now - self._last >= (TERMINAL_SECONDS if self._terminal else LOG_SECONDS):
+            self._last = now
+            self._say("building")
+
+    def done(self, outcome: str) -> None:
+        """Say how it ended."""
+        self._say(outcome, end="\n")
+
+    def _say(self, what: str, *, end: str = "") -> None:
+        seconds = self._clock() - self._start
+        line = f"{self._title}: {what}, {seconds:.0f} s"
+        self._out.write(f"\r\x1b[K{line}{end}" if self._terminal else f"{line}\n")
+        self._out.flush()
+
+
+def build_command(go: Path, program: Program, target: Path) -> Sequence[str]:
+    """The argv that builds `program` into `target`, stamped with the version that go.mod pins."""
+    version = kubernetes_version()
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    flags = " ".join(["-s", "-w", *(f"-X k8s.io/component-base/version.{name}={stamps[name]}" for name in stamps)])
+    return [str(go), "build", "-trimpath", "-ldflags", flags, "-o", str(target), program.package]
+
+
+def _build(go: Path, program: Program, folder: Path, *, progress: Progress) -> None:
+    part = folder / f"{program.name}.part"
+    command = build_command(go, program, part)
+    with subprocess.Popen(command, cwd=MODULE, env=build_environment(os.environ)) as process:
+        try:
+            while process.poll() is None:
+                progress.tick()
+                time.sleep(POLL_SECONDS)
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        progress.done("failed")
+        raise BuildFailed(f"go build of {program.name} ended with {process.returncode}")
+    part.rename(folder / program.name)
+    progress.done("done")

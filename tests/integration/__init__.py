@@ -1,0 +1,1 @@
+"""Tests against real control planes and real Git."""
