@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from importer.outcome import Outcome
 
 _MOST_ROWS = 40  # lines of one action on a terminal; -o json has them all
-_MOST_HELD = 3  # names of one reason
 _QUIET = ("unchanged",)
 
 
@@ -112,14 +111,14 @@ def _draw(out: Console, outcome: Outcome) -> None:
 def _draw_held(out: Console, rows: list[tuple[str, str, str]]) -> None:
     """Print held objects by their reason: many wait for the same thing."""
     from cli import render
+    from drsyncer.wording import some
 
     by_reason: dict[str, list[str]] = {}
     for _, name, reason in rows:
         by_reason.setdefault(reason, []).append(name)
     shown = []
     for reason, names in by_reason.items():
-        more = f" and {len(names) - _MOST_HELD} more" if len(names) > _MOST_HELD else ""
-        shown.append(("held", ", ".join(names[:_MOST_HELD]) + more, reason))
+        shown.append(("held", some(names), reason))
     render.table(out, shown)
 
 

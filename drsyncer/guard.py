@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drsyncer.errors import Refused
-
 # A percentage of a handful means nothing: below this, only the absolute limit counts.
 PERCENT_FLOOR = 5
 
@@ -30,9 +28,3 @@ class Guard:
                 f"the limit is {self.max_percent:g} %"
             )
         return ""
-
-    def check(self, *, deletions: int, existing: int, hint: str) -> None:
-        """Raise Refused with `hint` when the deletions are too many."""
-        objection = self.objection(deletions=deletions, existing=existing)
-        if objection:
-            raise Refused(objection, hint=hint)

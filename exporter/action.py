@@ -22,6 +22,7 @@ from drsyncer.recovery.git import Clone, Remote, TreeFile
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.identity import Identity
 from drsyncer.recovery.message import Change, Message, Verb
+from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
 from exporter.filing import NAMESPACES, Filing
 from exporter.gathering import Gathering
@@ -66,7 +67,9 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
         run.read()
         deleted = run.deleted()
         changes = tuple(sorted([*run.gathering.changes(), *deleted.values()], key=lambda change: change.ref))
-        _guard(config, known, deleted, confirmed=request.confirmed)
+        refusal = None if request.confirmed else _guard(config, known, deleted)
+        if refusal is not None and not request.dry_run:
+            raise refusal
 
         text = message.build(run.message(found, changes, first=identity.FILE not in known))
         commit = ""
@@ -81,9 +84,12 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
         incomplete = run.gathering.incomplete() | run.failing
         head = commit or base or ""
         push_error = offline
+        warnings = [*run.warnings(), *([f"without --yes this is refused: {refusal}"] if refusal else [])]
         if stage is not None and offline is None:
-            push_error, head = _push(clone, head, Heartbeat(datetime.now(UTC), head, not incomplete, found.uid))
+            beat = Heartbeat(datetime.now(UTC), head, not incomplete, found.uid)
+            push_error, head = _push(clone, head, beat, warnings)
             commit = head if commit else ""
+            clone.gc_if_due()
         return Outcome(
             cluster=config.cluster,
             dry_run=request.dry_run,
@@ -94,7 +100,7 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
             unchanged=len(run.gathering.files()) - sum(change.verb is not Verb.DELETED for change in changes),
             excluded=dict(run.gathering.excluded()),
             incomplete=incomplete,
-            warnings=tuple(run.warnings()),
+            warnings=(*clone.notices, *warnings),
             secrets_omitted=run.gathering.secrets_omitted(),
             seconds=time.monotonic() - begun,
             message=text,
@@ -117,12 +123,16 @@ def _fetch(clone: Clone) -> GitError | None:
     return None
 
 
-def _push(clone: Clone, head: str, heartbeat: Heartbeat) -> tuple[GitError | None, str]:
+def _push(clone: Clone, head: str, heartbeat: Heartbeat, warnings: list[str]) -> tuple[GitError | None, str]:
     """Push what is there; return the error, if any, and the commit that now is the newest recovery point."""
     try:
         result = clone.push(heartbeat=heartbeat)
     except GitError as error:
         return error, head
+    if result.heartbeat_refused:
+        warnings.append(
+            f"the remote refuses the heartbeat's ref, so nobody can tell a dead exporter: {result.heartbeat_refused}"
+        )
     return None, result.head or head
 
 
@@ -134,21 +144,18 @@ def _check_identity(clone: Clone, known: Mapping[str, TreeFile], found: Identity
     identity.check_same(identity.read(data or b""), found, adopt=adopt)
 
 
-def _guard(config: Exporter, known: Mapping[str, TreeFile], deleted: Mapping[str, Change], *, confirmed: bool) -> None:
-    if confirmed:
-        return
+def _guard(config: Exporter, known: Mapping[str, TreeFile], deleted: Mapping[str, Change]) -> Refused | None:
+    """Return why so many deletions need a confirmation, or None."""
     existing = sum(layout.place_of(path) is not None for path in known)
     guard = Guard(config.guard.max_deletions, config.guard.max_deletion_percent)
-    try:
-        guard.check(deletions=len(deleted), existing=existing, hint="")
-    except Refused as refused:
-        some = ", ".join(str(change.ref) for change in list(deleted.values())[:3])
-        raise Refused(
-            f"deletion guard: {refused}",
-            hint=f"Nothing was committed. Gone or no longer selected: {some}"
-            + (" and more" if len(deleted) > 3 else "")
-            + ". If that is right, run again with --yes; see also exporter.guard.",
-        ) from None
+    objection = guard.objection(deletions=len(deleted), existing=existing)
+    if not objection:
+        return None
+    return Refused(
+        f"deletion guard: {objection}",
+        hint=f"Nothing was committed. Gone or no longer selected: {some([change.ref for change in deleted.values()])}. "
+        "If that is right, run again with --yes; see also exporter.guard.",
+    )
 
 
 class _Run:

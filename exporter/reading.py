@@ -9,7 +9,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -86,7 +85,7 @@ def read(
         except _Stopped:
             return
 
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="read") as pool:
+    with cluster.workers(workers, name="read") as pool:
         try:
             for versions in wanted:
                 pool.submit(work, versions)
@@ -99,7 +98,6 @@ def read(
                 yield news
         finally:
             stop.set()
-            pool.shutdown(cancel_futures=True)
 
 
 class _Stopped(Exception):

@@ -17,6 +17,7 @@ from drsyncer.progress import Progress
 from drsyncer.recovery import identity, message
 from drsyncer.recovery.git import Clone, Remote, TreeFile
 from drsyncer.recovery.identity import Identity
+from drsyncer.wording import some
 from importer import preflight
 from importer.apply import Applier, Options, Result
 from importer.inventory import Inventory, kind_of
@@ -142,6 +143,8 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
         carried=carried,
         steps=steps,
         warnings=(
+            *clone.notices,
+            *_rewritten(clone),
             *warnings,
             *preflight.missing_classes(cluster, wishes.wishes),
             *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried)),
@@ -162,6 +165,17 @@ def _resolve(clone: Clone, revision: str) -> tuple[str, list[str]]:
             raise
         return clone.resolve(revision), [f"the remote was not asked: {error}"]
     return clone.resolve(revision), []
+
+
+def _rewritten(clone: Clone) -> list[str]:
+    """Return a warning when the branch lost commits since the last look: recovery points are never taken back."""
+    if clone.rewritten is None:
+        return []
+    before, now = clone.rewritten
+    return [
+        f"the branch was rewritten: it was at {before[:12]} and now is {f'at {now[:12]}' if now else 'gone'}; "
+        "find out who did it before you rely on this recovery point"
+    ]
 
 
 def _identity(clone: Clone, commit: str, files: Mapping[str, TreeFile]) -> Identity:
@@ -282,18 +296,17 @@ def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried]) -> list[st
 
 
 def _guard(config: Importer, prepared: Prepared) -> None:
+    """Raise Refused when the plan deletes more than may go unasked."""
     pruned = [step.ref for step in prepared.steps if step.action is Action.PRUNE]
     members = sum(live.member_of == prepared.inventory.id for live in prepared.view.objects.values())
     guard = Guard(config.prune.max_deletions, config.prune.max_deletion_percent)
-    try:
-        guard.check(deletions=len(pruned), existing=max(members, 1), hint="")
-    except Refused as refused:
-        some = ", ".join(str(ref) for ref in pruned[:3]) + (" and more" if len(pruned) > 3 else "")
+    objection = guard.objection(deletions=len(pruned), existing=members)
+    if objection:
         raise Refused(
-            f"prune guard: {refused}",
-            hint=f"Nothing was changed. Left Git: {some}. `dr-syncer import --plan` shows all; "
+            f"prune guard: {objection}",
+            hint=f"Nothing was changed. Left Git: {some(pruned)}. `dr-syncer import --plan` shows all; "
             "if that is right, run again with --yes; see also importer.prune.",
-        ) from None
+        )
 
 
 def _notes(step: Step) -> tuple[str, ...]:

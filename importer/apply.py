@@ -15,7 +15,7 @@ from drsyncer.errors import ClusterError, ClusterUnreachable, Conflict, Invalid,
 from drsyncer.json import encode_for_apply
 from drsyncer.manifest import Manifest, ObjectRef, ResourceType, metadata
 from importer import bodies
-from importer.digests import Entry, ownership
+from importer.digests import meta_of, ownership
 from importer.plan import NAMESPACES, WRITES, Action, Step
 from importer.wishes import Wish
 from transforms.stages import NEVER_RECREATED
@@ -26,7 +26,6 @@ _IMMUTABLE = re.compile(
 )
 _PORT_TAKEN = re.compile(r"provided port is already allocated")
 _POLL = 0.2  # seconds
-_ENTRIES = msgspec.json.Decoder(list[Entry])
 _SERVICE = ResourceType("", "v1", "services", "Service", namespaced=True)
 
 
@@ -104,6 +103,12 @@ class Applier:
             return self._on_conflict(step, conflict)
         except Invalid as error:
             return self._on_invalid(step, wish, body, error)
+        if wish.ref.type == bodies.SERVICES and bodies.stayed_headless(body, applied.manifest):
+            # The API server keeps `None` without a word when an apply takes it back.
+            kept = Invalid(
+                f"{wish.ref}: spec.clusterIP is immutable: the Service stays headless in DR, in Git it is not"
+            )
+            return self._on_invalid(step, wish, body, kept)
         return self._done(step, applied, notes=(*wish.notes, *notes))
 
     def _apply(
@@ -117,24 +122,21 @@ class Applier:
             force=force,
             dry_run=dry_run,
             strict=strict,
+            # Of a Service the API server keeps things without a word: its answer has to be looked at.
+            metadata_only=wish.ref.type != bodies.SERVICES,
         )
 
     def _done(
         self, step: Step, applied: Applied, *, notes: tuple[str, ...] = (), action: Action | None = None
     ) -> Result:
-        meta = metadata(applied.manifest)
-        entries = _ENTRIES.decode(msgspec.json.encode(meta.get("managedFields") or []))
+        meta = meta_of(applied.body)
         done = action or step.action
         reason = step.reason
         if done is Action.CREATE and not applied.created:
             done, reason = Action.UPDATE, "appeared in DR since it was listed, and matches"
-        if (
-            done is Action.UPDATE
-            and step.live is not None
-            and meta.get("resourceVersion") == step.live.resource_version
-        ):
+        if done is Action.UPDATE and step.live is not None and meta.resource_version == step.live.resource_version:
             done, reason = Action.UNCHANGED, "an apply found nothing to change"
-        return Result(step, done, reason, entry=ownership(entries), notes=notes)
+        return Result(step, done, reason, entry=ownership(meta.managed_fields), notes=notes)
 
     def _on_conflict(self, step: Step, conflict: Conflict) -> Result:
         who = ", ".join(f"{path} belongs to {manager}" for path, manager in sorted(conflict.owners.items()))

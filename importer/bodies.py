@@ -75,6 +75,15 @@ def without_node_ports(body: Manifest) -> Manifest:
     return free
 
 
+def stayed_headless(body: Manifest, applied: Mapping[str, Any]) -> bool:
+    """Return whether `applied` is a headless Service although the `body` of its apply is one with an address."""
+    if body.get("kind") != "Service":
+        return False
+    spec = body.get("spec") or {}
+    wants_none = "None" in (spec.get("clusterIP"), *(spec.get("clusterIPs") or ()))
+    return not wants_none and _at(applied, ("spec", "clusterIP")) == "None"
+
+
 def trial(body: Manifest, *, suffix: str) -> Manifest:
     """Return the object under another name, for a dry run of its creation while the old one still exists."""
     copied = without_node_ports(body) if body.get("kind") == "Service" else copy.deepcopy(body)

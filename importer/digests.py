@@ -25,6 +25,31 @@ class Entry(msgspec.Struct, rename="camel"):
     fields_v1: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"{}"), name="fieldsV1")
 
 
+class Meta(msgspec.Struct, rename="camel"):
+    """The metadata of one object in DR, as far as an import looks at it."""
+
+    name: str
+    uid: str
+    namespace: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+    managed_fields: list[Entry] | None = None
+
+
+class _Item(msgspec.Struct):
+    metadata: Meta
+
+
+_ITEM = msgspec.json.Decoder(_Item)
+
+
+def meta_of(raw: bytes | msgspec.Raw) -> Meta:
+    """Return the metadata of an object given as JSON; the rest of it is not decoded."""
+    return _ITEM.decode(raw).metadata
+
+
 def digest(*parts: str | bytes) -> str:
     """Return 16 hex digits that stand for `parts` in this order."""
     state = hashlib.sha256()

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-
-import msgspec
 
 from drsyncer import own
 from drsyncer.cluster import Cluster
 from drsyncer.errors import ClusterError, ClusterUnreachable, Forbidden, Unauthorized
 from drsyncer.manifest import ObjectRef, ResourceType
-from importer.digests import Entry, ownership
-
-
-class _Meta(msgspec.Struct, rename="camel"):
-    name: str
-    uid: str
-    namespace: str = ""
-    resource_version: str = ""
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    deletion_timestamp: str | None = None
-    managed_fields: list[Entry] | None = None
-
-
-class _Item(msgspec.Struct):
-    metadata: _Meta
-
-
-_DECODER = msgspec.json.Decoder(_Item)
+from importer.digests import Entry, Meta, meta_of, ownership
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +56,7 @@ def look(
     ClusterUnreachable and Unauthorized.
     """
 
-    def keep(item: _Meta, type_: ResourceType) -> Live | None:
+    def keep(item: Meta, type_: ResourceType) -> Live | None:
         ref = ObjectRef(type_.key, item.namespace, item.name)
         entry = ownership(item.managed_fields)
         # Controllers copy labels (a Service's to its Endpoints): only what we applied ourselves is a member.
@@ -110,7 +89,7 @@ def look(
 
     objects: dict[ObjectRef, Live] = {}
     unknown: dict[str, str] = {}
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="look") as pool:
+    with cluster.workers(workers, name="look") as pool:
         for versions, result in zip(types, pool.map(list_type, types), strict=True):
             if isinstance(result, ClusterError):
                 unknown[versions[0].key] = str(result)
@@ -122,7 +101,7 @@ def look(
 def _list(
     cluster: Cluster,
     type_: ResourceType,
-    keep: Callable[[_Meta, ResourceType], Live | None],
+    keep: Callable[[Meta, ResourceType], Live | None],
     *,
     namespaces: Collection[str],
     everywhere: bool,
@@ -133,7 +112,7 @@ def _list(
         for page in cluster.pages(type_, namespace=namespace, limit=page_size, metadata_only=True):
             if page.first:
                 found.clear()
-            found += [live for raw in page.items if (live := keep(_DECODER.decode(raw).metadata, type_))]
+            found += [live for raw in page.items if (live := keep(meta_of(raw), type_))]
         return found
 
     if everywhere or not type_.namespaced:

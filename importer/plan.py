@@ -11,6 +11,7 @@ import msgspec
 
 from drsyncer.fields import dotted, lost
 from drsyncer.manifest import ObjectRef
+from drsyncer.wording import some
 from importer.digests import Entry, ours
 from importer.live import Live, View
 from importer.records import Record
@@ -18,7 +19,6 @@ from importer.wishes import Carried, Problem, Wish
 from transforms.stages import apply_key
 
 NAMESPACES = "namespaces"
-_NAMED_FIELDS = 3
 _AS_LEFT = "as the last import left it"
 
 
@@ -197,9 +197,7 @@ def _shared_namespace(step: _StepMaker, wish: Wish, live: Live, situation: Situa
 
 
 def _fields(taken: Mapping[str, str]) -> str:
-    named = [f"{path} belongs to {manager}" for path, manager in sorted(taken.items())]
-    more = len(named) - _NAMED_FIELDS
-    return ", ".join(named[:_NAMED_FIELDS]) + (f" and {more} more" if more > 0 else "")
+    return some([f"{path} belongs to {manager}" for path, manager in sorted(taken.items())])
 
 
 def _drift(wish: Wish, live: Live) -> str:
@@ -216,14 +214,9 @@ def _drift(wish: Wish, live: Live) -> str:
     for place, manager in taken.items():
         by_manager.setdefault(manager, []).append(dotted(place))
     return "; ".join(
-        f"{_some(sorted(places))} was {f'changed by {manager}' if manager else 'removed'}"
+        f"{some(sorted(places))} was {f'changed by {manager}' if manager else 'removed'}"
         for manager, places in sorted(by_manager.items(), reverse=True)
     )
-
-
-def _some(places: Sequence[str]) -> str:
-    more = len(places) - _NAMED_FIELDS
-    return ", ".join(places[:_NAMED_FIELDS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _as_mapping(entry: Entry) -> dict[str, object]:

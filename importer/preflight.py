@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -11,6 +10,7 @@ from drsyncer.cluster import Cluster
 from drsyncer.errors import ClusterError, ClusterUnreachable, Conflict
 from drsyncer.json import decode, encode_for_apply
 from drsyncer.manifest import ObjectRef, ResourceType
+from drsyncer.wording import some
 from importer.wishes import Wish
 
 _SLICES = ResourceType("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", namespaced=True)
@@ -32,7 +32,7 @@ def ready_services(cluster: Cluster, services: Iterable[tuple[str, str]], *, wor
     wanted = sorted(set(services))
     if not wanted:
         return set()
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with cluster.workers(workers, name="preflight") as pool:
         answers = pool.map(lambda service: _is_ready(cluster, *service), wanted)
         return {service for service, ready in zip(wanted, answers, strict=True) if ready}
 
@@ -73,7 +73,7 @@ def foreign_fields(cluster: Cluster, wishes: Iterable[Wish], *, workers: int) ->
         return {}
 
     asked = list(wishes)
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with cluster.workers(workers, name="preflight") as pool:
         return dict(zip((wish.ref for wish in asked), pool.map(try_one, asked), strict=True))
 
 
@@ -98,8 +98,7 @@ def missing_classes(cluster: Cluster, wishes: Iterable[Wish]) -> list[str]:
         except ClusterError as error:
             return [f"whether {kind} exist in DR is not known: {error}"]
     return [
-        f"{_CLASSES[kind].kind} {name} does not exist in DR; {refs[0]}"
-        + (f" and {len(refs) - 1} more name it" if len(refs) > 1 else " names it")
+        f"{_CLASSES[kind].kind} {name} does not exist in DR; named by {some(refs)}"
         for (kind, name), refs in sorted(wanted.items())
         if name not in there[kind]
     ]

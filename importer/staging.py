@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
@@ -14,6 +13,7 @@ from drsyncer.errors import ClusterError
 from drsyncer.manifest import ObjectRef, ResourceType, metadata
 from drsyncer.match import Subject
 from drsyncer.progress import Progress
+from drsyncer.wording import some
 from importer import definitions
 from importer.apply import Applier, Result
 from importer.plan import NAMESPACES, WRITES, Action, Step
@@ -45,7 +45,7 @@ class Staging:
         writes = {step.ref: step for step in steps if step.action in WRITES and step.action is not Action.PRUNE}
         prunes = {step.ref: step for step in steps if step.action is Action.PRUNE}
         with (
-            ThreadPoolExecutor(max_workers=self.workers, thread_name_prefix="apply") as pool,
+            self.cluster.workers(self.workers, name="apply") as pool,
             self.progress.task("Importing", total=len(writes) + len(prunes)) as task,
         ):
 
@@ -124,18 +124,14 @@ class Staging:
             if result.action is Action.BLOCKED and (not scope or result.step.ref.namespace in ("", scope))
         ]
         if failed:
-            return f"not deleted while {failed[0]} is blocked" + (f" and {len(failed) - 1} more" if failed[1:] else "")
+            return f"not deleted while these are blocked: {some(failed)}"
         if step.ref.type == NAMESPACES:
             try:
                 others = self.occupants(step.ref.name)
             except ClusterError as error:
                 return f"not deleted: what others keep in this namespace is not known: {error}"
             if others:
-                return (
-                    f"not deleted: other hands keep {others[0]}"
-                    + (f" and {len(others) - 1} more" if others[1:] else "")
-                    + " in this namespace; delete it by hand"
-                )
+                return f"not deleted: other hands keep {some(others)} in this namespace; delete it by hand"
         return ""
 
 

@@ -3,7 +3,7 @@
 The order is part of the contract:
  1. standby: it reads counts and overrides as the source has them, and remembers them before anything changes them;
  2. namespaces: who the object is, and everything that refers to others by namespace;
- 3. storage classes, access modes, images, hosts: values, independent of each other;
+ 3. storage classes, access modes, images, hosts, load balancer addresses: values, independent of each other;
  4. labels and annotations, last: what they add is seen by no other transform.
 A general rule takes its place before the labels, with `standby` listed a second time behind it: parking twice
 changes nothing, and a rule that sets a replica count then changes what is remembered, not what runs.
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drsyncer.manifest import Manifest, ObjectRef
-from transforms import hosts, images, labels, namespaces, standby, storage
+from transforms import hosts, images, labels, namespaces, services, standby, storage
 from transforms.settings import Result, Settings, Subject
 
 
@@ -34,6 +34,7 @@ PIPELINE: tuple[Transform, ...] = (
     Transform(storage.MODES_NAME, storage.map_access_modes),
     Transform(images.NAME, images.map_images),
     Transform(hosts.NAME, hosts.map_hosts),
+    Transform(services.NAME, services.drop_load_balancer_ip),
     Transform(labels.NAME, labels.change_labels),
 )
 

@@ -35,20 +35,29 @@ _CONFLICT_MANAGER = re.compile(r'conflict with "([^"]+)"')
 
 
 def parse_status(body: bytes) -> dict[str, Any]:
-    """Return the Status object in `body`, or an empty mapping when it is something else (a proxy's HTML)."""
+    """Return the Status object in `body`, or an empty mapping when it is something else (a proxy's HTML).
+
+    Its `message` is text and its `details` a mapping, whatever an aggregated API server made of them.
+    """
     try:
         status = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
-    return status if isinstance(status, dict) and status.get("kind") == "Status" else {}
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        return {}
+    message, details = status.get("message"), status.get("details")
+    return status | {
+        "message": message if isinstance(message, str) else "",
+        "details": details if isinstance(details, dict) else {},
+    }
 
 
 def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
     """Return the seconds that the server asks to wait, from the header or the Status, or None."""
     header = headers.get("Retry-After", "")
-    if header.isdigit():
+    if header.isdecimal():
         return float(header)
-    seconds = (parse_status(body).get("details") or {}).get("retryAfterSeconds")
+    seconds = parse_status(body).get("details", {}).get("retryAfterSeconds")
     return float(seconds) if isinstance(seconds, int) and seconds > 0 else None
 
 
@@ -96,8 +105,9 @@ def _reason(code: int, status: dict[str, Any], body: bytes) -> str:
 def _owners(status: dict[str, Any]) -> dict[str, str]:
     """Given the Status of an apply conflict, return field path → manager that owns the field."""
     owners = {}
-    for cause in (status.get("details") or {}).get("causes") or []:
-        if cause.get("reason") == "FieldManagerConflict":
-            manager = _CONFLICT_MANAGER.search(cause.get("message", ""))
+    causes = status.get("details", {}).get("causes")
+    for cause in causes if isinstance(causes, list) else []:
+        if isinstance(cause, dict) and cause.get("reason") == "FieldManagerConflict":
+            manager = _CONFLICT_MANAGER.search(str(cause.get("message", "")))
             owners[str(cause.get("field", ""))] = manager.group(1) if manager else "another manager"
     return owners

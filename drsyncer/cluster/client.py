@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 METADATA_ITEM = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _CONNECT_TIMEOUT = 10.0
+# A server that never answered yet is more likely named wrongly than restarting: the person should know soon.
+_TRIES_BEFORE_FIRST_ANSWER = 3
 _LIST_RESTARTS = 3
+# What urllib3 puts before its messages: `HTTPSConnection(host='127.0.0.1', port=1): `, `<… object at 0x7f…>: `
+_LIBRARY_OBJECT = re.compile(r"^(?:\w+\([^()]*\)|<[^<>]*>): ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What the API server made of an apply: the whole object, and whether it is new."""
+    """What the API server made of an apply: the object as JSON, and whether it is new."""
 
-    manifest: Manifest
+    body: bytes
     created: bool
+
+    @property
+    def manifest(self) -> Manifest:
+        """The object, decoded."""
+        return _decode_object(self.body)
 
 
 class Cluster:
@@ -71,18 +82,34 @@ class Cluster:
         *,
         timeout: float = 30.0,
         schedule: Schedule | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._connection = connection
         self._timeout = urllib3.Timeout(connect=min(_CONNECT_TIMEOUT, timeout), read=timeout)
         self._schedule = schedule or Schedule()
-        self._sleep = sleep
+        self._given_up = threading.Event()
+        self._sleep = sleep or self._given_up.wait
         self._down = threading.Event()
+        self._answered = threading.Event()
         self.server = connection.server
 
     def close(self) -> None:
         """Close the connections."""
         self._connection.close()
+
+    @contextmanager
+    def workers(self, count: int, *, name: str) -> Iterator[ThreadPoolExecutor]:
+        """Run a pool of `count` threads that talk to this cluster; when the block fails, they stop at once.
+
+        Without that, Ctrl-C would wait until every thread has used up its tries.
+        """
+        with ThreadPoolExecutor(max_workers=count, thread_name_prefix=name) as pool:
+            try:
+                yield pool
+            except BaseException:
+                self._given_up.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def request(
         self,
@@ -118,9 +145,10 @@ class Cluster:
                     redirect=False,
                 )
             except urllib3.exceptions.HTTPError as error:
-                if attempt >= self._schedule.attempts or self._hopeless(error):
+                if attempt >= self._tries() or self._hopeless(error):
                     self._unreachable(what, error)
             else:
+                self._answered.set()
                 self._down.clear()
                 if response.status < 300:
                     return Answer(response.status, response.data)
@@ -130,6 +158,13 @@ class Cluster:
                     raise answers.to_error(response.status, response.data, what=what)
                 wait = answers.retry_after(response.headers, response.data)
             self._sleep(self._schedule.delay(attempt, retry_after=wait))
+            if self._given_up.is_set():
+                raise ClusterUnreachable(f"{what}: given up before {self.server} answered")
+
+    def _tries(self) -> int:
+        """Return how often a request without an answer is tried."""
+        attempts = self._schedule.attempts
+        return attempts if self._answered.is_set() else min(attempts, _TRIES_BEFORE_FIRST_ANSWER)
 
     def _hopeless(self, error: urllib3.exceptions.HTTPError) -> bool:
         """Return whether no second try can help: a certificate does not become valid by waiting.
@@ -235,10 +270,12 @@ class Cluster:
         force: bool,
         dry_run: bool = False,
         strict: bool = False,
+        metadata_only: bool = False,
     ) -> Applied:
         """Server-side apply `body` (JSON that a YAML reader reads alike) as field manager `dr-syncer`.
 
-        `strict` refuses fields that the schema does not know. Raises Conflict with the owners when
+        `strict` refuses fields that the schema does not know; `metadata_only` asks for no more than
+        the metadata in return, which is most of what an import looks at. Raises Conflict with the owners when
         `force` is false and another manager holds a field.
         """
         answer = self.request(
@@ -253,8 +290,9 @@ class Cluster:
             },
             body=body,
             content_type="application/apply-patch+yaml",
+            accept=METADATA_ITEM if metadata_only else "application/json",
         )
-        return Applied(_decode_object(answer.body), created=answer.status == 201)
+        return Applied(answer.body, created=answer.status == 201)
 
     def create_dry_run(self, type_: ResourceType, body: bytes, *, namespace: str, name: str) -> None:
         """Ask whether `body` could be created; nothing is. Raises what the creation would raise."""
@@ -301,6 +339,5 @@ def _decode_object(body: bytes) -> Manifest:
 
 
 def _plain(error: urllib3.exceptions.HTTPError) -> str:
-    """Return the library's message without its object addresses."""
-    text = str(error)
-    return text.split(">: ", 1)[-1] if ">: " in text else text
+    """Return the library's message without the objects that it names."""
+    return _LIBRARY_OBJECT.sub("", str(error))

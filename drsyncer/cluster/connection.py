@@ -13,6 +13,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import urllib3
+
 from drsyncer.cluster.client import Cluster
 from drsyncer.errors import UsageError
 from drsyncer.retry import Schedule
@@ -42,7 +44,8 @@ class Connection:
         headers: dict[str, str] = {}
         with self._lock:  # the renewal hook is not made for several threads
             self._api_client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
-        return headers
+        # As kubectl does: a token file ends with a line feed more often than not.
+        return {name: value.strip() for name, value in headers.items()}
 
     def close(self) -> None:
         """Close every connection of the pool."""
@@ -56,13 +59,25 @@ def _share_one_tls_context(pool: Any, configuration: Any) -> None:
     """
     if not configuration.host.startswith("https"):
         return
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
+    try:
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise UsageError(
+            f"cluster {configuration.host}: its certificate authority cannot be read: {_one_line(error)}",
+            hint="Check certificate-authority and certificate-authority-data in the kubeconfig.",
+        ) from error
     if not configuration.verify_ssl or configuration.assert_hostname is False:
         context.check_hostname = False
     if not configuration.verify_ssl:
         context.verify_mode = ssl.CERT_NONE
     if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        try:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"cluster {configuration.host}: the client certificate and its key cannot be used: {_one_line(error)}",
+                hint="Check client-certificate and client-key of the user in the kubeconfig.",
+            ) from error
     for loaded in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
         pool.connection_pool_kw.pop(loaded, None)
     pool.connection_pool_kw["ssl_context"] = context
@@ -119,32 +134,63 @@ def _load_file(file: str, context: str, configuration: Any) -> None:
     errors = _CollectErrors()
     logging.getLogger().addHandler(errors)
     try:
-        load_kube_config(file, context=context or None, client_configuration=configuration, persist_config=False)
+        context = context or _current_context(file)
+        load_kube_config(file, context=context, client_configuration=configuration, persist_config=False)
         merged = KubeConfigMerger(file).config
         user = _user(merged.value, context) if merged is not None else {}
+        _check_server(configuration.host)
     except (ConfigException, ValueError, OSError, AttributeError, TypeError, KeyError) as error:
         raise UsageError(
-            f"kubeconfig {file}: {error}",
+            f"kubeconfig {file}: {_one_line(error)}",
             hint="`kubectl config get-contexts` lists the contexts of a kubeconfig.",
         ) from error
     except Exception as error:
         # The package parses YAML with a library of its own choice and lets that library's errors through.
-        raise UsageError(f"kubeconfig {file}: not a kubeconfig: {error}") from error
+        raise UsageError(f"kubeconfig {file}: not a kubeconfig: {_one_line(error)}") from error
     finally:
         logging.getLogger().removeHandler(errors)
     has_credentials = configuration.api_key.get("BearerToken") or configuration.cert_file
     if user.get("exec") and not has_credentials:
         # The package logs a failed plug-in and goes on without credentials; a 401 later explains nothing.
-        reason = "; ".join(errors.messages) or "it gave no credentials"
+        reason = _one_line("; ".join(errors.messages)) or "it gave no credentials"
         raise UsageError(
             f"kubeconfig {file}: exec plug-in {user['exec'].get('command')!r} failed: {reason}",
             hint="Run that command by hand: it must print an ExecCredential.",
         )
 
 
-def _user(kubeconfig: dict[str, Any], context: str) -> dict[str, Any]:
-    """Return the user entry of `context` (default: the current one) in a merged kubeconfig."""
-    name = context or kubeconfig.get("current-context")
+def _current_context(file: str) -> str:
+    """Return the current context: the first one that any of the files names.
+
+    That is what kubectl does. The kubernetes package takes the last one, and so another cluster.
+    Raises ValueError when there is none, and whatever the package raises for a file that is no kubeconfig.
+    """
+    from kubernetes.config.kube_config import KubeConfigMerger
+
+    for part in file.split(os.pathsep):
+        config = KubeConfigMerger(part).config
+        if config is not None and config.value.get("current-context"):
+            return str(config.value["current-context"])
+    raise ValueError("no current-context is set, and no context was named")
+
+
+def _check_server(server: str) -> None:
+    """Raise ValueError for a server that no request can be sent to: waiting and trying again would not help."""
+    try:
+        parts = urllib3.util.parse_url(server)
+    except urllib3.exceptions.LocationParseError:
+        parts = urllib3.util.Url()
+    if parts.scheme not in ("https", "http") or not parts.host:
+        raise ValueError(f"the cluster's server {server!r} is no https or http URL")
+
+
+def _one_line(error: object) -> str:
+    """Return the message as one line: YAML libraries and plug-ins write several."""
+    return " ".join(str(error).split())
+
+
+def _user(kubeconfig: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the user entry of the context `name` in a merged kubeconfig."""
     wanted = [entry.value["context"].get("user") for entry in kubeconfig["contexts"] if entry.value["name"] == name]
     for user in kubeconfig["users"]:
         if user.value["name"] in wanted:

@@ -118,6 +118,7 @@ def test_the_order_is_fixed():
         "accessModes",
         "images",
         "hosts",
+        "loadBalancerIP",
         "labels",
     ]
 
