@@ -9,6 +9,10 @@ import pytest
 FOREIGN_SETTINGS = ("KUBECONFIG", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_SSH_COMMAND", "SSH_AUTH_SOCK")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--corpus", metavar="FOLDER", help="manifests for tests/integration/test_corpus.py; see there")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _independent_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No identity, credential helper, hook or kubeconfig of the person who runs the tests reaches them."""
