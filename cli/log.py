@@ -44,12 +44,19 @@ def log(ctx: Context, text: str | None, since: str | None, revision: str, limit:
     """
     from datetime import UTC, datetime
 
+    from drsyncer.errors import GitError
     from drsyncer.recovery.audit import trail, when
     from drsyncer.recovery.git import Clone
 
     config = ctx.load_config()
     with Clone.open(remote_of(config.repository)) as clone:
-        clone.fetch()
+        try:
+            clone.fetch()
+        except GitError as error:
+            # The trail as of the last look is worth having when the remote is away too.
+            if clone.base() is None:
+                raise
+            click.echo(f"warning: as of the last fetch; the remote was not asked: {error}", err=True)
         found = list(
             trail(
                 clone,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from drsyncer.cluster import Cluster, Discovery
-from drsyncer.config.schema import Importer
-from drsyncer.errors import GitError, Refused
+from drsyncer.config.schema import Importer, Revision
+from drsyncer.errors import GitError, Refused, RevisionNotFound
 from drsyncer.guard import Guard
 from drsyncer.manifest import ObjectRef, ResourceType
 from drsyncer.progress import Progress
@@ -104,7 +104,7 @@ def import_recovery_point(
 
 def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress) -> Prepared:
     """Read the recovery point and the DR cluster and return the plan; nothing is changed."""
-    commit, warnings = _resolve(clone, request.revision or config.revision.text)
+    commit, warnings = _resolve(clone, request.revision or _configured(config.revision))
     files = clone.files(commit)
     source = _identity(clone, commit, files)
     memory = Memory(cluster, namespace=config.state_namespace, importer=config.name or source.cluster)
@@ -152,10 +152,17 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
     )
 
 
+def _configured(revision: Revision) -> str:
+    """Return the configured revision as git names it: a tag may be called like a branch."""
+    if revision.branch:
+        return f"refs/heads/{revision.branch}"
+    return f"refs/tags/{revision.tag}" if revision.tag else revision.commit
+
+
 def _resolve(clone: Clone, revision: str) -> tuple[str, list[str]]:
     """Return the commit of `revision`. A commit that is here already needs no remote; a branch does."""
     try:
-        clone.fetch()
+        exported = clone.fetch()
     except GitError as error:
         if not _COMMIT.fullmatch(revision):
             error.hint = (
@@ -164,7 +171,12 @@ def _resolve(clone: Clone, revision: str) -> tuple[str, list[str]]:
             ).strip()
             raise
         return clone.resolve(revision), [f"the remote was not asked: {error}"]
-    return clone.resolve(revision), []
+    try:
+        return clone.resolve(revision), []
+    except RevisionNotFound as error:
+        if exported is None:
+            error.hint = "The recovery repository has no such branch yet: run `dr-syncer export` first."
+        raise
 
 
 def _rewritten(clone: Clone) -> list[str]:
@@ -216,10 +228,9 @@ def _look(
         if served:
             # The wish's own version first: another one may need a conversion that nobody answers.
             types[wish.ref.type] = (wish.type, *(type_ for type_ in served if type_ != wish.type))
-    if not request.only:
-        for key, served in discovery.served.items():
-            if key not in types and kind_of(served[0]) in inventory.types:
-                types[key] = served
+    for key, served in discovery.served.items():
+        if key not in types and kind_of(served[0]) in inventory.types and (served[0].namespaced or not request.only):
+            types[key] = served
     listable = [versions for key in sorted(types) if (versions := _listable(types[key], discovery))]
     wanted = {wish.ref: records[wish.path].entry if wish.path in records else "" for wish in wishes.wishes}
     wanted |= {found.ref: found.record.entry for found in carried}
@@ -228,7 +239,8 @@ def _look(
         listable,
         wanted=wanted,
         applyset=inventory.id,
-        namespaces={ref.namespace for ref in wanted if ref.namespace} | inventory.namespaces,
+        namespaces={ref.namespace for ref in wanted if ref.namespace}
+        | (set() if request.only else inventory.namespaces),
         everywhere=not request.only,
         workers=min(config.workers, 8),
         page_size=config.page_size,
@@ -247,7 +259,7 @@ def _listable(versions: Sequence[ResourceType], discovery: Discovery) -> tuple[R
 def _is_stale(found: Carried, view: View) -> bool:
     """Return whether DR no longer has the object as the last import left it, or cannot say."""
     live = view.objects.get(found.ref)
-    return live is None or live.deleting or live.entry != found.record.entry
+    return live is None or live.deleting or live.entry != found.record.entry or view.is_ending(found.ref.namespace)
 
 
 def _situation(

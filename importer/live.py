@@ -37,6 +37,11 @@ class View:
     objects: Mapping[ObjectRef, Live] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
 
+    def is_ending(self, namespace: str) -> bool:
+        """Return whether `namespace` is being deleted, and with it all that it still holds."""
+        found = self.objects.get(ObjectRef("namespaces", "", namespace))
+        return found is not None and found.deleting
+
 
 def look(
     cluster: Cluster,
@@ -59,8 +64,9 @@ def look(
     def keep(item: Meta, type_: ResourceType) -> Live | None:
         ref = ObjectRef(type_.key, item.namespace, item.name)
         entry = ownership(item.managed_fields)
-        # Controllers copy labels (a Service's to its Endpoints): only what we applied ourselves is a member.
-        member = (item.labels or {}).get(own.APPLYSET_MEMBER, "") if entry else ""
+        # Controllers copy labels (a Service's to its Endpoints): only what we applied, now or before another hand
+        # replaced it, is a member.
+        member = (item.labels or {}).get(own.APPLYSET_MEMBER, "") if entry or wanted.get(ref) else ""
         if ref not in wanted and member != applyset:
             return None
         return Live(

@@ -138,6 +138,9 @@ def _wish_step(wish: Wish, situation: Situation, policy: Policy) -> Step:
         )
     if wish.held:
         return step(Action.HELD, wish.held)
+    if situation.view.is_ending(wish.ref.namespace):
+        # What is there now goes with the namespace, whatever it looks like.
+        return Step(wish.ref, Action.CREATE, "its namespace is being deleted in DR", wish.path, wish)
     if live is None:
         return step(Action.CREATE, "not in DR yet")
     if live.deleting and wish.type.key != NAMESPACES:

@@ -24,14 +24,14 @@ from transforms.stages import DEFINITIONS, waves
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """How to carry out a plan. `occupants` names what other hands keep in a namespace."""
+    """How to carry out a plan. `occupants` names what other hands keep in a Namespace or CRD."""
 
     cluster: Cluster
     applier: Applier
     workers: int
     crd_timeout: float
     progress: Progress
-    occupants: Callable[[str], Sequence[ObjectRef]]
+    occupants: Callable[[ObjectRef], Sequence[ObjectRef]]
 
     def run(self, steps: Sequence[Step]) -> tuple[Result, ...]:
         """Carry out every step and return its result, in the order of `steps`.
@@ -60,6 +60,7 @@ class Staging:
                     continue
                 go(writes[ref] for ref in refs if ref not in done)
                 self._await_definitions([done[ref] for ref in refs], writes, done)
+                self._leave_ending([done[ref] for ref in refs], writes, done)
             go([done[ref].step for ref in writes if done[ref].retryable and not self._is_down(done)])
             for _, refs in waves(prunes, prune=True):
                 held_back = {ref: self._withheld(prunes[ref], done) for ref in refs}
@@ -84,6 +85,23 @@ class Staging:
                     error="not tried: the DR cluster stopped answering",
                     unreachable=True,
                 )
+
+    def _leave_ending(
+        self, results: Iterable[Result], writes: Mapping[ObjectRef, Step], done: dict[ObjectRef, Result]
+    ) -> None:
+        """Block what belongs into a namespace that would not go in time: writing there is refused, or lost."""
+        ending = {
+            result.step.ref.name
+            for result in results
+            if result.step.ref.type == NAMESPACES
+            and result.action is Action.BLOCKED
+            and result.step.live is not None
+            and result.step.live.deleting
+        }
+        for ref, step in writes.items():
+            if ref.namespace in ending:
+                reason = f"namespace {ref.namespace} is still being deleted"
+                done[ref] = Result(step, Action.BLOCKED, step.reason, error=reason)
 
     def _await_definitions(
         self, results: Iterable[Result], writes: Mapping[ObjectRef, Step], done: dict[ObjectRef, Result]
@@ -114,44 +132,56 @@ class Staging:
         """Return why an object that left Git is not deleted now, or "".
 
         What failed may still depend on what would go: within a namespace nothing is pruned while
-        something there, or in the whole cluster, is blocked. A namespace is not pruned while other
-        hands keep something in it: it would all be deleted with it.
+        something there, or in the whole cluster, is blocked. A namespace or a CRD is not pruned while
+        other hands keep something in it: it would all be deleted with it.
         """
-        scope = step.ref.name if step.ref.type == NAMESPACES else step.ref.namespace
+        scope = _namespace_of(step.ref)
         failed = [
             result.step.ref
             for result in done.values()
-            if result.action is Action.BLOCKED and (not scope or result.step.ref.namespace in ("", scope))
+            if result.action is Action.BLOCKED and (not scope or _namespace_of(result.step.ref) in ("", scope))
         ]
         if failed:
             return f"not deleted while these are blocked: {some(failed)}"
-        if step.ref.type == NAMESPACES:
+        if step.ref.type in (NAMESPACES, DEFINITIONS):
             try:
-                others = self.occupants(step.ref.name)
+                others = self.occupants(step.ref)
             except ClusterError as error:
-                return f"not deleted: what others keep in this namespace is not known: {error}"
+                return f"not deleted: what others keep in it is not known: {error}"
             if others:
-                return f"not deleted: other hands keep {some(others)} in this namespace; delete it by hand"
+                return f"not deleted: it would take along what other hands made: {some(others)}; delete it by hand"
         return ""
+
+
+def _namespace_of(ref: ObjectRef) -> str:
+    """Return the namespace that an object is about: a Namespace is about itself."""
+    return ref.name if ref.type == NAMESPACES else ref.namespace
 
 
 def occupants(
     cluster: Cluster, types: Iterable[ResourceType], *, applyset: str, selection: Selection
-) -> Callable[[str], Sequence[ObjectRef]]:
-    """Return a function that names what a namespace holds beside members of `applyset` and what the cluster makes."""
-    namespaced = [type_ for type_ in types if type_.namespaced and "list" in type_.verbs]
+) -> Callable[[ObjectRef], Sequence[ObjectRef]]:
+    """Return a function that names what goes with a Namespace or CRD beside members of `applyset`.
 
-    def look(namespace: str) -> list[ObjectRef]:
+    What the cluster makes by itself does not count: `selection` tells.
+    """
+    listable = [type_ for type_ in types if "list" in type_.verbs]
+
+    def look(ref: ObjectRef) -> list[ObjectRef]:
         found = []
-        for type_ in namespaced:
-            if selection.type_verdict(type_) is not None:
-                continue
-            for page in cluster.pages(type_, namespace=namespace, label_selector=f"{own.APPLYSET_MEMBER}!={applyset}"):
-                for raw in page.items:
-                    manifest = {"apiVersion": type_.api_version, "kind": type_.kind, **msgspec.json.decode(raw)}
-                    ref = ObjectRef(type_.key, namespace, metadata(manifest)["name"])
-                    if selection.verdict(Subject(ref, type_, manifest)).included:
-                        found.append(ref)
+        for type_ in listable:
+            inside = type_.namespaced if ref.type == NAMESPACES else type_.key == ref.name
+            if inside and selection.type_verdict(type_) is None:
+                found += _made_by_others(type_, namespace=_namespace_of(ref))
         return found
+
+    def _made_by_others(type_: ResourceType, *, namespace: str) -> Iterable[ObjectRef]:
+        for page in cluster.pages(type_, namespace=namespace, label_selector=f"{own.APPLYSET_MEMBER}!={applyset}"):
+            for raw in page.items:
+                manifest = {"apiVersion": type_.api_version, "kind": type_.kind, **msgspec.json.decode(raw)}
+                meta = metadata(manifest)
+                one = ObjectRef(type_.key, meta.get("namespace", ""), meta["name"])
+                if selection.verdict(Subject(one, type_, manifest)).included:
+                    yield one
 
     return look

@@ -31,6 +31,10 @@ TRIES_ON_500 = 3
 
 _WEBHOOK = re.compile(r'failed calling webhook "([^"]+)"')
 _CONVERSION = re.compile(r"conversion webhook for .* failed")
+# The API server answers 500 to an object that its schema does not know in full; it will never take it.
+_UNFIT = re.compile(r"failed to create typed patch object|field not declared in schema")
+# Two writers at the same instant, such as two Pods that count against one quota: the next try sees the other's work.
+_RACE = re.compile(r"the object has been modified|please apply your changes to the latest version")
 _CONFLICT_MANAGER = re.compile(r'conflict with "([^"]+)"')
 
 
@@ -65,9 +69,12 @@ def may_pass(code: int, body: bytes, *, attempt: int) -> bool:
     """Return whether trying again can help after try number `attempt` ended in `code`."""
     if code in PASSING:
         return True
+    if code == 409:
+        return bool(_RACE.search(parse_status(body).get("message", "")))
     if code != 500 or attempt >= TRIES_ON_500:
         return False
-    return not _CONVERSION.search(parse_status(body).get("message", ""))
+    message = parse_status(body).get("message", "")
+    return not (_CONVERSION.search(message) or _UNFIT.search(message))
 
 
 def to_error(code: int, body: bytes, *, what: str) -> ClusterError:
@@ -91,6 +98,8 @@ def to_error(code: int, body: bytes, *, what: str) -> ClusterError:
             return Gone(message, status=code)
         case 429:
             return Throttled(message, status=code)
+    if _UNFIT.search(status.get("message", "")):
+        return Invalid(message, status=code)
     webhook = _WEBHOOK.search(status.get("message", ""))
     return ServerFailed(message, status=code, webhook=webhook.group(1) if webhook else "")
 

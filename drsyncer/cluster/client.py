@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,9 @@ import urllib3
 
 from drsyncer import __version__
 from drsyncer.cluster import answers, discovery, urls
-from drsyncer.errors import ClusterUnreachable, Gone, InvalidManifest, ServerFailed
+from drsyncer.errors import ClusterUnreachable, Forbidden, Gone, ServerFailed
 from drsyncer.json import items_of
-from drsyncer.manifest import Manifest, ResourceType
+from drsyncer.manifest import Manifest, ResourceType, metadata
 from drsyncer.own import FIELD_MANAGER
 from drsyncer.retry import Schedule
 
@@ -30,6 +31,8 @@ _CONNECT_TIMEOUT = 10.0
 # A server that never answered yet is more likely named wrongly than restarting: the person should know soon.
 _TRIES_BEFORE_FIRST_ANSWER = 3
 _LIST_RESTARTS = 3
+_LOST = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_NO_API_SERVER = "Does this kubeconfig context point to an API server?"
 # What urllib3 puts before its messages: `HTTPSConnection(host='127.0.0.1', port=1): `, `<… object at 0x7f…>: `
 _LIBRARY_OBJECT = re.compile(r"^(?:\w+\([^()]*\)|<[^<>]*>): ")
 
@@ -169,17 +172,18 @@ class Cluster:
     def _hopeless(self, error: urllib3.exceptions.HTTPError) -> bool:
         """Return whether no second try can help: a certificate does not become valid by waiting.
 
-        Once one request has used up all its tries without an answer, the others do not each wait
-        as long again: the server counts as down until something answers.
+        A connection that is lost while TLS is agreed on is a lost connection like any other. Once one
+        request has used up all its tries without an answer, the others do not each wait as long again:
+        the server counts as down until something answers.
         """
-        return isinstance(error, urllib3.exceptions.SSLError) or self._down.is_set()
+        return (_is_about_tls(error) and not isinstance(error.args[0], _LOST)) or self._down.is_set()
 
     def _unreachable(self, what: str, error: urllib3.exceptions.HTTPError) -> NoReturn:
         self._down.set()
-        raise ClusterUnreachable(
-            f"{what}: no answer from {self.server}: {_plain(error)}",
-            hint="Check that the API server runs and that this kubeconfig context points to it.",
-        ) from error
+        hint = "Check that the API server runs and that this kubeconfig context points to it."
+        if _is_about_tls(error):
+            hint = "Check server and certificate-authority of this kubeconfig context."
+        raise ClusterUnreachable(f"{what}: no answer from {self.server}: {_plain(error)}", hint=hint) from error
 
     # Reading
 
@@ -188,7 +192,7 @@ class Cluster:
         documents = []
         for path in ("/api", "/apis"):
             answer = self.request("GET", path, what=f"discover {path}", accept=discovery.ACCEPT)
-            document = msgspec.json.decode(answer.body)
+            document = _decode_object(answer.body)
             if document.get("kind") != "APIGroupDiscoveryList":
                 raise ServerFailed(
                     f"discover {path}: {self.server} has no aggregated discovery",
@@ -199,14 +203,18 @@ class Cluster:
 
     def version(self) -> str:
         """Return the API server's version, such as `v1.36.3`."""
-        return str(msgspec.json.decode(self.request("GET", "/version", what="read version").body)["gitVersion"])
+        answer = self.request("GET", "/version", what="read version")
+        return _text_at(_decode_object(answer.body), "gitVersion")
 
     def uid(self) -> str:
         """Return the cluster's identity: the UID of its Namespace kube-system, which outlives everything else."""
-        answer = self.request(
-            "GET", "/api/v1/namespaces/kube-system", what="read namespace kube-system", accept=METADATA_ITEM
-        )
-        return str(msgspec.json.decode(answer.body)["metadata"]["uid"])
+        path = "/api/v1/namespaces/kube-system"
+        try:
+            answer = self.request("GET", path, what="read namespace kube-system", accept=METADATA_ITEM)
+        except Forbidden as error:
+            error.hint = "Its UID says which cluster this is: allow this account to get namespace kube-system."
+            raise
+        return _text_at(metadata(_decode_object(answer.body)), "uid")
 
     def pages(
         self,
@@ -331,11 +339,21 @@ def _named(type_: ResourceType, namespace: str, name: str) -> str:
 def _decode_object(body: bytes) -> Manifest:
     try:
         decoded: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise ServerFailed(f"the API server's answer is no JSON: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ServerFailed(f"the API server's answer is no JSON: {error}", hint=_NO_API_SERVER) from error
     if not isinstance(decoded, dict):
-        raise InvalidManifest("API server's answer", 0, "expected an object")
+        raise ServerFailed("the API server's answer is no object", hint=_NO_API_SERVER)
     return decoded
+
+
+def _text_at(found: Mapping[str, Any], key: str) -> str:
+    if not isinstance(found.get(key), str):
+        raise ServerFailed(f"the API server's answer has no {key}", hint=_NO_API_SERVER)
+    return str(found[key])
+
+
+def _is_about_tls(error: urllib3.exceptions.HTTPError) -> bool:
+    return isinstance(error, urllib3.exceptions.SSLError) and bool(error.args)
 
 
 def _plain(error: urllib3.exceptions.HTTPError) -> str:
