@@ -168,7 +168,7 @@ def occupants(
     listable = [type_ for type_ in types if "list" in type_.verbs]
 
     def look(ref: ObjectRef) -> list[ObjectRef]:
-        found = []
+        found: list[ObjectRef] = []
         for type_ in listable:
             inside = type_.namespaced if ref.type == NAMESPACES else type_.key == ref.name
             if inside and selection.type_verdict(type_) is None:
