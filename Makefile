@@ -48,14 +48,15 @@ integration: tools ## Tests on two real control planes per worker and real Git (
 tools: $(STAMP) ## Find or build etcd, kube-apiserver, kube-controller-manager, kubectl (minutes, once)
 	$(BIN)/python -m tests.cluster.tools
 
-demo: tools ## Two clusters on this machine, a sample shop, and a recovery between them
-	$(BIN)/python -m examples.demo up
+demo: $(STAMP) ## Two clusters, a sample shop, a recovery between them (KEEP=1: they stay)
+	@$(BIN)/python -m examples.demo up $(if $(filter-out 0,$(KEEP)),--keep)
 
-demo-env: $(STAMP) ## Print what a shell needs to talk to the demo: eval "$(make -s demo-env)"
+# Without prerequisites: its output is for a shell to evaluate, and where no .venv is, no demo runs.
+demo-env: ## What a shell needs to talk to a kept demo: eval $(make demo-env)
 	@$(BIN)/python -m examples.demo env
 
-demo-down: $(STAMP) ## End the demo
-	$(BIN)/python -m examples.demo down
+demo-down: $(STAMP) ## End a kept demo
+	@$(BIN)/python -m examples.demo down
 
 bench: tools ## Measurements, side by side with what one would use instead
 	$(BIN)/python -m tests.bench

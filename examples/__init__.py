@@ -1,0 +1,1 @@
+"""A sample shop, sample configurations, and a demonstration that recovers the one with the other."""
