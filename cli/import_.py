@@ -75,14 +75,16 @@ def _draw(out: Console, outcome: Outcome) -> None:
 
     what = "plan for" if outcome.planned_only else "imported into"
     state = "standby" if outcome.standby else "active"
-    render.line(
+    render.paragraph(
         out,
         f"{what} {outcome.cluster}: recovery point {outcome.revision[:12]} of {outcome.source}, {state}",
         style="bold",
     )
     if outcome.exported_at:
         seen = f"; its exporter was last seen {age(outcome.heartbeat)}" if outcome.heartbeat else ""
-        render.line(out, f"source as of {outcome.exported_at:%Y-%m-%d %H:%M:%S} UTC, {age(outcome.exported_at)}{seen}")
+        render.paragraph(
+            out, f"source as of {outcome.exported_at:%Y-%m-%d %H:%M:%S} UTC, {age(outcome.exported_at)}{seen}"
+        )
     by_action: dict[str, list[tuple[str, str, str]]] = {}
     for result in outcome.results:
         action = str(result.action)
@@ -105,7 +107,7 @@ def _draw(out: Console, outcome: Outcome) -> None:
     summary = ", ".join(f"{count:,} {action}" for action, count in sorted(outcome.summary.items())) or "nothing to do"
     left_out = sum(outcome.left_out.values())
     more = f"; {left_out:,} left out by the importer's selection" if left_out else ""
-    render.line(out, f"{summary}{more}; {outcome.seconds:.1f} s")
+    render.paragraph(out, f"{summary}{more}; {outcome.seconds:.1f} s")
 
 
 def _draw_held(out: Console, rows: list[tuple[str, str, str]]) -> None:

@@ -77,7 +77,8 @@ def _draw(out: Console, found: Iterable[Entry], *, whole: bool) -> None:
         if not empty:
             render.line(out, "")
         empty = False
-        render.line(out, f"{entry.commit[:12]}  {entry.time:%Y-%m-%d %H:%M:%S} UTC  {entry.subject}", style="bold")
+        title = f"{entry.commit[:12]}  {entry.time:%Y-%m-%d %H:%M:%S} UTC  {entry.subject}"
+        render.paragraph(out, title, style="bold")
         if entry.by_other:
             render.line(out, f"  not made by dr-syncer: {entry.author}", style="bold red")
         shown = entry.changes if whole else entry.changes[:_MOST_CHANGES]

@@ -47,18 +47,22 @@ def _step(key: str, value: Any) -> str | int | None:
         index = int(rest)
         return index if index < len(value) else None
     wanted = json.loads(rest)
-    for index, element in enumerate(value):
-        if kind == "v" and element == wanted:
-            return index
-        if kind == "k" and isinstance(element, dict) and _has_keys(element, wanted):
-            return index
-    return None
+    if kind == "v":
+        return next((index for index, element in enumerate(value) if element == wanted), None)
+    if kind != "k":
+        return None
+    # The element that states most of the keys: one that it leaves out is a default (`protocol: TCP`).
+    stated = [(_stated_keys(element, wanted), -index) for index, element in enumerate(value)]
+    most, index = max(stated, default=(0, 0))
+    return -index if most else None
 
 
-def _has_keys(element: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Return whether `element` is the one with these keys; a key that it leaves out is a default (`protocol: TCP`)."""
+def _stated_keys(element: Any, wanted: Mapping[str, Any]) -> int:
+    """Return how many of the `wanted` keys the list's element states; 0 when it is another one."""
+    if not isinstance(element, dict):
+        return 0
     given = [key for key in wanted if key in element]
-    return bool(given) and all(element[key] == wanted[key] for key in given)
+    return len(given) if all(element[key] == wanted[key] for key in given) else 0
 
 
 def leaves(value: Any, at: Pointer = ()) -> Iterator[tuple[Pointer, Any]]:
@@ -135,9 +139,23 @@ def _identity(place: Pointer) -> bool:
     )
 
 
-def dotted(place: Pointer) -> str:
-    """Return a place as people write it: `spec.template.spec.containers[0].image`."""
+def dotted(place: Pointer, value: Any = None) -> str:
+    """Return a place as people write it: `spec.template.spec.containers[name=web].image`.
+
+    Elements of lists go by the name that they have in `value`, the whole object; else by their index.
+    """
     text = ""
     for step in place:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        value = _child(value, step)
+        if isinstance(step, str):
+            text += f".{step}" if text else step
+        else:
+            name = value.get("name") if isinstance(value, dict) else None
+            text += f"[name={name}]" if isinstance(name, str) else f"[{step}]"
     return text
+
+
+def _child(value: Any, step: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(step)
+    return value[step] if isinstance(value, list) and isinstance(step, int) and step < len(value) else None

@@ -209,13 +209,14 @@ def _drift(wish: Wish, live: Live) -> str:
     mine = ours(entries)
     fields = msgspec.json.decode(mine.fields_v1) if mine else {}
     others = [_as_mapping(entry) for entry in entries if entry is not mine]
-    taken = lost(msgspec.json.decode(wish.data), fields, others)
+    desired = msgspec.json.decode(wish.data)
+    taken = lost(desired, fields, others)
     if not taken:
         latest = max((entry for entry in entries if entry is not mine), key=lambda entry: entry.time, default=None)
         return f"was changed in DR{f' by {latest.manager}' if latest else ''}"
     by_manager: dict[str, list[str]] = {}
     for place, manager in taken.items():
-        by_manager.setdefault(manager, []).append(dotted(place))
+        by_manager.setdefault(manager, []).append(dotted(place, desired))
     return "; ".join(
         f"{some(sorted(places))} was {f'changed by {manager}' if manager else 'removed'}"
         for manager, places in sorted(by_manager.items(), reverse=True)
