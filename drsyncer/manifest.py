@@ -61,10 +61,12 @@ def metadata(manifest: Manifest) -> dict[str, Any]:
 
 
 def labels(manifest: Manifest) -> dict[str, str]:
-    """Return the object's labels; an empty mapping when there are none."""
-    return metadata(manifest).get("labels") or {}
+    """Return the object's labels; an empty mapping when there are none, or something else is in their place."""
+    found = metadata(manifest).get("labels")
+    return found if isinstance(found, dict) else {}
 
 
 def annotations(manifest: Manifest) -> dict[str, str]:
-    """Return the object's annotations; an empty mapping when there are none."""
-    return metadata(manifest).get("annotations") or {}
+    """Return the object's annotations; an empty mapping when there are none, or something else is in their place."""
+    found = metadata(manifest).get("annotations")
+    return found if isinstance(found, dict) else {}

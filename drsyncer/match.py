@@ -104,7 +104,7 @@ class Match:
         return not (self.names or self.namespaces or self.labels or self.namespace_labels or self.annotations)
 
     def _annotated(self, found: Mapping[str, str]) -> bool:
-        return all(name in found and fits(found[name]) for name, fits in self._annotations)
+        return all(name in found and fits(str(found[name])) for name, fits in self._annotations)
 
 
 def match(
@@ -140,7 +140,8 @@ def glob(patterns: Iterable[str]) -> _Glob:
 
 def annotations_of(manifest: Manifest) -> Mapping[str, str]:
     """Return the object's annotations; an empty mapping when there are none."""
-    return metadata(manifest).get("annotations") or _NONE
+    found = metadata(manifest).get("annotations")
+    return found if isinstance(found, dict) else _NONE
 
 
 def guessed_type(ref: ObjectRef, manifest: Manifest) -> ResourceType:

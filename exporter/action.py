@@ -13,7 +13,7 @@ import msgspec
 from drsyncer import __version__
 from drsyncer.cluster import Cluster, Discovery
 from drsyncer.config.schema import Exporter
-from drsyncer.errors import GitError, Refused
+from drsyncer.errors import GitError, InvalidManifest, Refused
 from drsyncer.guard import Guard
 from drsyncer.manifest import ResourceType, labels, metadata, split_api_version
 from drsyncer.progress import Progress
@@ -28,7 +28,7 @@ from exporter.filing import NAMESPACES, Filing
 from exporter.gathering import Gathering
 from exporter.outcome import Outcome
 from exporter.reading import PageRead, read
-from exporter.rules import cleaner_of, named_namespaces, selection_of
+from exporter.rules import cleaner_of, is_confined, named_namespaces, selection_of
 from exporter.versions import CRDS, candidates, storage_version
 from transforms.select import Selection
 
@@ -75,7 +75,7 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
         commit = ""
         if stage is not None:
             put, own = run.gathering.files(), identity.emit(found)
-            fresh = {path: blob for path, blob in put.items() if path not in known or known[path].blob_id != blob}
+            fresh = {path: blob for path, blob in put.items() if not _is_there(known.get(path), blob)}
             if identity.FILE not in known or known[identity.FILE].blob_id != clone.blob_id(own):
                 fresh[identity.FILE] = stage.add(own)
             commit = (
@@ -136,10 +136,18 @@ def _push(clone: Clone, head: str, heartbeat: Heartbeat, warnings: list[str]) ->
     return None, result.head or head
 
 
+def _is_there(file: TreeFile | None, blob_id: str) -> bool:
+    return file is not None and file.regular and file.blob_id == blob_id
+
+
 def _check_identity(clone: Clone, known: Mapping[str, TreeFile], found: Identity, *, adopt: bool) -> None:
     file = known.get(identity.FILE)
     if file is None:
         return
+    if not file.regular:
+        raise InvalidManifest(
+            identity.FILE, 0, "is no regular file", hint="Somebody replaced it: see `git log` for it."
+        )
     ((_, data),) = clone.read([file.blob_id], max_size=_MAX_READ)
     identity.check_same(identity.read(data or b""), found, adopt=adopt)
 
@@ -174,6 +182,7 @@ class _Run:
         self._cluster = cluster
         self._progress = progress
         self._selection: Selection = selection_of(config.select)
+        self._confined = is_confined(config.select)
         self._namespace_labels: dict[str, Mapping[str, str]] = {}
         self._stored: dict[str, str] = {}
         self._filing = Filing(
@@ -223,6 +232,8 @@ class _Run:
         return type_.key in _FIRST or self._selected(type_)
 
     def _selected(self, type_: ResourceType) -> bool:
+        if self._confined and not type_.namespaced and type_.key != NAMESPACES:
+            return False
         verdict = self._selection.type_verdict(type_)
         if verdict is not None:
             self._filing.deciding.add(verdict.check)
@@ -235,6 +246,7 @@ class _Run:
             workers=self._config.workers,
             page_size=self._config.page_size,
             namespaces=named_namespaces(self._config.select),
+            confined=self._confined,
         ):
             if isinstance(news, PageRead):
                 self._learn(news)

@@ -86,7 +86,7 @@ class Gathering:
             self._store(filed.data)
             who = managers_behind(None, filed.manifest, filed.entries)
             gathered.changes[filed.path] = Change(Verb.CREATED, filed.ref, who)
-        elif before.blob_id != new:
+        elif before.blob_id != new or not before.regular:
             self._store(filed.data)
             updated.append(filed)
 
@@ -94,9 +94,10 @@ class Gathering:
         """Name the managers behind updated objects: the old content says which fields changed."""
         if not updated:
             return
-        old = self._load([self._known[filed.path].blob_id for filed in updated])
-        for filed in updated:
-            before = old.get(self._known[filed.path].blob_id)
+        known = [self._known[filed.path] for filed in updated]
+        old = self._load([file.blob_id for file in known if file.regular])
+        for file, filed in zip(known, updated, strict=True):
+            before = old.get(file.blob_id)
             try:
                 manifest = read_yaml(before, file=filed.path) if before is not None else {}
             except InvalidManifest:

@@ -16,7 +16,8 @@ import msgspec
 
 from drsyncer.cluster import Cluster
 from drsyncer.errors import ClusterError, ClusterUnreachable, Forbidden, Unauthorized
-from drsyncer.manifest import ResourceType
+from drsyncer.manifest import ResourceType, metadata
+from exporter.filing import NAMESPACES
 
 _STOP_POLL = 0.2  # seconds
 
@@ -58,17 +59,19 @@ def read(
     workers: int,
     page_size: int,
     namespaces: Sequence[str] = (),
+    confined: bool = False,
 ) -> Iterator[PageRead | TypeRead]:
     """Yield the pages of every wanted type, then its TypeRead; types interleave.
 
     `wanted` gives per type its versions, the best first. `namespaces` are the ones to fall back to
-    when a type may not be listed in the whole cluster. Raises ClusterUnreachable and Unauthorized:
-    then no type can be read; every other error belongs to its type.
+    when a type may not be listed in the whole cluster; `confined` says that nothing outside them is
+    asked for, so that they are all there is. Raises ClusterUnreachable and Unauthorized: then no type
+    can be read; every other error of the cluster belongs to its type.
     """
-    inbox: queue.Queue[PageRead | TypeRead | ClusterError] = queue.Queue(maxsize=workers)
+    inbox: queue.Queue[PageRead | TypeRead | BaseException] = queue.Queue(maxsize=workers)
     stop = threading.Event()
 
-    def put(news: PageRead | TypeRead | ClusterError) -> None:
+    def put(news: PageRead | TypeRead | BaseException) -> None:
         while not stop.is_set():
             try:
                 return inbox.put(news, timeout=_STOP_POLL)
@@ -78,12 +81,12 @@ def read(
 
     def work(versions: tuple[ResourceType, ...]) -> None:
         try:
-            for news in _read_type(cluster, versions, page_size=page_size, namespaces=namespaces):
+            for news in _read_type(cluster, versions, page_size=page_size, namespaces=namespaces, confined=confined):
                 put(news)
-        except (ClusterUnreachable, Unauthorized) as error:
-            put(error)
         except _Stopped:
             return
+        except BaseException as error:  # noqa: BLE001 - the consumer raises it: it would wait for ever otherwise
+            put(error)
 
     with cluster.workers(workers, name="read") as pool:
         try:
@@ -92,7 +95,7 @@ def read(
             left = len(wanted)
             while left:
                 news = inbox.get()
-                if isinstance(news, ClusterError):
+                if isinstance(news, BaseException):
                     raise news
                 left -= isinstance(news, TypeRead)
                 yield news
@@ -105,7 +108,12 @@ class _Stopped(Exception):
 
 
 def _read_type(
-    cluster: Cluster, versions: tuple[ResourceType, ...], *, page_size: int, namespaces: Sequence[str]
+    cluster: Cluster,
+    versions: tuple[ResourceType, ...],
+    *,
+    page_size: int,
+    namespaces: Sequence[str],
+    confined: bool,
 ) -> Iterator[PageRead | TypeRead]:
     started = datetime.now(UTC)
     errors: list[str] = []
@@ -118,8 +126,10 @@ def _read_type(
         except (ClusterUnreachable, Unauthorized):
             raise
         except Forbidden as error:
-            if type_.namespaced and namespaces:
-                yield from _read_namespaces(cluster, type_, namespaces, page_size=page_size, started=started)
+            if namespaces and (type_.namespaced or type_.key == NAMESPACES):
+                yield from _read_parts(
+                    cluster, type_, namespaces, page_size=page_size, confined=confined, started=started
+                )
                 return
             errors.append(str(error))
         except ClusterError as error:
@@ -132,8 +142,14 @@ def _read_type(
     yield TypeRead(versions[0], "", "; ".join(dict.fromkeys(errors)), frozenset(), started, datetime.now(UTC))
 
 
-def _read_namespaces(
-    cluster: Cluster, type_: ResourceType, namespaces: Sequence[str], *, page_size: int, started: datetime
+def _read_parts(
+    cluster: Cluster,
+    type_: ResourceType,
+    namespaces: Sequence[str],
+    *,
+    page_size: int,
+    confined: bool,
+    started: datetime,
 ) -> Iterator[PageRead | TypeRead]:
     """Read one type namespace by namespace, for credentials that see only some of them."""
     errors: list[str] = []
@@ -141,11 +157,8 @@ def _read_namespaces(
     complete: set[str] = set()
     items: list[msgspec.Raw] = []
     for namespace in namespaces:
-        found: list[msgspec.Raw] = []
         try:
-            for page in cluster.pages(type_, namespace=namespace, limit=page_size):
-                found = page.items if page.first else found + page.items
-                version = page.resource_version
+            found, version = _read_part(cluster, type_, namespace, page_size=page_size)
         except (ClusterUnreachable, Unauthorized):
             raise
         except ClusterError as error:
@@ -158,4 +171,20 @@ def _read_namespaces(
     reason = "; ".join(errors)
     if not errors:
         reason = "" if complete else "no namespace could be read"
-    yield TypeRead(type_, ",".join(versions), reason, frozenset(complete), started, datetime.now(UTC))
+    where = None if confined and not reason else frozenset(complete)
+    yield TypeRead(type_, ",".join(versions), reason, where, started, datetime.now(UTC))
+
+
+def _read_part(
+    cluster: Cluster, type_: ResourceType, namespace: str, *, page_size: int
+) -> tuple[list[msgspec.Raw], str]:
+    """Return the objects of one namespace, or that Namespace itself, and the resourceVersion."""
+    if not type_.namespaced:
+        found = cluster.read(type_, namespace="", name=namespace)
+        return [msgspec.Raw(msgspec.json.encode(found))], str(metadata(found).get("resourceVersion", ""))
+    items: list[msgspec.Raw] = []
+    version = ""
+    for page in cluster.pages(type_, namespace=namespace, limit=page_size):
+        items = page.items if page.first else items + page.items
+        version = page.resource_version
+    return items, version

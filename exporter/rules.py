@@ -8,6 +8,8 @@ from drsyncer.config.schema import Clean, Select
 from transforms.clean import Cleaner, UserRule
 from transforms.select import Selection
 
+_GLOB = set("*?[")
+
 
 def selection_of(select: Select) -> Selection:
     """Return the selection that the configuration describes. Raises ValueError for an unknown check in `disable`."""
@@ -28,4 +30,11 @@ def cleaner_of(clean: Clean) -> Cleaner:
 
 def named_namespaces(select: Select) -> list[str]:
     """Return the namespaces that `include` names in full, for credentials that cannot list the whole cluster."""
-    return sorted({name for spec in select.include for name in spec.namespaces if not set("*?[") & set(name)})
+    return sorted({name for spec in select.include for name in spec.namespaces if not _GLOB & set(name)})
+
+
+def is_confined(select: Select) -> bool:
+    """Return whether nothing outside `named_namespaces` can be selected, nor anything cluster-scoped but themselves."""
+    return bool(select.include) and all(
+        spec.namespaces and not any(_GLOB & set(name) for name in spec.namespaces) for spec in select.include
+    )

@@ -146,6 +146,7 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
             *clone.notices,
             *_rewritten(clone),
             *warnings,
+            *point.strays(),
             *preflight.missing_classes(cluster, wishes.wishes),
             *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried)),
         ),
@@ -192,7 +193,7 @@ def _rewritten(clone: Clone) -> list[str]:
 
 def _identity(clone: Clone, commit: str, files: Mapping[str, TreeFile]) -> Identity:
     file = files.get(identity.FILE)
-    if file is None:
+    if file is None or not file.regular:
         raise Refused(
             f"recovery point {commit[:12]} holds no {identity.FILE}: it is not an export of DR-Syncer",
             hint="Check repository.url, repository.branch and repository.path.",
@@ -239,6 +240,7 @@ def _look(
         listable,
         wanted=wanted,
         applyset=inventory.id,
+        guest=inventory.guest,
         namespaces={ref.namespace for ref in wanted if ref.namespace}
         | (set() if request.only else inventory.namespaces),
         everywhere=not request.only,
@@ -288,7 +290,7 @@ def _situation(
         problems=wishes.problems,
         view=view,
         records=records,
-        foreign=preflight.foreign_fields(cluster, foreign, workers=config.workers),
+        foreign=preflight.foreign_fields(cluster, foreign, guest=inventory.guest, workers=config.workers),
         ready=preflight.ready_services(cluster, needed, workers=config.workers),
         in_scope=_prunable(view, point, request),
     )
@@ -340,6 +342,7 @@ def _carry_out(
             cluster,
             Options(
                 applyset=inventory.id,
+                guest=inventory.guest,
                 conflicts=config.conflicts,
                 immutable=config.immutable,
                 node_ports=config.node_ports,

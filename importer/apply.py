@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from drsyncer import own
 from drsyncer.cluster import Applied, Cluster
 from drsyncer.errors import ClusterError, ClusterUnreachable, Conflict, Invalid, NotFound, ServerFailed
 from drsyncer.json import encode_for_apply
@@ -53,6 +54,7 @@ class Options:
     """How steps are carried out. Times are in seconds."""
 
     applyset: str
+    guest: str  # the field manager for Namespaces that are not ours
     conflicts: str  # force | fail | skip
     immutable: str  # fail | recreate
     node_ports: str  # report | drop
@@ -98,7 +100,7 @@ class Applier:
             notes += (f"Git has version {wish.instead_of}, which DR does not serve; written in {wish.type.version}",)
             self._apply(wish, body, force=step.force, dry_run=True, strict=True)
         try:
-            applied = self._apply(wish, body, force=step.force)
+            applied = self._apply(wish, body, force=step.force, manager=self._manager(step))
         except Conflict as conflict:
             return self._on_conflict(step, conflict)
         except Invalid as error:
@@ -111,8 +113,18 @@ class Applier:
             return self._on_invalid(step, wish, body, kept)
         return self._done(step, applied, notes=(*wish.notes, *notes))
 
+    def _manager(self, step: Step) -> str:
+        return self._options.guest if step.shared else own.FIELD_MANAGER
+
     def _apply(
-        self, wish: Wish, body: Manifest, *, force: bool, dry_run: bool = False, strict: bool = False
+        self,
+        wish: Wish,
+        body: Manifest,
+        *,
+        force: bool,
+        dry_run: bool = False,
+        strict: bool = False,
+        manager: str = own.FIELD_MANAGER,
     ) -> Applied:
         return self._cluster.apply(
             wish.type,
@@ -122,6 +134,7 @@ class Applier:
             force=force,
             dry_run=dry_run,
             strict=strict,
+            manager=manager,
             # Of a Service the API server keeps things without a word: its answer has to be looked at.
             metadata_only=wish.ref.type != bodies.SERVICES,
         )
@@ -136,7 +149,8 @@ class Applier:
             done, reason = Action.UPDATE, "appeared in DR since it was listed, and matches"
         if done is Action.UPDATE and step.live is not None and meta.resource_version == step.live.resource_version:
             done, reason = Action.UNCHANGED, "an apply found nothing to change"
-        return Result(step, done, reason, entry=ownership(meta.managed_fields), notes=notes)
+        entry = ownership(meta.managed_fields, manager=self._manager(step))
+        return Result(step, done, reason, entry=entry, notes=notes)
 
     def _on_conflict(self, step: Step, conflict: Conflict) -> Result:
         who = ", ".join(f"{path} belongs to {manager}" for path, manager in sorted(conflict.owners.items()))

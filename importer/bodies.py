@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -26,6 +27,8 @@ _SUFFIXES = {
     **{f"{prefix}i": Decimal(1024) ** power for power, prefix in enumerate("KMGTPE", start=1)},
 }
 
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
 
 def body_of(wish: Wish, *, applyset: str) -> Manifest:
     """Return the object to apply; `applyset` "" makes no member of it."""
@@ -41,7 +44,7 @@ def quantity(text: object) -> Decimal:
     written = str(text)
     digits = written.rstrip("numkKMGTPEi")
     suffix = written[len(digits) :]
-    if suffix not in _SUFFIXES or not digits:
+    if suffix not in _SUFFIXES or not _NUMBER.fullmatch(digits):
         raise ValueError(f"{written!r} is no quantity")
     return Decimal(digits) * _SUFFIXES[suffix]
 

@@ -16,6 +16,7 @@ from drsyncer.match import Subject
 from drsyncer.yaml.emit import emit
 from importer import bodies
 from importer.action import Prepared
+from importer.inventory import Inventory
 from importer.plan import Action, Step
 from transforms.clean import Cleaner
 
@@ -39,7 +40,7 @@ def differences(cluster: Cluster, prepared: Prepared) -> Iterator[Difference]:
 
     Secrets are masked. Blocked and held objects are yielded without lines.
     """
-    differ = _Differ(cluster, prepared.inventory.id)
+    differ = _Differ(cluster, prepared.inventory)
     for step in prepared.steps:
         if step.action is Action.BLOCKED:
             yield Difference(step.ref, step.action, step.reason, error=step.reason)
@@ -50,9 +51,9 @@ def differences(cluster: Cluster, prepared: Prepared) -> Iterator[Difference]:
 
 
 class _Differ:
-    def __init__(self, cluster: Cluster, applyset: str) -> None:
+    def __init__(self, cluster: Cluster, inventory: Inventory) -> None:
         self._cluster = cluster
-        self._applyset = applyset
+        self._inventory = inventory
         self._cleaner = Cleaner()
 
     def differ(self, step: Step) -> Difference:
@@ -75,7 +76,7 @@ class _Differ:
     def _after(self, step: Step) -> Manifest:
         if step.wish is None:
             return {}
-        body = bodies.body_of(step.wish, applyset="" if step.shared else self._applyset)
+        body = bodies.body_of(step.wish, applyset="" if step.shared else self._inventory.id)
         if step.live is None:
             return self._clean(step, body)
         try:
@@ -86,6 +87,7 @@ class _Differ:
                 name=step.ref.name,
                 force=step.force,
                 dry_run=True,
+                manager=self._inventory.guest if step.shared else own.FIELD_MANAGER,
             )
         except (Conflict, Invalid):
             # What cannot be applied can still be shown: as it is meant.

@@ -66,15 +66,15 @@ def of_manifest(manifest: Manifest) -> tuple[bytes, str]:
     return data, digest(data)
 
 
-def ours(entries: list[Entry] | None) -> Entry | None:
+def ours(entries: list[Entry] | None, *, manager: str = FIELD_MANAGER) -> Entry | None:
     """Return the entry of our own applies, or None: nothing of ours is left in the object."""
     for entry in entries or ():
-        if entry.manager == FIELD_MANAGER and entry.operation == "Apply" and not entry.subresource:
+        if entry.manager == manager and entry.operation == "Apply" and not entry.subresource:
             return entry
     return None
 
 
-def ownership(entries: list[Entry] | None) -> str:
+def ownership(entries: list[Entry] | None, *, manager: str = FIELD_MANAGER) -> str:
     """Return the ownership digest: which fields of the object are ours at this moment.
 
     Any other hand that changes or removes one of our fields takes it out of our entry, even when it
@@ -82,5 +82,5 @@ def ownership(entries: list[Entry] | None) -> str:
     means that every field still has the value that we gave it, and no value needs to be compared
     (server-side apply, KEP-555).
     """
-    entry = ours(entries)
+    entry = ours(entries, manager=manager)
     return digest(entry.api_version, bytes(entry.fields_v1)) if entry else ""

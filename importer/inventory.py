@@ -17,6 +17,7 @@ from drsyncer.manifest import Manifest, ResourceType
 
 STANDBY = "standby"
 ACTIVE = "active"
+_LONGEST_MANAGER = 128  # bytes, the API server's limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,15 @@ class Inventory:
     def name(self) -> str:
         """The parent's name."""
         return f"dr-syncer-{self.importer}"
+
+    @property
+    def guest(self) -> str:
+        """The field manager for Namespaces that this importer did not make.
+
+        Its own for each importer: under one common name, the labels that one importer merges into a
+        shared Namespace would take those of another, its mark of membership too, out again.
+        """
+        return f"{own.FIELD_MANAGER}-{self.importer}"[:_LONGEST_MANAGER]
 
     @property
     def id(self) -> str:

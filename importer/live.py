@@ -11,6 +11,8 @@ from drsyncer.errors import ClusterError, ClusterUnreachable, Forbidden, Unautho
 from drsyncer.manifest import ObjectRef, ResourceType
 from importer.digests import Entry, Meta, meta_of, ownership
 
+NAMESPACES = "namespaces"
+
 
 @dataclass(frozen=True, slots=True)
 class Live:
@@ -39,7 +41,7 @@ class View:
 
     def is_ending(self, namespace: str) -> bool:
         """Return whether `namespace` is being deleted, and with it all that it still holds."""
-        found = self.objects.get(ObjectRef("namespaces", "", namespace))
+        found = self.objects.get(ObjectRef(NAMESPACES, "", namespace))
         return found is not None and found.deleting
 
 
@@ -49,6 +51,7 @@ def look(
     *,
     wanted: Mapping[ObjectRef, str],
     applyset: str,
+    guest: str,
     namespaces: Collection[str],
     everywhere: bool,
     workers: int,
@@ -56,6 +59,7 @@ def look(
 ) -> View:
     """Return the objects that are `wanted` (each with its remembered ownership digest) or members of `applyset`.
 
+    `guest` is the field manager under which we write to Namespaces that are not ours.
     `types` gives per type its versions, the best first. Namespaced types are listed in the whole
     cluster, or, when `everywhere` is false or that is forbidden, in each of `namespaces`. Raises
     ClusterUnreachable and Unauthorized.
@@ -69,6 +73,8 @@ def look(
         member = (item.labels or {}).get(own.APPLYSET_MEMBER, "") if entry or wanted.get(ref) else ""
         if ref not in wanted and member != applyset:
             return None
+        if ref.type == NAMESPACES and member != applyset:
+            entry = ownership(item.managed_fields, manager=guest)
         return Live(
             ref=ref,
             type=type_,

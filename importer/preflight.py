@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from drsyncer import own
 from drsyncer.cluster import Cluster
 from drsyncer.errors import ClusterError, ClusterUnreachable, Conflict
 from drsyncer.json import decode, encode_for_apply
 from drsyncer.manifest import ObjectRef, ResourceType
 from drsyncer.wording import some
-from importer.wishes import Wish
+from importer.wishes import NAMESPACES, Wish
 
 _SLICES = ResourceType("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", namespaced=True)
 _CLASSES = {
@@ -53,17 +54,28 @@ def _is_ready(cluster: Cluster, namespace: str, name: str) -> bool:
     )
 
 
-def foreign_fields(cluster: Cluster, wishes: Iterable[Wish], *, workers: int) -> dict[ObjectRef, Mapping[str, str]]:
+def foreign_fields(
+    cluster: Cluster, wishes: Iterable[Wish], *, guest: str, workers: int
+) -> dict[ObjectRef, Mapping[str, str]]:
     """Return per object of other hands the fields (path → manager) that our apply would take from them.
 
-    Asked by an apply without force that is only tried. An object that cannot be tried for another
-    reason is taken as matching here; its apply, without force too, then tells that reason.
+    Asked by an apply without force that is only tried, of Namespaces under the field manager
+    `guest`. An object that cannot be tried for another reason is taken as matching here; its apply,
+    without force too, then tells that reason.
     """
 
     def try_one(wish: Wish) -> Mapping[str, str]:
         body = encode_for_apply(decode(wish.data))
         try:
-            cluster.apply(wish.type, body, namespace=wish.ref.namespace, name=wish.ref.name, force=False, dry_run=True)
+            cluster.apply(
+                wish.type,
+                body,
+                namespace=wish.ref.namespace,
+                name=wish.ref.name,
+                force=False,
+                dry_run=True,
+                manager=guest if wish.ref.type == NAMESPACES else own.FIELD_MANAGER,
+            )
         except Conflict as conflict:
             return conflict.owners or {"the object": "another writer"}
         except ClusterUnreachable:
@@ -107,16 +119,19 @@ def missing_classes(cluster: Cluster, wishes: Iterable[Wish]) -> list[str]:
 def _named_classes(wish: Wish) -> Iterable[tuple[str, str]]:
     if wish.ref.type not in ("persistentvolumeclaims", "statefulsets.apps", "ingresses.networking.k8s.io"):
         return
-    spec = decode(wish.data).get("spec") or {}
+    spec = decode(wish.data).get("spec")
+    if not isinstance(spec, dict):
+        return  # the API server says what is wrong with it
     if wish.ref.type == "ingresses.networking.k8s.io":
-        if spec.get("ingressClassName"):
-            yield "ingressclasses.networking.k8s.io", spec["ingressClassName"]
-        return
-    claims = (
-        [spec]
-        if wish.ref.type == "persistentvolumeclaims"
-        else [claim.get("spec") or {} for claim in spec.get("volumeClaimTemplates") or []]
-    )
-    for claim in claims:
-        if claim.get("storageClassName"):
-            yield "storageclasses.storage.k8s.io", claim["storageClassName"]
+        kind, named = "ingressclasses.networking.k8s.io", [spec.get("ingressClassName")]
+    elif wish.ref.type == "persistentvolumeclaims":
+        kind, named = "storageclasses.storage.k8s.io", [spec.get("storageClassName")]
+    else:
+        templates = spec.get("volumeClaimTemplates")
+        templates = templates if isinstance(templates, list) else []
+        specs = [claim.get("spec") for claim in templates if isinstance(claim, dict)]
+        kind = "storageclasses.storage.k8s.io"
+        named = [claim.get("storageClassName") for claim in specs if isinstance(claim, dict)]
+    for name in named:
+        if name and isinstance(name, str):
+            yield kind, name

@@ -26,12 +26,12 @@ class Definition:
 
 
 def definition(crd: Manifest) -> Definition:
-    """Return what `crd` defines. Raises KeyError or TypeError when it is no valid CRD."""
+    """Return what `crd` defines. Raises KeyError, TypeError or AttributeError when it is no valid CRD."""
     spec = crd["spec"]
     names = spec["names"]
     types, scale_paths, storage = [], {}, ""
     for version in spec["versions"]:
-        name = version["name"]
+        name = str(version["name"])
         if version.get("storage"):
             storage = name
         scale = (version.get("subresources") or {}).get("scale")
@@ -40,14 +40,14 @@ def definition(crd: Manifest) -> Definition:
         if version.get("served"):
             types.append(
                 ResourceType(
-                    group=spec["group"],
+                    group=str(spec["group"]),
                     version=name,
-                    plural=names["plural"],
-                    kind=names["kind"],
+                    plural=str(names["plural"]),
+                    kind=str(names["kind"]),
                     namespaced=spec["scope"] == "Namespaced",
                     verbs=frozenset({"list", "patch"}),
-                    short_names=tuple(names.get("shortNames") or ()),
-                    singular=names.get("singular", ""),
+                    short_names=tuple(map(str, names.get("shortNames") or ())),
+                    singular=str(names.get("singular", "")),
                 )
             )
     return Definition(tuple(types), scale_paths, storage, _conversion(spec))
@@ -58,7 +58,7 @@ def _conversion(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     if conversion.get("strategy") != "Webhook":
         return None
     service = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service")
-    return (service["namespace"], service["name"]) if service else None
+    return (str(service["namespace"]), str(service["name"])) if service else None
 
 
 @dataclass(frozen=True, slots=True)

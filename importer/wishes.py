@@ -18,6 +18,7 @@ from drsyncer.match import Subject
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.recovery.layout import Place
+from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
 from drsyncer.yaml.read import read as read_yaml
 from importer.digests import digest, of_manifest
@@ -32,6 +33,7 @@ HPAS = "horizontalpodautoscalers.autoscaling"
 NAMESPACES = "namespaces"
 _SCALED = ("deployments.apps", "statefulsets.apps", "replicasets.apps", "replicationcontrollers")
 MAX_FILE = LIMITS.max_bytes
+_OBJECTS = (f"{layout.CLUSTER}/", f"{layout.NAMESPACES}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,17 @@ class RecoveryPoint:
         )
         self._definitions: dict[str, Definition] = {}
 
+    def strays(self) -> list[str]:
+        """Return a warning for files that lie where objects do and have no object's path: nobody reads them."""
+        found = sorted(
+            path
+            for path in self._files
+            if ({".", ".."} & set(path.split("/")) or path.startswith(_OBJECTS)) and layout.place_of(path) is None
+        )
+        if not found:
+            return []
+        return [f"not read, since no object's file is called so: {some([f'{path!r:.200}' for path in found])}"]
+
     @property
     def size(self) -> int:
         """How many objects the recovery point holds within its limits."""
@@ -204,7 +217,7 @@ class RecoveryPoint:
         for path, data in self._contents([path for path in files if path in self._places], Wishes()):
             try:
                 self._definitions[files[path]] = definition(read_yaml(data, file=path))
-            except (DrSyncerError, KeyError, TypeError):
+            except (DrSyncerError, AttributeError, KeyError, TypeError):
                 continue  # the CRD's own turn reports it; its objects then have no type
 
     def _autoscaled(self, wanted: Collection[str]) -> frozenset[tuple[str, str, str]]:
@@ -323,6 +336,13 @@ def _unreadable(file: TreeFile) -> str:
 def _identity(manifest: Manifest, place: Place, path: str) -> ObjectRef:
     """Return who the object says it is. Raises InvalidManifest when that is not what its path says."""
     meta = metadata(manifest)
+    for part in ("labels", "annotations"):
+        # Rules look at these before any API server does.
+        found = meta.get(part)
+        if found is not None and not (
+            isinstance(found, dict) and not any(isinstance(value, dict | list) for value in found.values())
+        ):
+            raise InvalidManifest(path, 0, f"metadata.{part} is no mapping of text to text")
     ref = ObjectRef(place.type, str(meta.get("namespace") or ""), str(meta.get("name") or ""))
     layout.check(path, ref)
     return ref

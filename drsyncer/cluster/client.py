@@ -279,8 +279,9 @@ class Cluster:
         dry_run: bool = False,
         strict: bool = False,
         metadata_only: bool = False,
+        manager: str = FIELD_MANAGER,
     ) -> Applied:
-        """Server-side apply `body` (JSON that a YAML reader reads alike) as field manager `dr-syncer`.
+        """Server-side apply `body` (JSON that a YAML reader reads alike) as field manager `manager`.
 
         `strict` refuses fields that the schema does not know; `metadata_only` asks for no more than
         the metadata in return, which is most of what an import looks at. Raises Conflict with the owners when
@@ -291,7 +292,7 @@ class Cluster:
             urls.path_of(type_, namespace=namespace, name=name),
             what=f"apply {_named(type_, namespace, name)}",
             query={
-                "fieldManager": FIELD_MANAGER,
+                "fieldManager": manager,
                 "force": "true" if force else "false",
                 "dryRun": "All" if dry_run else "",
                 "fieldValidation": "Strict" if strict else "",

@@ -10,6 +10,7 @@ import logging
 import os
 import ssl
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from drsyncer.cluster.client import Cluster
 from drsyncer.errors import UsageError
 from drsyncer.retry import Schedule
 
+# Seconds. Asking sets the package's whole configuration anew each time: a quarter of what a small request costs us.
+_ASKED_AGAIN = 1.0
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -38,14 +41,19 @@ class Connection:
         self.pool = self._api_client.rest_client.pool_manager
         _share_one_tls_context(self.pool, configuration)
         self._lock = threading.Lock()
+        self._authorization: dict[str, str] = {}
+        self._asked = -_ASKED_AGAIN
 
     def authorization(self) -> dict[str, str]:
-        """Return the headers that authenticate a request; tokens that expire are renewed here."""
-        headers: dict[str, str] = {}
+        """Return the headers that authenticate a request; tokens that expire are renewed here, minutes before."""
         with self._lock:  # the renewal hook is not made for several threads
-            self._api_client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
-        # As kubectl does: a token file ends with a line feed more often than not.
-        return {name: value.strip() for name, value in headers.items()}
+            if time.monotonic() - self._asked >= _ASKED_AGAIN:
+                headers: dict[str, str] = {}
+                self._api_client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+                # As kubectl does: a token file ends with a line feed more often than not.
+                self._authorization = {name: value.strip() for name, value in headers.items()}
+                self._asked = time.monotonic()
+            return dict(self._authorization)
 
     def close(self) -> None:
         """Close every connection of the pool."""

@@ -36,6 +36,7 @@ _SHORTENED = re.compile(
     rf"(?=[^{_CUT}]{{{_KEPT - 2},{_KEPT}}}{_CUT})([{_PLAIN}]|%[0-9A-F]{{2}})+{_CUT}[0-9a-f]{{{_DIGEST}}}"
 )
 _TYPE = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_NEEDS_NO_ESCAPE = re.compile(rf"[{_PLAIN}]*")  # nearly every name: one look instead of one per letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,11 @@ def owned(path: str) -> bool:
 
 def check(path: str, ref: ObjectRef) -> None:
     """Raise `InvalidManifest` unless the object `ref`, found in the file `path`, is the one that belongs there."""
-    expected = path_of(ref)
+    try:
+        expected = path_of(ref)
+    except GitError:
+        told = f"{ref.namespace!r:.300}, {ref.name!r:.300}" if ref.namespace else f"{ref.name!r:.300}"
+        raise InvalidManifest(path, 0, f"calls itself {told}: that is no legal Kubernetes name") from None
     if path != expected:
         raise InvalidManifest(path, 0, f"holds {ref}, whose place is {expected}")
 
@@ -122,6 +127,8 @@ def _stem(name: str) -> str:
 
 
 def _encoded(text: str) -> str:
+    if _NEEDS_NO_ESCAPE.fullmatch(text):
+        return text
     return "".join(
         f"%{byte:02X}" if not 0x20 <= byte < 0x7F or chr(byte) in _ESCAPED else chr(byte)
         for byte in text.encode("utf-8", "surrogatepass")
@@ -129,6 +136,8 @@ def _encoded(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
+    if "%" not in text:
+        return text
     raw = re.sub(rb"%([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), text.encode())
     return raw.decode("utf-8", "surrogatepass")
 

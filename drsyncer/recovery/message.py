@@ -186,6 +186,8 @@ def _escaped(text: str, *, also: str = "") -> str:
 
     Not printable are line ends of every kind, control characters, and what reorders or hides text on a terminal.
     """
+    if text.isprintable() and text.strip(" ") == text and not any(char in text for char in "%" + also):
+        return text
     inner = text.strip(" ")
     start = len(text) - len(text.lstrip(" ")) if inner else len(text)
     end = start + len(inner)
@@ -198,6 +200,8 @@ def _escaped(text: str, *, also: str = "") -> str:
 
 
 def _plain(text: str) -> str:
+    if "%" not in text:
+        return text
     raw = re.sub(rb"%([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), text.encode("utf-8", "surrogatepass"))
     return raw.decode("utf-8", "surrogatepass")
 
