@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -10,11 +11,11 @@ from datetime import datetime
 
 from drsyncer.cluster import Cluster, Discovery
 from drsyncer.config.schema import Importer, Revision
-from drsyncer.errors import GitError, Refused, RevisionNotFound
+from drsyncer.errors import GitError, Refused, RevisionNotFound, UsageError
 from drsyncer.guard import Guard
 from drsyncer.manifest import ObjectRef, ResourceType
 from drsyncer.progress import Progress
-from drsyncer.recovery import identity, message
+from drsyncer.recovery import identity, layout, message
 from drsyncer.recovery.git import Clone, Remote, TreeFile
 from drsyncer.recovery.identity import Identity
 from drsyncer.wording import some
@@ -110,6 +111,7 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
     memory = Memory(cluster, namespace=config.state_namespace, importer=config.name or source.cluster)
     inventory, records = memory.load()
     _check_clusters(source, inventory, cluster.uid(), adopt=request.adopt)
+    _check_scope(request.only, files, inventory)
     rules = rules_of(config, inventory)
     discovery = cluster.discover()
     with progress.task("Reading the recovery point", total=None) as task:
@@ -211,6 +213,22 @@ def _check_clusters(source: Identity, inventory: Inventory, dr_uid: str, *, adop
         )
     if inventory.source_uid:
         identity.check_same(Identity(inventory.source, inventory.source_uid), source, adopt=adopt)
+
+
+def _check_scope(only: Collection[str], files: Mapping[str, TreeFile], inventory: Inventory) -> None:
+    """Refuse a namespace that neither the recovery point nor an earlier import knows: nothing would happen, in silence."""
+    if not only:
+        return
+    places = [place for path in files if (place := layout.place_of(path)) is not None]
+    known = {place.namespace or place.stem for place in places if place.namespace or place.type == NAMESPACES}
+    for name in only:
+        if name in known or name in inventory.namespaces:
+            continue
+        near = difflib.get_close_matches(name, sorted(known), n=1)
+        raise UsageError(
+            f"the recovery point holds no namespace {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            hint="Write it as Git has it, not as it is mapped to.",
+        )
 
 
 def _look(

@@ -19,7 +19,7 @@ from importer import bodies
 from importer.digests import meta_of, ownership
 from importer.plan import NAMESPACES, WRITES, Action, Step
 from importer.wishes import Wish
-from transforms.stages import NEVER_RECREATED
+from transforms.stages import NEVER_RECREATED, is_custom
 
 # How the API server says that a field cannot be changed; there is no code of its own for it.
 _IMMUTABLE = re.compile(
@@ -133,7 +133,9 @@ class Applier:
             name=wish.ref.name,
             force=force,
             dry_run=dry_run,
-            strict=strict,
+            # Fields that DR's schema does not know are refused by themselves in built-in types, and would be
+            # dropped without a word in custom resources.
+            strict=strict or is_custom(wish.ref.type),
             manager=manager,
             # Of a Service the API server keeps things without a word: its answer has to be looked at.
             metadata_only=wish.ref.type != bodies.SERVICES,

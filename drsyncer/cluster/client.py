@@ -104,7 +104,7 @@ class Cluster:
     def workers(self, count: int, *, name: str) -> Iterator[ThreadPoolExecutor]:
         """Run a pool of `count` threads that talk to this cluster; when the block fails, they stop at once.
 
-        Without that, Ctrl-C would wait until every thread has used up its tries.
+        Without that, Ctrl-C would wait until every thread has its answer or has used up its tries.
         """
         with ThreadPoolExecutor(max_workers=count, thread_name_prefix=name) as pool:
             try:
@@ -112,6 +112,7 @@ class Cluster:
             except BaseException:
                 self._given_up.set()
                 pool.shutdown(wait=False, cancel_futures=True)
+                self._connection.abort()
                 raise
 
     def request(
@@ -135,6 +136,8 @@ class Cluster:
             headers["Content-Type"] = content_type
         attempt = 0
         while True:
+            if self._given_up.is_set():
+                raise ClusterUnreachable(f"{what}: given up before {self.server} answered")
             attempt += 1
             wait: float | None = None
             try:
@@ -161,8 +164,6 @@ class Cluster:
                     raise answers.to_error(response.status, response.data, what=what)
                 wait = answers.retry_after(response.headers, response.data)
             self._sleep(self._schedule.delay(attempt, retry_after=wait))
-            if self._given_up.is_set():
-                raise ClusterUnreachable(f"{what}: given up before {self.server} answered")
 
     def _tries(self) -> int:
         """Return how often a request without an answer is tried."""
@@ -283,9 +284,10 @@ class Cluster:
     ) -> Applied:
         """Server-side apply `body` (JSON that a YAML reader reads alike) as field manager `manager`.
 
-        `strict` refuses fields that the schema does not know; `metadata_only` asks for no more than
-        the metadata in return, which is most of what an import looks at. Raises Conflict with the owners when
-        `force` is false and another manager holds a field.
+        `strict` refuses fields that the schema does not know; of a custom resource they would be dropped
+        without a word. `metadata_only` asks for no more than the metadata in return, which is most of
+        what an import looks at. Raises Conflict with the owners when `force` is false and another
+        manager holds a field.
         """
         answer = self.request(
             "PATCH",
@@ -295,7 +297,8 @@ class Cluster:
                 "fieldManager": manager,
                 "force": "true" if force else "false",
                 "dryRun": "All" if dry_run else "",
-                "fieldValidation": "Strict" if strict else "",
+                # The default is to warn, at the price of reading the body twice; nobody reads the warnings.
+                "fieldValidation": "Strict" if strict else "Ignore",
             },
             body=body,
             content_type="application/apply-patch+yaml",

@@ -6,11 +6,14 @@ loads them; the pool that it makes carries our raw bytes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
 import ssl
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,12 @@ class Connection:
         self._api_client = ApiClient(configuration)
         self.pool = self._api_client.rest_client.pool_manager
         _share_one_tls_context(self.pool, configuration)
+        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._open_lock = threading.Lock()
+        self._aborted = threading.Event()
+        self.pool.pool_classes_by_scheme = {
+            scheme: self._remembering(pool_class) for scheme, pool_class in self.pool.pool_classes_by_scheme.items()
+        }
         self._lock = threading.Lock()
         self._authorization: dict[str, str] = {}
         self._asked = -_ASKED_AGAIN
@@ -58,6 +67,32 @@ class Connection:
     def close(self) -> None:
         """Close every connection of the pool."""
         self.pool.clear()
+
+    def abort(self) -> None:
+        """Hang up for good, also on requests in flight: threads that wait for an answer get an error at once."""
+        self._aborted.set()
+        with self._open_lock:
+            connections = list(self._open)
+        for connection in connections:
+            if connection.sock is not None:
+                with contextlib.suppress(OSError):  # the other side was faster
+                    # Not the TLS socket's own method: that takes TLS away from under the thread that reads.
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    def _remembering(self, pool_class: Any) -> Any:
+        """Return a class of pools like `pool_class` whose connections `abort` knows."""
+        connections, aborted, lock = self._open, self._aborted, self._open_lock
+
+        class Remembered(pool_class.ConnectionCls):  # type: ignore[misc]
+            def connect(self) -> None:
+                super().connect()
+                with lock:
+                    connections.add(self)
+                if aborted.is_set():  # too late for `abort` to see this one
+                    self.close()
+                    raise urllib3.exceptions.HTTPError("given up")
+
+        return type(pool_class.__name__, (pool_class,), {"ConnectionCls": Remembered})
 
 
 def _share_one_tls_context(pool: Any, configuration: Any) -> None:

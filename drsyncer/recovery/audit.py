@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from drsyncer.errors import UsageError
+from drsyncer.errors import GitError, UsageError
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery import layout, message
 from drsyncer.recovery.git import Clone
@@ -76,22 +76,25 @@ def trail(
 def parse_object(text: str) -> ObjectRef:
     """Given `[NAMESPACE/]TYPE/NAME` return the object. Raises UsageError."""
     parts = text.split("/")
+    hint = "Expected TYPE/NAME or NAMESPACE/TYPE/NAME with TYPE as plural.group: shop/deployments.apps/web."
     if len(parts) not in (2, 3) or not all(parts):
-        raise UsageError(
-            f"{text!r} names no object",
-            hint="Expected TYPE/NAME or NAMESPACE/TYPE/NAME with TYPE as plural.group: shop/deployments.apps/web.",
-        )
-    return ObjectRef(parts[-2], parts[0] if len(parts) == 3 else "", parts[-1])
+        raise UsageError(f"{text!r} names no object", hint=hint)
+    ref = ObjectRef(parts[-2], parts[0] if len(parts) == 3 else "", parts[-1])
+    try:
+        layout.path_of(ref)
+    except GitError:
+        raise UsageError(f"{text!r:.300} names no object", hint=hint) from None
+    return ref
 
 
 def when(text: str, *, now: datetime) -> datetime:
     """Given `2h`, `7d` or an ISO date or time return the moment, UTC where no zone is given. Raises UsageError."""
     ago = _AGO.fullmatch(text)
-    if ago:
-        return now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
     try:
+        if ago:
+            return now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
         moment = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UsageError(
             f"--since {text}: no such time", hint="Expected 30m, 2h, 7d, 2026-05-01 or 2026-05-01T12:00Z."
         ) from None

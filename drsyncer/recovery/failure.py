@@ -30,7 +30,7 @@ def _meaning(pattern: str, error: type[GitError], hint: str) -> _Meaning:
 
 _DISK_FULL = (
     _meaning(
-        r"no space left on device|disk quota exceeded",
+        r"no space left on device|disk quota exceeded|out of disk ?space|file too large",
         GitError,
         "Free some space where the clone is (repository.cacheDir), or on the Git server if it says so.",
     ),

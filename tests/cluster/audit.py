@@ -132,7 +132,7 @@ def _parse(entry: dict[str, Any]) -> AuditEvent:
     target = entry.get("objectRef") or {}
     return AuditEvent(
         id=entry["auditID"],
-        user=(entry.get("impersonatedUser") or entry["user"])["username"],
+        user=(entry.get("impersonatedUser") or entry["user"]).get("username", ""),  # none: not logged in
         verb=entry["verb"],
         uri=entry["requestURI"],
         group=target.get("apiGroup", ""),
