@@ -111,8 +111,8 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
     memory = Memory(cluster, namespace=config.state_namespace, importer=config.name or source.cluster)
     inventory, records = memory.load()
     _check_clusters(source, inventory, cluster.uid(), adopt=request.adopt)
-    _check_scope(request.only, files, inventory)
     rules = rules_of(config, inventory)
+    _check_scope(request.only, files, inventory, rules)
     discovery = cluster.discover()
     with progress.task("Reading the recovery point", total=None) as task:
         point = RecoveryPoint(
@@ -215,14 +215,14 @@ def _check_clusters(source: Identity, inventory: Inventory, dr_uid: str, *, adop
         identity.check_same(Identity(inventory.source, inventory.source_uid), source, adopt=adopt)
 
 
-def _check_scope(only: Collection[str], files: Mapping[str, TreeFile], inventory: Inventory) -> None:
-    """Refuse a namespace that neither the recovery point nor an earlier import knows: nothing would happen, in silence."""
+def _check_scope(only: Collection[str], files: Mapping[str, TreeFile], inventory: Inventory, rules: Rules) -> None:
+    """Refuse a namespace that neither the recovery point nor an earlier import knows: nothing would happen."""
     if not only:
         return
     places = [place for path in files if (place := layout.place_of(path)) is not None]
     known = {place.namespace or place.stem for place in places if place.namespace or place.type == NAMESPACES}
     for name in only:
-        if name in known or name in inventory.namespaces:
+        if name in known or rules.settings.namespace_map.target(name) in inventory.namespaces:
             continue
         near = difflib.get_close_matches(name, sorted(known), n=1)
         raise UsageError(
