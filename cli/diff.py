@@ -47,8 +47,8 @@ def diff(ctx: Context, revision: str, namespaces: tuple[str, ...]) -> None:
     """
     from drsyncer.errors import DrSyncerError, ExitCode, UsageError
     from drsyncer.recovery.git import Clone
-    from importer.action import Request, prepare
     from importer.diff import differences
+    from importer.preparation import Request, prepare
 
     config, section = ctx.load_importer()
     cluster = dr_of(section)

@@ -54,7 +54,8 @@ def import_(ctx: Context, revision: str, namespaces: tuple[str, ...], plan_only:
       dr-syncer import --revision 3f2c1a9 --namespace shop
       dr-syncer import --context dr -o json
     """
-    from importer.action import Request, import_recovery_point
+    from importer.action import import_recovery_point
+    from importer.preparation import Request
 
     config, section = ctx.load_importer()
     outcome = import_recovery_point(

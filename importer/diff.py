@@ -15,9 +15,9 @@ from drsyncer.manifest import Manifest, ObjectRef, labels
 from drsyncer.match import Subject
 from drsyncer.yaml.emit import emit
 from importer import bodies
-from importer.action import Prepared
 from importer.inventory import Inventory
 from importer.plan import Action, Step
+from importer.preparation import Prepared
 from transforms.clean import Cleaner
 
 _SECRETS = "secrets"

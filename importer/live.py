@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from drsyncer import own
 from drsyncer.cluster import Cluster
-from drsyncer.errors import ClusterError, ClusterUnreachable, Forbidden, Unauthorized
+from drsyncer.errors import ClusterError, ClusterUnreachable, Forbidden, NotFound, Unauthorized
 from drsyncer.manifest import ObjectRef, ResourceType
 from importer.digests import Entry, Meta, meta_of, ownership
 
@@ -131,6 +133,19 @@ def _list(
         try:
             return gather("")
         except Forbidden:
-            if not type_.namespaced or not namespaces:
+            if not namespaces or (not type_.namespaced and type_.key != NAMESPACES):
                 raise
+    if type_.key == NAMESPACES:
+        return [live for namespace in sorted(namespaces) if (live := _one(cluster, type_, namespace, keep))]
     return [live for namespace in sorted(namespaces) for live in gather(namespace)]
+
+
+def _one(
+    cluster: Cluster, type_: ResourceType, name: str, keep: Callable[[Meta, ResourceType], Live | None]
+) -> Live | None:
+    """Return one Namespace, for credentials that may read it and not list them all."""
+    try:
+        found = cluster.read(type_, namespace="", name=name)
+    except NotFound:
+        return None
+    return keep(meta_of(msgspec.json.encode(found)), type_)

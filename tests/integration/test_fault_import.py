@@ -74,7 +74,7 @@ def test_an_api_server_that_stops_answering_is_said_per_object_and_the_next_run_
     assert actions(shop.import_into(clean_dr)) == {}
 
 
-@pytest.mark.parametrize("requests", [5, 30, 45])
+@pytest.mark.parametrize("requests", [5, 15, 30])
 def test_an_api_server_that_is_gone_for_good_ends_the_run(
     requests: int, shop: Recovery, clean_dr: ControlPlane, fault_proxy: MakeProxy
 ) -> None:

@@ -1,0 +1,206 @@
+"""From a recovery point and a DR cluster to the plan of an import. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from drsyncer.cluster import Cluster, Discovery
+from drsyncer.config.schema import Importer
+from drsyncer.manifest import ObjectRef, ResourceType
+from drsyncer.progress import Progress
+from drsyncer.recovery import message
+from drsyncer.recovery.git import Clone
+from drsyncer.recovery.identity import Identity
+from importer import preflight, revision
+from importer.inventory import Inventory, kind_of
+from importer.live import View, look
+from importer.memory import Memory
+from importer.plan import NAMESPACES, Policy, Situation, Step, plan
+from importer.records import Record
+from importer.rules import Rules, rules_of
+from importer.wishes import Carried, RecoveryPoint, Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One run. `revision` "" means the configured one; `only` limits it to namespaces as Git names them.
+
+    `confirmed` lets the prune guard pass; `adopt` accepts that the recovery repository now holds another cluster.
+    """
+
+    revision: str = ""
+    only: tuple[str, ...] = ()
+    plan_only: bool = False
+    confirmed: bool = False
+    adopt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, and all that it takes to carry it out or to show it."""
+
+    point: RecoveryPoint
+    identity: Identity
+    commit: str
+    exported_at: datetime | None
+    heartbeat: datetime | None
+    memory: Memory
+    inventory: Inventory
+    records: Mapping[str, Record]
+    rules: Rules
+    discovery: Discovery
+    view: View
+    wishes: Wishes
+    carried: Sequence[Carried]
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...]
+
+
+def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress) -> Prepared:
+    """Read the recovery point and the DR cluster and return the plan; nothing is changed."""
+    commit, warnings = revision.resolve(clone, request.revision or revision.configured(config.revision))
+    files = clone.files(commit)
+    source = revision.identity_of(clone, commit, files)
+    memory = Memory(cluster, namespace=config.state_namespace, importer=config.name or source.cluster)
+    inventory, records = memory.load()
+    revision.check_clusters(source, inventory, cluster.uid(), adopt=request.adopt)
+    rules = rules_of(config, inventory)
+    revision.check_scope(request.only, files, inventory, rules)
+    discovery = cluster.discover()
+    with progress.task("Reading the recovery point", total=None) as task:
+        point = RecoveryPoint(
+            clone=clone, files=files, rules=rules, discovery=discovery, only=request.only, advance=task.advance
+        )
+        carried, wishes, unread = point.sort(records)
+        point.read(unread, wishes)
+    with progress.task("Looking at the DR cluster", total=None) as task:
+        view = _look(config, cluster, inventory, discovery, carried, wishes, records, request)
+        stale = [found.path for found in carried if _is_stale(found, view)]
+        carried = [found for found in carried if found.path not in set(stale)]
+        point.read(stale, wishes)
+        situation = _situation(config, cluster, inventory, carried, wishes, view, records, point, request)
+    steps = plan(situation, Policy(inventory.id, config.adopt, config.conflicts, config.prune.enabled))
+    exported = message.parse(next(iter(clone.history(commit, limit=1))).message)
+    beat = clone.heartbeat()
+    return Prepared(
+        point=point,
+        identity=source,
+        commit=commit,
+        exported_at=exported.exported_at if exported else None,
+        heartbeat=beat.time if beat and beat.cluster == source.uid else None,
+        memory=memory,
+        inventory=inventory,
+        records=records,
+        rules=rules,
+        discovery=discovery,
+        view=view,
+        wishes=wishes,
+        carried=carried,
+        steps=steps,
+        warnings=(
+            *clone.notices,
+            *revision.rewritten(clone),
+            *warnings,
+            *point.strays(),
+            *preflight.missing_classes(cluster, wishes.wishes),
+            *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried)),
+        ),
+    )
+
+
+def _look(
+    config: Importer,
+    cluster: Cluster,
+    inventory: Inventory,
+    discovery: Discovery,
+    carried: Sequence[Carried],
+    wishes: Wishes,
+    records: Mapping[str, Record],
+    request: Request,
+) -> View:
+    types: dict[str, tuple[ResourceType, ...]] = {found.ref.type: found.types for found in carried}
+    for wish in wishes.wishes:
+        served = discovery.served.get(wish.ref.type, ())
+        if served:
+            # The wish's own version first: another one may need a conversion that nobody answers.
+            types[wish.ref.type] = (wish.type, *(type_ for type_ in served if type_ != wish.type))
+    for key, served in discovery.served.items():
+        if key not in types and kind_of(served[0]) in inventory.types and (served[0].namespaced or not request.only):
+            types[key] = served
+    listable = [versions for key in sorted(types) if (versions := _listable(types[key], discovery))]
+    wanted = {wish.ref: records[wish.path].entry if wish.path in records else "" for wish in wishes.wishes}
+    wanted |= {found.ref: found.record.entry for found in carried}
+    return look(
+        cluster,
+        listable,
+        wanted=wanted,
+        applyset=inventory.id,
+        guest=inventory.guest,
+        namespaces={ref.namespace for ref in wanted if ref.namespace}
+        | (set() if request.only else inventory.namespaces),
+        everywhere=not request.only,
+        workers=min(config.workers, 8),
+        page_size=config.page_size,
+    )
+
+
+def _listable(versions: Sequence[ResourceType], discovery: Discovery) -> tuple[ResourceType, ...]:
+    """Return those of `versions` that DR serves now and lets list."""
+    return tuple(
+        served
+        for type_ in versions
+        if (served := discovery.get(type_.key, type_.version)) is not None and "list" in served.verbs
+    )
+
+
+def _is_stale(found: Carried, view: View) -> bool:
+    """Return whether DR no longer has the object as the last import left it, or cannot say."""
+    live = view.objects.get(found.ref)
+    return live is None or live.deleting or live.entry != found.record.entry or view.is_ending(found.ref.namespace)
+
+
+def _situation(
+    config: Importer,
+    cluster: Cluster,
+    inventory: Inventory,
+    carried: Sequence[Carried],
+    wishes: Wishes,
+    view: View,
+    records: Mapping[str, Record],
+    point: RecoveryPoint,
+    request: Request,
+) -> Situation:
+    foreign = [
+        wish
+        for wish in wishes.wishes
+        if (live := view.objects.get(wish.ref)) is not None
+        and live.member_of != inventory.id
+        and not live.deleting
+        and (config.adopt == "matching" or wish.ref.type == NAMESPACES)
+    ]
+    needed = {service for wish in wishes.wishes for service in wish.needs}
+    return Situation(
+        carried=carried,
+        wishes=wishes.wishes,
+        problems=wishes.problems,
+        view=view,
+        records=records,
+        foreign=preflight.foreign_fields(cluster, foreign, guest=inventory.guest, workers=config.workers),
+        ready=preflight.ready_services(cluster, needed, workers=config.workers),
+        in_scope=_prunable(view, point, request),
+    )
+
+
+def _prunable(view: View, point: RecoveryPoint, request: Request) -> Collection[ObjectRef] | None:
+    """Return the members that this run may prune; None for all: with --namespace, those in the namespaces named."""
+    if not request.only:
+        return None
+    targets = {point.namespace_in_dr(name) for name in request.only}
+    return {ref for ref in view.objects if ref.namespace in targets}
+
+
+def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried]) -> list[str]:
+    """Return the user's rules that decided nothing; unknown when objects were carried over unread."""
+    return [] if carried else rules.selection.unused(wishes.deciding)
