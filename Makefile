@@ -34,13 +34,13 @@ lint: $(STAMP) ## Style: ruff, and ruff's formatter
 
 types: $(STAMP) ## Types: mypy, strict
 	$(BIN)/mypy
-	$(BIN)/mypy --strict tests/cluster
+	$(BIN)/mypy --strict tests/cluster examples
 
 layers: $(STAMP) ## Imports run downwards only: import-linter
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## Unit and property tests: seconds
-	$(PYTEST) tests/unit
+	$(PYTEST) tests/unit -n $(WORKERS)
 
 integration: tools ## Tests on two real control planes per worker and real Git (WORKERS=2)
 	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile
