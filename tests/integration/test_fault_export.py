@@ -82,7 +82,8 @@ def _listable(cluster: ControlPlane) -> bool:
 def test_a_type_with_a_dead_conversion_webhook_is_read_in_its_storage_version(
     clean_source: ControlPlane, recovery: Recovery
 ) -> None:
-    clean_source.apply([namespace("shop"), definition(stored="v1"), widget("one", "v1")])
+    clean_source.apply([namespace("shop"), definition(stored="v1")])
+    clean_source.wait_for(lambda: _taken(clean_source, widget("one", "v1")), what="the type to be served")
     with converting_again(clean_source):
         outcome = recovery.export(clean_source)
 
@@ -94,7 +95,8 @@ def test_a_type_with_a_dead_conversion_webhook_is_read_in_its_storage_version(
 def test_a_type_that_no_version_can_list_is_incomplete_and_the_rest_is_done(
     clean_source: ControlPlane, recovery: Recovery
 ) -> None:
-    clean_source.apply([namespace("shop"), definition(stored="v1"), widget("one", "v1"), configmap("shop", "app")])
+    clean_source.apply([namespace("shop"), definition(stored="v1"), configmap("shop", "app")])
+    clean_source.wait_for(lambda: _taken(clean_source, widget("one", "v1")), what="the type to be served")
     with converting_again(clean_source):
         recovery.export(clean_source)
         # One object stored in each version: no version can be listed without a conversion.

@@ -148,8 +148,8 @@ def test_each_hostile_file_is_named_and_blocked_and_the_rest_goes_in(
         assert after[key]["metadata"]["resourceVersion"] == before[key]["metadata"]["resourceVersion"], name
     # What is no object's file is not read, and not passed over in silence either.
     (strays,) = [warning for warning in outcome.warnings if warning.startswith("not read")]
-    for stray in ("'../above.yaml'", "'namespaces/../configmaps/up.yaml'", "'namespaces/shop/../up.yaml'", "outside"):
-        assert stray in strays
+    assert "'../above.yaml', 'namespaces/../configmaps/up.yaml', " in strays
+    assert strays.endswith(" and 1 more")
 
 
 def test_the_report_of_hostile_files_cannot_write_to_the_terminal(clean_dr: ControlPlane, imported: Recovery) -> None:

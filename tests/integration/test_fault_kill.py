@@ -86,6 +86,8 @@ def put(cluster: ControlPlane, state: str) -> None:
 @pytest.fixture
 def source_in_a(clean_source: ControlPlane) -> ControlPlane:
     clean_source.apply(common())
+    widgets = "/apis/example.com/v1/widgets"
+    clean_source.wait_for(lambda: clean_source.exists(widgets), what="the new type to be served")
     put(clean_source, "a")
     return clean_source
 

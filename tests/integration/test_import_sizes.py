@@ -13,8 +13,8 @@ from tests.integration.recovery import Recovery, actions, configmap, namespace
 from tests.integration.written import path_of, write
 
 LONG = ".".join(["n" * 63] * 3 + ["m" * 61])  # 253 bytes, the longest name of a ConfigMap
-# Six pages of a LIST and two shards of records. 10,000 go in as well; that takes a quiet machine a minute.
-MANY = int(os.environ.get("DR_SYNCER_TEST_OBJECTS", "3000"))
+# Twenty pages of a LIST and several shards of records; a machine in a hurry may take fewer.
+MANY = int(os.environ.get("DR_SYNCER_TEST_OBJECTS", "10000"))
 PAGE = 500
 ODD = {
     "emoji.txt": "Grüße, 世界 👩‍🚀\u200b\u2028end\n",
