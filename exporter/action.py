@@ -229,6 +229,8 @@ class _Run:
     def _is_wanted(self, type_: ResourceType) -> bool:
         if not candidates(type_.key, self._discovery, self._stored):
             return False
+        if f"{type_.group}/{type_.version}" in self._discovery.failing:
+            return False  # reported already; asking its dead API server would only cost a minute
         return type_.key in _FIRST or self._selected(type_)
 
     def _selected(self, type_: ResourceType) -> bool:

@@ -154,9 +154,7 @@ class Gathering:
             read = self._reads.get(place.type)
             if read is None and served(place.type):
                 continue  # was to be read and was not: nothing is known
-            if read is not None and (
-                read.error or (read.namespaces is not None and place.namespace not in read.namespaces)
-            ):
+            if read is not None and not read.saw(place.namespace):
                 continue
             lost.append((path, place.ref or ObjectRef(place.type, place.namespace, place.stem)))
         return lost

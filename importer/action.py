@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Importer
-from drsyncer.errors import Refused
+from drsyncer.errors import ClusterError, Refused
 from drsyncer.guard import Guard
 from drsyncer.progress import Progress
 from drsyncer.recovery.git import Clone, Remote
@@ -34,12 +34,13 @@ def import_recovery_point(
     begun = time.monotonic()
     with Clone.open(remote) as clone:
         prepared = prepare(config=config, clone=clone, cluster=cluster, request=request, progress=progress)
+    warnings: list[str] = []
     if request.plan_only:
         results = tuple(Result(step, step.action, step.reason, notes=_notes(step)) for step in prepared.steps)
     else:
         if not request.confirmed:
             _guard(config, prepared)
-        results = _carry_out(config, cluster, prepared, request, progress)
+        results, warnings = _carry_out(config, cluster, prepared, request, progress)
     return Outcome(
         cluster=config.cluster,
         source=prepared.identity.cluster,
@@ -51,7 +52,7 @@ def import_recovery_point(
         results=results,
         left_out=dict(prepared.wishes.left_out),
         unknown=dict(prepared.view.unknown),
-        warnings=prepared.warnings,
+        warnings=(*prepared.warnings, *warnings),
         seconds=time.monotonic() - begun,
     )
 
@@ -76,8 +77,8 @@ def _notes(step: Step) -> tuple[str, ...]:
 
 def _carry_out(
     config: Importer, cluster: Cluster, prepared: Prepared, request: Request, progress: Progress
-) -> tuple[Result, ...]:
-    """Write the inventory, then do what the plan says, then remember it."""
+) -> tuple[tuple[Result, ...], list[str]]:
+    """Write the inventory, then do what the plan says, then remember it; return the results and warnings."""
     written = [step.wish for step in prepared.steps if step.wish is not None]
     inventory = replace(prepared.inventory, source=prepared.identity.cluster, source_uid=prepared.identity.uid)
     # Before the first write: an interrupted run must find again all that it made.
@@ -107,9 +108,13 @@ def _carry_out(
         ),
     )
     results = staging.run(prepared.steps)
-    prepared.memory.save_records(_records(prepared, results, whole=not request.only))
-    prepared.memory.save_inventory(_settled(inventory, prepared, results, whole=not request.only))
-    return results
+    try:
+        prepared.memory.save_records(_records(prepared, results, whole=not request.only))
+        prepared.memory.save_inventory(_settled(inventory, prepared, results, whole=not request.only))
+    except ClusterError as error:
+        # The report of what was done matters more now than the records, which only save work.
+        return results, [f"the records could not be saved, so the next import asks for every object: {error}"]
+    return results, []
 
 
 def _records(prepared: Prepared, results: Sequence[Result], *, whole: bool) -> dict[str, Record]:

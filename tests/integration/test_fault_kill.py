@@ -86,8 +86,10 @@ def put(cluster: ControlPlane, state: str) -> None:
 @pytest.fixture
 def source_in_a(clean_source: ControlPlane) -> ControlPlane:
     clean_source.apply(common())
-    widgets = "/apis/example.com/v1/widgets"
-    clean_source.wait_for(lambda: clean_source.exists(widgets), what="the new type to be served")
+    listed = ("get", "widgets.v1.example.com", "-A")
+    clean_source.wait_for(
+        lambda: clean_source.kubectl(*listed, check=False).returncode == 0, what="the new type to be served"
+    )
     put(clean_source, "a")
     return clean_source
 

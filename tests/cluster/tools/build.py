@@ -42,7 +42,7 @@ def build_missing(*, out: TextIO = sys.stdout) -> Path:
         go = toolchain() if programs else None
         for number, program in enumerate(programs, start=1):
             assert go is not None
-            title = f"[{number}/{len(programs)}] {program.name} {kubernetes_version()}"
+            title = f"[{number}/{len(programs)}] {program.name}"
             _build(go, program, folder, progress=Progress(title, out))
     finally:
         if lock is not None:
