@@ -11,6 +11,8 @@ from cli.context import Context
 from cli.sides import dr_of, remote_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from importer.diff import Difference
@@ -67,11 +69,12 @@ def diff(ctx: Context, revision: str, namespaces: tuple[str, ...]) -> None:
             # 1 means "differs" here, as with kubectl diff: an error must not look like an answer.
             raise UsageError(str(error), hint=error.hint) from error
         raise
-    ctx.show(lambda out: _draw(out, found), lambda: _data(prepared.commit, found))
-    ctx.exit(_ERROR if any(one.error for one in found) else _DIFFERS if found else 0)
+    unknown = prepared.view.unknown
+    ctx.show(lambda out: _draw(out, found, unknown), lambda: _data(prepared.commit, found, unknown))
+    ctx.exit(_ERROR if unknown or any(one.error for one in found) else _DIFFERS if found else 0)
 
 
-def _draw(out: Console, found: list[Difference]) -> None:
+def _draw(out: Console, found: list[Difference], unknown: Mapping[str, str]) -> None:
     from cli import render
 
     for one in found:
@@ -79,13 +82,16 @@ def _draw(out: Console, found: list[Difference]) -> None:
         if one.error and one.error != one.reason:
             render.paragraph(out, one.error, indent=2, style="bold red")
         render.diff(out, one.lines)
-    if not found:
+    for type_, reason in unknown.items():
+        render.paragraph(out, f"unknown: {type_}: {reason}", style="bold red")
+    if not found and not unknown:
         render.line(out, "no difference")
 
 
-def _data(commit: str, found: list[Difference]) -> dict[str, Any]:
+def _data(commit: str, found: list[Difference], unknown: Mapping[str, str]) -> dict[str, Any]:
     return {
         "revision": commit,
+        "unknown": dict(unknown),
         "differences": [
             {
                 "object": str(one.ref),

@@ -12,8 +12,9 @@ import msgspec
 
 from drsyncer import __version__
 from drsyncer.cluster import Cluster, Discovery
+from drsyncer.config.matches import asks_for_namespace_labels
 from drsyncer.config.schema import Exporter
-from drsyncer.errors import GitError, InvalidManifest, Refused
+from drsyncer.errors import ClusterError, GitError, InvalidManifest, Refused
 from drsyncer.guard import Guard
 from drsyncer.manifest import ResourceType, labels, metadata, split_api_version
 from drsyncer.progress import Progress
@@ -198,6 +199,8 @@ class _Run:
             store=store,
             load=lambda ids: dict(clone.read(ids, max_size=_MAX_READ)),
         )
+        places = (layout.place_of(path) for path in known)
+        self._known_groups = {place.type.partition(".")[2] for place in places if place is not None}
         self._wanted: dict[str, tuple[ResourceType, ...]] = {}
         self._discovery = Discovery()
         self.failing: dict[str, str] = {}
@@ -224,7 +227,11 @@ class _Run:
         """Return whether types of a group that cannot be discovered might be selected: then their absence matters."""
         group, version = split_api_version(group_version)
         unknown = ResourceType(group, version, "unknown", "Unknown", namespaced=True, verbs=frozenset({"list"}))
-        return self._selection.type_verdict(unknown) is None
+        return (
+            self._selection.type_verdict(unknown) is None
+            or any(word.endswith(f".{group}") for spec in self._config.select.include for word in spec.types)
+            or group in self._known_groups
+        )
 
     def _is_wanted(self, type_: ResourceType) -> bool:
         if not candidates(type_.key, self._discovery, self._stored):
@@ -254,6 +261,11 @@ class _Run:
                 self._learn(news)
                 if self._selected(news.type_):
                     advance(self.gathering.add_page(news), detail=news.type_.key)
+            elif news.type_.key == NAMESPACES and news.error and asks_for_namespace_labels(self._config.select):
+                raise ClusterError(
+                    f"rules ask for the labels of namespaces, which cannot be read: {news.error}",
+                    hint="Without them, objects would be left out or let in wrongly. Grant `list` on namespaces.",
+                )
             elif self._selected(news.type_):
                 self.gathering.add_read(news)
 

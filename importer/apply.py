@@ -25,6 +25,7 @@ from transforms.stages import NEVER_RECREATED, is_custom
 _IMMUTABLE = re.compile(
     r"immutable|updates? to .* (is|are) forbidden|may not (be )?change|cannot (be )?change", re.IGNORECASE
 )
+_QUOTED = re.compile(r'(?<=, got ).*|(?<=Invalid value: )"(?:[^"\\]|\\.)*"|(?<=Value:)[^}]*', re.DOTALL)
 _PORT_TAKEN = re.compile(r"provided port is already allocated")
 _POLL = 0.2  # seconds
 _SERVICE = ResourceType("", "v1", "services", "Service", namespaced=True)
@@ -171,19 +172,20 @@ class Applier:
             return self._on_taken_port(step, wish, body, error)
         if step.live is None or not _IMMUTABLE.search(str(error)):
             raise error
+        refusal = said(error, step.ref)
         if wish.ref.type in NEVER_RECREATED:
             return Result(
                 step,
                 Action.BLOCKED,
                 step.reason,
-                error=f"{error}. An object of this type is never recreated: move its data and delete it by hand",
+                error=f"{refusal}. An object of this type is never recreated: move its data and delete it by hand",
             )
         if self._options.immutable != "recreate":
             return Result(
                 step,
                 Action.BLOCKED,
                 step.reason,
-                error=f"{error}. The field cannot be changed: importer.immutable: recreate replaces the object",
+                error=f"{refusal}. The field cannot be changed: importer.immutable: recreate replaces the object",
             )
         return self._recreate(step, wish, body, error)
 
@@ -196,7 +198,7 @@ class Applier:
         self._cluster.delete(wish.type, namespace=namespace, name=name, uid=step.live.uid)
         self._wait_until_gone(step)
         applied = self._apply(wish, body, force=False)
-        reason = f"replaced: {_short(error)}"
+        reason = f"replaced: {_short(said(error, step.ref))}"
         return replace(self._done(step, applied, notes=wish.notes, action=Action.RECREATE), reason=reason)
 
     def _on_taken_port(self, step: Step, wish: Wish, body: Manifest, error: Invalid) -> Result:
@@ -208,7 +210,7 @@ class Applier:
             step,
             Action.BLOCKED,
             step.reason,
-            error=f"{holder}. importer.nodePorts: drop lets DR choose another ({_short(error)})",
+            error=f"{holder}. importer.nodePorts: drop lets DR choose another ({_short(str(error))})",
         )
 
     def _holder(self, body: Manifest, ref: ObjectRef) -> str:
@@ -273,9 +275,15 @@ def _pending(manifest: Mapping[str, object]) -> list[str]:
     return finalizers
 
 
+def said(error: Exception, ref: ObjectRef) -> str:
+    """Return what the API server said of an object, without a Secret's values: it quotes what it refuses."""
+    return _QUOTED.sub("***", str(error)) if ref.type == "secrets" else str(error)
+
+
 def _failed(step: Step, error: ClusterError) -> Result:
     webhook = error.webhook if isinstance(error, ServerFailed) else ""
-    text = f"{error}. {error.hint}" if error.hint else str(error)
+    text = said(error, step.ref)
+    text = f"{text}. {error.hint}" if error.hint else text
     if webhook:
         text = f"the admission webhook {webhook} failed in DR: {text}"
     return Result(
@@ -283,11 +291,10 @@ def _failed(step: Step, error: ClusterError) -> Result:
         Action.BLOCKED,
         step.reason,
         error=text,
-        retryable=bool(webhook) or (isinstance(error, NotFound) and step.ref.type != NAMESPACES),
+        retryable=bool(webhook) or error.status == 504 or (isinstance(error, NotFound) and step.ref.type != NAMESPACES),
         unreachable=isinstance(error, ClusterUnreachable),
     )
 
 
-def _short(error: Exception) -> str:
-    text = str(error)
+def _short(text: str) -> str:
     return text if len(text) <= 200 else text[:199] + "…"

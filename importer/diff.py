@@ -15,6 +15,7 @@ from drsyncer.manifest import Manifest, ObjectRef, labels
 from drsyncer.match import Subject
 from drsyncer.yaml.emit import emit
 from importer import bodies
+from importer.apply import said
 from importer.inventory import Inventory
 from importer.plan import Action, Step
 from importer.preparation import Prepared
@@ -63,6 +64,8 @@ class _Differ:
         except ClusterUnreachable:
             raise
         except ClusterError as error:
+            return Difference(step.ref, step.action, step.reason, error=said(error, step.ref))
+        except ValueError as error:  # what no API server would take
             return Difference(step.ref, step.action, step.reason, error=str(error))
         before, after = _masked(step.ref, before, after)
         return Difference(step.ref, step.action, step.reason, tuple(_unified(step.ref, before, after)))

@@ -80,7 +80,8 @@ def ownership(entries: list[Entry] | None, *, manager: str = FIELD_MANAGER) -> s
     Any other hand that changes or removes one of our fields takes it out of our entry, even when it
     later puts the old value back; writes elsewhere leave the entry alone. So an unchanged digest
     means that every field still has the value that we gave it, and no value needs to be compared
-    (server-side apply, KEP-555).
+    (server-side apply, KEP-555). The entry's time tells our own applies apart, such as one whose
+    record was never written: it moves when an apply changes a value, and only then.
     """
     entry = ours(entries, manager=manager)
-    return digest(entry.api_version, bytes(entry.fields_v1)) if entry else ""
+    return digest(entry.api_version, entry.time, bytes(entry.fields_v1)) if entry else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from importer.digests import Entry, ours
 from importer.live import Live, View
 from importer.records import Record
 from importer.wishes import Carried, Problem, Wish
-from transforms.stages import apply_key
+from transforms.stages import DEFINITIONS, apply_key
 
 NAMESPACES = "namespaces"
 _AS_LEFT = "as the last import left it"
@@ -106,6 +106,7 @@ def plan(situation: Situation, policy: Policy) -> tuple[Step, ...]:
     ]
     steps += [Step(problem.ref, Action.BLOCKED, problem.reason, problem.path) for problem in situation.problems]
     steps += _prune_steps(situation, policy, {step.ref for step in steps})
+    steps = [_never_emptied(step, steps) for step in steps]
     return tuple(sorted(steps, key=lambda step: apply_key(step.ref)))
 
 
@@ -225,6 +226,21 @@ def _drift(wish: Wish, live: Live) -> str:
 
 def _as_mapping(entry: Entry) -> dict[str, object]:
     return {"manager": entry.manager, "fieldsV1": msgspec.json.decode(entry.fields_v1)}
+
+
+def _never_emptied(step: Step, steps: Sequence[Step]) -> Step:
+    """Block the prune of a Namespace or CRD that something stays in: it would all be deleted with it."""
+    if step.action is not Action.PRUNE or step.ref.type not in (NAMESPACES, DEFINITIONS):
+        return step
+    staying = [
+        other.ref
+        for other in steps
+        if other.action is not Action.PRUNE
+        and (other.ref.namespace if step.ref.type == NAMESPACES else other.ref.type) == step.ref.name
+    ]
+    if not staying:
+        return step
+    return replace(step, action=Action.BLOCKED, reason=f"left Git, and what is in it did not: {some(staying)}")
 
 
 def _prune_steps(situation: Situation, policy: Policy, wanted: Collection[ObjectRef]) -> list[Step]:

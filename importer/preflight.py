@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from drsyncer import own
-from drsyncer.cluster import Cluster
+from drsyncer.cluster import Cluster, Discovery
 from drsyncer.errors import ClusterError, ClusterUnreachable, Conflict
 from drsyncer.json import decode, encode_for_apply
 from drsyncer.manifest import ObjectRef, ResourceType
 from drsyncer.wording import some
+from importer.types import Definition, definition
 from importer.wishes import NAMESPACES, Wish
+from transforms.stages import DEFINITIONS
 
 _SLICES = ResourceType("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", namespaced=True)
 _CLASSES = {
@@ -52,6 +54,19 @@ def _is_ready(cluster: Cluster, namespace: str, name: str) -> bool:
         for raw in page.items
         for endpoint in msgspec.json.decode(raw).get("endpoints") or []
     )
+
+
+def definition_in_dr(cluster: Cluster, discovery: Discovery, key: str) -> Definition | None:
+    """Return what DR's own CustomResourceDefinition of the type `key` says, or None when it cannot be read."""
+    type_ = discovery.get(DEFINITIONS)
+    if type_ is None:
+        return None
+    try:
+        return definition(cluster.read(type_, namespace="", name=key))
+    except ClusterUnreachable:
+        raise
+    except (ClusterError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def foreign_fields(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from drsyncer.cluster import Cluster, Discovery
@@ -71,24 +71,30 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
     discovery = cluster.discover()
     with progress.task("Reading the recovery point", total=None) as task:
         point = RecoveryPoint(
-            clone=clone, files=files, rules=rules, discovery=discovery, only=request.only, advance=task.advance
+            clone=clone,
+            files=files,
+            rules=rules,
+            discovery=discovery,
+            read_definition=lambda key: preflight.definition_in_dr(cluster, discovery, key),
+            only=request.only,
+            advance=task.advance,
         )
         carried, wishes, unread = point.sort(records)
         point.read(unread, wishes)
     with progress.task("Looking at the DR cluster", total=None) as task:
-        view = _look(config, cluster, inventory, discovery, carried, wishes, records, request)
+        view = _look(config, cluster, inventory, discovery, carried, wishes, records, point, request)
         stale = [found.path for found in carried if _is_stale(found, view)]
         carried = [found for found in carried if found.path not in set(stale)]
         point.read(stale, wishes)
         situation = _situation(config, cluster, inventory, carried, wishes, view, records, point, request)
     steps = plan(situation, Policy(inventory.id, config.adopt, config.conflicts, config.prune.enabled))
-    exported = message.parse(next(iter(clone.history(commit, limit=1))).message)
+    newest = next(iter(clone.history(commit, limit=1)))
     beat = clone.heartbeat()
     return Prepared(
         point=point,
         identity=source,
         commit=commit,
-        exported_at=exported.exported_at if exported else None,
+        exported_at=message.exported_at(newest.message),
         heartbeat=beat.time if beat and beat.cluster == source.uid else None,
         memory=memory,
         inventory=inventory,
@@ -118,6 +124,7 @@ def _look(
     carried: Sequence[Carried],
     wishes: Wishes,
     records: Mapping[str, Record],
+    point: RecoveryPoint,
     request: Request,
 ) -> View:
     types: dict[str, tuple[ResourceType, ...]] = {found.ref.type: found.types for found in carried}
@@ -132,18 +139,33 @@ def _look(
     listable = [versions for key in sorted(types) if (versions := _listable(types[key], discovery))]
     wanted = {wish.ref: records[wish.path].entry if wish.path in records else "" for wish in wishes.wishes}
     wanted |= {found.ref: found.record.entry for found in carried}
-    return look(
+    view = look(
         cluster,
         listable,
         wanted=wanted,
         applyset=inventory.id,
         guest=inventory.guest,
-        namespaces={ref.namespace for ref in wanted if ref.namespace}
-        | (set() if request.only else inventory.namespaces),
+        namespaces={ref.namespace for ref in wanted if ref.namespace} | _looked_at(inventory, point, request),
         everywhere=not request.only,
         workers=min(config.workers, 8),
         page_size=config.page_size,
     )
+    return replace(view, unknown={**view.unknown, **_lost_types(inventory, discovery)})
+
+
+def _looked_at(inventory: Inventory, point: RecoveryPoint, request: Request) -> set[str]:
+    """Return the namespaces where members may be that are not wanted any more."""
+    if request.only:
+        return {point.namespace_in_dr(name) for name in request.only}
+    return set(inventory.namespaces)
+
+
+def _lost_types(inventory: Inventory, discovery: Discovery) -> dict[str, str]:
+    """Return the inventory's types that DR does not serve while a part of its API is silent: they may come back."""
+    if not discovery.failing:
+        return {}
+    served = {kind_of(types[0]) for types in discovery.served.values()}
+    return dict.fromkeys(inventory.types - served, "DR does not serve it now, and a part of its API does not answer")
 
 
 def _listable(versions: Sequence[ResourceType], discovery: Discovery) -> tuple[ResourceType, ...]:

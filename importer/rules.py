@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drsyncer import __version__
-from drsyncer.config.matches import to_match
+from drsyncer.config.matches import asks_for_namespace_labels, to_match
 from drsyncer.config.rules import AnnotationChanges, LabelChanges
 from drsyncer.config.schema import Importer
 from importer.digests import digest
@@ -61,9 +61,7 @@ def rules_of(config: Importer, inventory: Inventory) -> Rules:
         digest=digest(
             __version__, inventory.id, transforms.model_dump_json(), config.select.model_dump_json(), repr(standby)
         ),
-        asks_for_namespace_labels=any(
-            spec.namespace_labels for spec in (*config.select.include, *config.select.exclude)
-        ),
+        asks_for_namespace_labels=asks_for_namespace_labels(config.select),
     )
 
 

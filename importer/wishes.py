@@ -91,6 +91,8 @@ class Wishes:
 class RecoveryPoint:
     """One commit, read for one DR cluster: `files` are all that it holds.
 
+    `read_definition` asks DR for the CRD of a type, where the commit has none.
+
     `only` limits it to some namespaces (as Git names them); then cluster-scoped objects but those
     Namespaces themselves stay out.
     """
@@ -102,12 +104,14 @@ class RecoveryPoint:
         files: Mapping[str, TreeFile],
         rules: Rules,
         discovery: Discovery,
+        read_definition: Callable[[str], Definition | None],
         only: Collection[str] = (),
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._clone = clone
         self._rules = rules
         self._discovery = discovery
+        self._read_definition = read_definition
         self._advance = advance
         self._files = files
         self._places: dict[str, Place] = {}
@@ -125,6 +129,7 @@ class RecoveryPoint:
             if place.namespace or place.type == NAMESPACES
         )
         self._definitions: dict[str, Definition] = {}
+        self._asked_in_dr: set[str] = set()
 
     def strays(self) -> list[str]:
         """Return a warning for files that lie where objects do and have no object's path: nobody reads them."""
@@ -174,13 +179,16 @@ class RecoveryPoint:
     def _source(self, path: str) -> str:
         """Return the digest of everything that an object is made from: its file, the rules, what it looks up."""
         place = self._places[path]
+        in_dr = ""
         looked_up = [layout.path_of(ObjectRef(NAMESPACES, "", place.namespace))] if place.namespace else []
         if is_custom(place.type):
             looked_up.append(layout.path_of(ObjectRef(DEFINITIONS, "", place.type)))
+            if looked_up[-1] not in self._files and (crd := self._definition_in_dr(place.type)):
+                in_dr = repr(sorted(crd.scale_paths.items()))
         if place.type in _SCALED:
             looked_up += sorted(self._hpas.get(place.namespace, ()))
         found = [self._files[other].blob_id if other in self._files else "" for other in looked_up]
-        return digest(self._rules.digest, self._files[path].blob_id, *found)
+        return digest(self._rules.digest, self._files[path].blob_id, in_dr, *found)
 
     def read(self, paths: Iterable[str], into: Wishes) -> None:
         """Read `paths` and add what they ask for to `into`."""
@@ -200,6 +208,8 @@ class RecoveryPoint:
         by_blob: dict[str, list[str]] = {}
         for path in paths:
             reason = _unreadable(self._files[path])
+            if reason and path not in self._places:
+                continue
             if reason:
                 into.problems.append(Problem(path, self.target(path), f"{path}: {reason}"))
             else:
@@ -214,11 +224,24 @@ class RecoveryPoint:
         types = {self._places[path].type for path in paths}
         keys = {key for key in types if is_custom(key)} - self._definitions.keys()
         files = {layout.path_of(ObjectRef(DEFINITIONS, "", key)): key for key in keys}
-        for path, data in self._contents([path for path in files if path in self._places], Wishes()):
+        # Also with --namespace: a CRD that is not imported now still tells what its objects need.
+        for path, data in self._contents([path for path in files if path in self._files], Wishes()):
             try:
                 self._definitions[files[path]] = definition(read_yaml(data, file=path))
             except (DrSyncerError, AttributeError, KeyError, TypeError):
                 continue  # the CRD's own turn reports it; its objects then have no type
+
+    def _definition_in_dr(self, key: str) -> Definition | None:
+        """Return what DR's own CRD of a scalable type says, for a recovery point that brings none."""
+        served = self._discovery.get(key)
+        if served is None or "scale" not in served.subresources or not self._rules.standby:
+            return None
+        if key not in self._asked_in_dr:
+            self._asked_in_dr.add(key)
+            found = self._read_definition(key)
+            if found is not None:
+                self._definitions[key] = found
+        return self._definitions.get(key)
 
     def _autoscaled(self, wanted: Collection[str]) -> frozenset[tuple[str, str, str]]:
         """Return (namespace, kind, name) of every workload in the `wanted` namespaces that an autoscaler targets."""
@@ -262,7 +285,9 @@ class RecoveryPoint:
         instead_of: str,
         autoscaled: Collection[tuple[str, str, str]],
     ) -> Wish:
-        crd = self._definitions.get(ref.type)
+        crd = self._definitions.get(ref.type) or self._definition_in_dr(ref.type)
+        if crd is None and self._rules.standby and is_custom(ref.type) and "scale" in type_.subresources:
+            raise InvalidManifest(path, 0, f"cannot be parked: the CustomResourceDefinition {ref.type} cannot be read")
         transformed = transform(
             manifest,
             ref,

@@ -31,6 +31,8 @@ _CONNECT_TIMEOUT = 10.0
 # A server that never answered yet is more likely named wrongly than restarting: the person should know soon.
 _TRIES_BEFORE_FIRST_ANSWER = 3
 _LIST_RESTARTS = 3
+# A request that hangs on a server that is well will hang again.
+_TRIES_ON_SILENCE = 2
 _LOST = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _NO_API_SERVER = "Does this kubeconfig context point to an API server?"
 # What urllib3 puts before its messages: `HTTPSConnection(host='127.0.0.1', port=1): `, `<… object at 0x7f…>: `
@@ -151,6 +153,16 @@ class Cluster:
                     redirect=False,
                 )
             except urllib3.exceptions.HTTPError as error:
+                if (
+                    isinstance(error, urllib3.exceptions.ReadTimeoutError)
+                    and attempt >= _TRIES_ON_SILENCE
+                    and self._alive()
+                ):
+                    raise ServerFailed(
+                        f"{what}: no answer within {self._timeout.read_timeout:g} s, {attempt} times, "
+                        "while the API server answers other requests: is a webhook behind it hanging?",
+                        status=504,
+                    ) from error
                 if attempt >= self._tries() or self._hopeless(error):
                     self._unreachable(what, error)
             else:
@@ -164,6 +176,20 @@ class Cluster:
                     raise answers.to_error(response.status, response.data, what=what)
                 wait = answers.retry_after(response.headers, response.data)
             self._sleep(self._schedule.delay(attempt, retry_after=wait))
+
+    def _alive(self) -> bool:
+        """Return whether the API server answers something cheap: then only the request at hand hangs."""
+        try:
+            self._connection.pool.request(
+                "GET",
+                f"{self.server}/version",
+                headers=self._connection.authorization(),
+                timeout=urllib3.Timeout(total=_CONNECT_TIMEOUT / 2),
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError:
+            return False
+        return True
 
     def _tries(self) -> int:
         """Return how often a request without an answer is tried."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drsyncer.config.schema import MatchSpec
+from drsyncer.config.rules import MatchSpec, Select
 from drsyncer.match import Match, match
 
 
@@ -16,3 +16,8 @@ def to_match(spec: MatchSpec) -> Match:
         namespace_labels=spec.namespace_labels,
         annotations=spec.annotations,
     )
+
+
+def asks_for_namespace_labels(select: Select) -> bool:
+    """Return whether a rule looks at the labels of an object's namespace."""
+    return any(spec.namespace_labels for spec in (*select.include, *select.exclude))

@@ -30,6 +30,7 @@ from drsyncer.recovery.layout import path_of
 MOST_LINES: Final = 2_000  # lines for changes in one message; a first export of a big cluster has ten times as many
 
 _CLUSTER_SCOPE = "cluster scope"
+_EXPORTED_AT = "DR-Syncer-Exported-At"
 _REST = re.compile(r"… and (\d+) more changes?")
 _TRAILER = re.compile(r"(DR-Syncer-[A-Za-z-]+): (.*)")
 _CHANGE = re.compile(r"(created|updated|deleted) (\S+)(?: by (.+))?")
@@ -105,7 +106,7 @@ def parse(text: str) -> Message | None:
         return Message(
             cluster=cluster,
             cluster_uid=single["DR-Syncer-Cluster-UID"],
-            exported_at=_time(single["DR-Syncer-Exported-At"]),
+            exported_at=_time(single[_EXPORTED_AT]),
             read_from=_time(single["DR-Syncer-Read-From"]),
             read_to=_time(single["DR-Syncer-Read-To"]),
             resource_versions=single["DR-Syncer-Resource-Versions"],
@@ -116,6 +117,19 @@ def parse(text: str) -> Message | None:
             first=subject.startswith(f"{_escaped(cluster)}: first export"),
         )
     except (KeyError, ValueError, OverflowError, GitError):
+        return None
+
+
+def exported_at(text: str) -> datetime | None:
+    """Given a commit message return when its export was made; None when its trailers do not tell.
+
+    The changes, thousands of them in a first export, are not looked at.
+    """
+    *_, last = text.rstrip("\n").split("\n\n")
+    found = [line[2] for line in map(_TRAILER.fullmatch, last.split("\n")) if line and line[1] == _EXPORTED_AT]
+    try:
+        return _time(_plain(found[0])) if found else None
+    except (ValueError, OverflowError):
         return None
 
 
@@ -172,7 +186,7 @@ def _trailers(message: Message) -> list[tuple[str, str]]:
     return [
         ("DR-Syncer-Cluster", message.cluster),
         ("DR-Syncer-Cluster-UID", message.cluster_uid),
-        ("DR-Syncer-Exported-At", _written(message.exported_at)),
+        (_EXPORTED_AT, _written(message.exported_at)),
         ("DR-Syncer-Read-From", _written(message.read_from)),
         ("DR-Syncer-Read-To", _written(message.read_to)),
         ("DR-Syncer-Resource-Versions", message.resource_versions),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsyncer.manifest import ObjectRef
-from drsyncer.recovery.message import MOST_LINES, Change, Message, Verb, build, digest_of, parse
+from drsyncer.recovery.message import MOST_LINES, Change, Message, Verb, build, digest_of, exported_at, parse
 
 words = st.text(min_size=1, max_size=12).filter(lambda text: "/" not in text)
 times = st.datetimes(timezones=st.just(UTC))
@@ -102,6 +102,11 @@ def test_what_was_built_is_parsed_back(message):
 
 
 @given(messages)
+def test_the_time_of_an_export_is_told_without_its_changes(message):
+    assert exported_at(build(message)) == message.exported_at
+
+
+@given(messages)
 def test_nothing_from_the_cluster_can_forge_a_line(message):
     text = build(message)
 
@@ -159,7 +164,9 @@ def test_other_peoples_messages_are_not_ours(text):
 
 @given(st.text(), st.sampled_from(["", build(PLAIN)]), st.integers(min_value=0, max_value=400))
 def test_no_message_is_too_strange_to_be_looked_at(text, ours, place):
-    parse(ours[:place] + text + ours[place:])
+    strange = ours[:place] + text + ours[place:]
+    parse(strange)
+    exported_at(strange)
 
 
 def test_the_digest_names_one_reading():
