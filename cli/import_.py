@@ -107,8 +107,9 @@ def _draw(out: Console, outcome: Outcome) -> None:
         render.paragraph(out, f"unknown: {type_}: {reason}", style="bold red")
     summary = ", ".join(f"{count:,} {action}" for action, count in sorted(outcome.summary.items())) or "nothing to do"
     left_out = sum(outcome.left_out.values())
-    more = f"; {left_out:,} left out by the importer's selection" if left_out else ""
-    render.paragraph(out, f"{summary}{more}; {outcome.seconds:.1f} s")
+    if left_out:
+        render.line(out, f"left out by the importer's selection: {left_out:,} objects")
+    render.paragraph(out, f"{summary} in {outcome.seconds:.1f} s")
 
 
 def _draw_held(out: Console, rows: list[tuple[str, str, str]]) -> None:

@@ -203,7 +203,9 @@ def _delete(api: Api, entry: Entry) -> None:
     if meta.get("deletionTimestamp") and entry.kind.type in (NAMESPACES, CRDS):
         return
     options = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
-    _tolerate(api, "DELETE", entry.path, options, statuses=(404, 409))
+    # A gate that was just deleted goes on refusing (403, 422) or failing (500) for the moment that the API server needs
+    # to see that it is gone; the next round tries again.
+    _tolerate(api, "DELETE", entry.path, options, statuses=(403, 404, 409, 422, 500))
 
 
 def _finalize(api: Api, entry: Entry) -> None:

@@ -69,7 +69,7 @@ def test_the_demonstration_tells_the_whole_story_and_leaves_clusters_to_play_wit
     assert "3 held, 69 unchanged" in story
     assert "0 created, 1 updated, 1 deleted, 74 unchanged" in story
     assert "spec.replicas was changed by kubectl" in story
-    assert "3 held, 1 prune, 66 unchanged, 2 update" in story
+    assert "3 held, 1 prune, 66 unchanged, 2 update" in " ".join(story.split())
     assert "eval $(make demo-env)" in story
     assert "\x1b" not in story
     assert all(len(line) <= 80 for line in story.splitlines() if line.startswith(("$", "━")))
