@@ -40,7 +40,7 @@ layers: $(STAMP) ## Imports run downwards only: import-linter
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## Unit and property tests: seconds
-	$(PYTEST) tests/unit -n $(WORKERS)
+	$(PYTEST) tests/unit
 
 integration: tools ## Tests on two real control planes per worker and real Git (WORKERS=2)
 	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile
