@@ -19,47 +19,43 @@ class CloneDamaged(GitError):
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    pattern: re.Pattern[str]
+    pattern: str  # in any case; compiled when something failed, which is hardly ever
     error: type[GitError]
     hint: str
 
 
-def _meaning(pattern: str, error: type[GitError], hint: str) -> _Meaning:
-    return _Meaning(re.compile(pattern, re.IGNORECASE), error, hint)
-
-
 _DISK_FULL = (
-    _meaning(
+    _Meaning(
         r"no space left on device|disk quota exceeded|out of disk ?space|file too large",
         GitError,
         "Free some space where the clone is (repository.cacheDir), or on the Git server if it says so.",
     ),
 )
 _NOT_LET_IN = (
-    _meaning(
+    _Meaning(
         r"host key verification failed|remote host identification has changed|no .* host key is known",
         AuthenticationFailed,
         "The server's host key is not the known one. Put the right one into repository.auth.knownHostsFile"
         " (`ssh-keyscan`, and compare the fingerprint).",
     ),
-    _meaning(
+    _Meaning(
         r"unprotected private key file|load key .*: bad permissions|load key .*: (invalid format|error in libcrypto)"
         r"|identity file .* not accessible",
         AuthenticationFailed,
         "ssh can't use repository.auth.sshKeyFile: it must be a private key without passphrase, and readable by its"
         " owner only.",
     ),
-    _meaning(
+    _Meaning(
         r"permission denied \(|too many authentication failures",
         AuthenticationFailed,
         "The server does not accept the ssh key. Is repository.auth.sshKeyFile the one that it knows?",
     ),
-    _meaning(
+    _Meaning(
         r"^fatal: credentials: ",
         AuthenticationFailed,
         "Check repository.auth.tokenFile and repository.auth.usernameFile.",
     ),
-    _meaning(
+    _Meaning(
         r"authentication failed|could not read (username|password)|access denied|returned error: 40[13]"
         r"|permission to .* denied|you are not allowed to (push|pull|download|upload)|not authorized"
         r"|authorization failed|invalid (username|credentials)|told us to quit",
@@ -68,22 +64,22 @@ _NOT_LET_IN = (
     ),
 )
 _NOT_REACHED = (
-    _meaning(
+    _Meaning(
         r"certificate problem|certificate verif|ssl certificate|self.signed certificate|error setting certificate",
         RemoteUnreachable,
         "The server's certificate is not trusted. Name its CA as repository.auth.caFile.",
     ),
-    _meaning(
+    _Meaning(
         r"dubious ownership",
         RemoteUnreachable,
         "Another user owns the repository's folder. Run as that user, or give it to this one.",
     ),
-    _meaning(
+    _Meaning(
         r"transport '.*' not allowed",
         GitError,
         "Use an https, ssh or file URL.",
     ),
-    _meaning(
+    _Meaning(
         r"could not resolve (host|proxy)|name or service not known|temporary failure in name resolution"
         r"|failed to connect|couldn.t connect|connection (refused|timed out|reset|closed)|operation timed out"
         r"|network is unreachable|no route to host|operation too slow|does not appear to be a git repository"
@@ -163,7 +159,7 @@ def silent(*, doing: str, seconds: float) -> RemoteUnreachable:
 
 def _known(meanings: tuple[_Meaning, ...], lines: list[str], doing: str) -> GitError | None:
     for meaning in meanings:
-        if found := [line for line in lines if meaning.pattern.search(line)]:
+        if found := [line for line in lines if re.search(meaning.pattern, line, re.IGNORECASE)]:
             error: GitError = meaning.error(f"recovery.git: {doing}: {_sentence(found, lines)}", hint=meaning.hint)
             return error
     return None
