@@ -32,7 +32,7 @@ _CONNECT_TIMEOUT = 10.0
 _TRIES_BEFORE_FIRST_ANSWER = 3
 _LIST_RESTARTS = 3
 # A request that hangs on a server that is well will hang again.
-_TRIES_ON_SILENCE = 2
+_TRIES_ON_SILENCE = 3
 _LOST = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _NO_API_SERVER = "Does this kubeconfig context point to an API server?"
 # What urllib3 puts before its messages: `HTTPSConnection(host='127.0.0.1', port=1): `, `<… object at 0x7f…>: `

@@ -155,6 +155,19 @@ def test_a_server_that_hangs_is_given_up_after_the_time_for_one_try(
     assert len(ours.waits) == 2
 
 
+def test_a_request_that_hangs_while_the_server_is_well_fails_alone(
+    source: ControlPlane, proxy: FaultProxy, client: Callable[..., Client], make_namespace: MakeNamespace
+) -> None:
+    where, ours = make_namespace(source), client(proxy.kubeconfig, timeout=0.5)
+    assert apply(ours.cluster, where)
+    proxy.hang(20, path="/configmaps", times=None)
+
+    with pytest.raises(ServerFailed, match="answers other requests"):
+        names(ours.cluster, where)
+
+    assert ours.cluster.version().startswith("v1.")
+
+
 @pytest.mark.parametrize("after", [-1, 0, 40])
 def test_a_connection_cut_in_the_middle_is_tried_again(
     after: int,
@@ -237,13 +250,16 @@ def seven(source: ControlPlane, make_namespace: MakeNamespace) -> str:
 ALL = [f"n{index}" for index in range(7)]
 
 
-def test_a_list_comes_in_pages(seven: str, proxy: FaultProxy, client: Callable[..., Client]) -> None:
+def test_a_list_comes_in_pages(
+    source: ControlPlane, seven: str, proxy: FaultProxy, client: Callable[..., Client]
+) -> None:
     pages = list(client(proxy.kubeconfig).cluster.pages(CONFIGMAPS, namespace=seven, limit=3))
 
     assert [len(page.items) for page in pages] == [3, 3, 2]
     assert [page.first for page in pages] == [True, False, False]
     assert {page.resource_version for page in pages} == {pages[0].resource_version}
-    assert len(proxy.requests) == 3
+    # The proxy notes a request when it has ended, a moment after its client has the answer.
+    source.wait_for(lambda: len(proxy.requests) == 3, what="three requests")
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2])
