@@ -27,6 +27,8 @@ def remote_of(repository: Repository) -> Remote:
         username_file=auth.username_file,
         token_file=auth.token_file,
         ca_file=auth.ca_file,
+        signing_key_file=repository.signing.key_file,
+        allowed_signers_file=repository.verify.allowed_signers_file,
         cache_dir=repository.cache_dir,
         timeout=repository.timeout,
     )

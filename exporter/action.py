@@ -58,6 +58,7 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
     found = Identity(cluster=config.cluster, uid=cluster.uid())
     with ExitStack() as stack:
         clone = stack.enter_context(Clone.open(remote))
+        clone.check_signing()
         offline = _fetch(clone)
         base = clone.base()
         known = clone.files(base) if base else {}

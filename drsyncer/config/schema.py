@@ -22,6 +22,7 @@ from drsyncer.config.rules import (
     Transforms,
 )
 from drsyncer.config.section import Section, written
+from drsyncer.config.signing import Signing, Verify
 from drsyncer.config.values import (
     Attempts,
     Branch,
@@ -38,6 +39,7 @@ from drsyncer.config.values import (
     OptionalBranch,
     OptionalCommit,
     OptionalName,
+    OptionalRange,
     OptionalTag,
     PageSize,
     Percent,
@@ -66,9 +68,11 @@ __all__ = [
     "Revision",
     "Secrets",
     "Select",
+    "Signing",
     "Standby",
     "Timeouts",
     "Transforms",
+    "Verify",
 ]
 
 API_VERSION = "dr-syncer.io/v1"
@@ -118,6 +122,8 @@ class Repository(Section):
     )
     author: Author = Field(default=written({}), description="Who the exporter's commits are by.")
     auth: Auth = Field(default=written({}), description="Credentials for git: always files, never values.")
+    signing: Signing = Field(default=written({}), description="Signatures that the exporter makes.")
+    verify: Verify = Field(default=written({}), description="Signatures that the importer insists on.")
     cache_dir: LocalPath = Field(
         default="",
         description="Folder for the local clone. Left out: dr-syncer below $XDG_CACHE_HOME or ~/.cache.",
@@ -210,17 +216,23 @@ class Revision(Section):
     branch: OptionalBranch = Field(default="", description="Newest commit of this branch.", examples=["main"])
     tag: OptionalTag = Field(default="", description="The commit of this tag.", examples=["v1.4.0"])
     commit: OptionalCommit = Field(default="", description="This commit.", examples=["3f2c1a9"])
+    semver: OptionalRange = Field(
+        default="",
+        description="The commit of the newest tag in this range of versions. Tags are `v1.4.0`, `1.4.0` or `1.4`; "
+        "pre-releases count only where the range names one of the same version (`>=2.0.0-rc.1`).",
+        examples=[">=1.0 <2"],
+    )
 
     @model_validator(mode="after")
     def _only_one(self) -> Self:
-        if sum(map(bool, (self.branch, self.tag, self.commit))) > 1:
-            raise ValueError("expected only one of branch, tag and commit")
+        if sum(map(bool, (self.branch, self.tag, self.commit, self.semver))) > 1:
+            raise ValueError("expected only one of branch, tag, commit and semver")
         return self
 
     @property
     def text(self) -> str:
-        """The branch, tag or commit that was chosen, as people write it."""
-        return self.branch or self.tag or self.commit
+        """The branch, tag, commit or range that was chosen, as people write it."""
+        return self.branch or self.tag or self.commit or self.semver
 
 
 class Timeouts(Section):

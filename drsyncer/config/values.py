@@ -23,7 +23,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from drsyncer import durations, own, paths, selectors
+from drsyncer import durations, own, paths, selectors, versions
 from drsyncer.config.section import Kind
 
 FOLDER = "folder"  # validation context: the folder that relative paths start from
@@ -169,6 +169,11 @@ def _optional_commit(text: str) -> str:
     return text.lower()
 
 
+def _optional_range(text: str) -> str:
+    versions.check_range(text)
+    return text
+
+
 def _folder_in_repository(text: str) -> str:
     parts = text.strip("/").split("/") if text.strip("/") else []
     if text.startswith("/") or "\\" in text or any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
@@ -244,6 +249,7 @@ Branch = Annotated[StrictStr, Kind("a branch", "main"), AfterValidator(_ref)]
 OptionalBranch = Annotated[StrictStr, Kind("a branch", "main"), AfterValidator(_optional_ref)]
 OptionalTag = Annotated[StrictStr, Kind("a tag", "v1.4.0"), AfterValidator(_optional_ref)]
 OptionalCommit = Annotated[StrictStr, Kind("a commit", '"3f2c1a9"'), AfterValidator(_optional_commit)]
+OptionalRange = Annotated[StrictStr, Kind("a range of versions", '">=1.0 <2"'), AfterValidator(_optional_range)]
 FolderInRepository = Annotated[
     StrictStr, Kind("a folder in the repository", "clusters/prod"), AfterValidator(_folder_in_repository)
 ]

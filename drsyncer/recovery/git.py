@@ -16,16 +16,18 @@ from types import TracebackType
 from typing import Self
 
 from drsyncer.errors import GitError, PushRejected, RemoteUnreachable, RevisionNotFound
-from drsyncer.recovery import cache, heartbeat, mending, objects, refs
-from drsyncer.recovery.failure import CloneDamaged, remote_words
+from drsyncer.recovery import cache, heartbeat, lineage, mending, objects, refs, sealing, signatures
+from drsyncer.recovery.failure import CloneDamaged
 from drsyncer.recovery.fast_import import SCRATCH, fast_import, signature
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.history import Commit, history
 from drsyncer.recovery.objects import TreeFile
 from drsyncer.recovery.process import Git, Output
-from drsyncer.recovery.pushing import PushResult, RefResult, Verdict, report
+from drsyncer.recovery.pushing import PushResult, Sender, Verdict
 from drsyncer.recovery.remote import Remote, environment, inside
 from drsyncer.recovery.replay import replay
+from drsyncer.recovery.signatures import Signature
+from drsyncer.recovery.ssh_key import SigningKey
 from drsyncer.recovery.stage import Stage
 
 __all__ = ["Clone", "CloneDamaged", "Commit", "PushResult", "Remote", "Stage", "TreeFile"]
@@ -33,9 +35,6 @@ __all__ = ["Clone", "CloneDamaged", "Commit", "PushResult", "Remote", "Stage", "
 _TRIES = 3
 _PAUSE = 0.2  # seconds, times the try: until another one's push to a busy server is over
 _MOST_HEARTBEAT = 4_096  # bytes of its commit
-# As in git's own `gc --auto`; a fetch or a commit adds a pack, a heartbeat adds a loose object.
-_MOST_PACKS = 50
-_MOST_LOOSE = 6_700
 
 
 class Clone:
@@ -53,7 +52,8 @@ class Clone:
         self._names = refs.Names.of(remote.branch)
         self._git = self._git_in(folder)
         self._object_format = "sha1"
-        self._atomic = True
+        self._sender = Sender(self._git, network=self._network)
+        self._key = SigningKey(remote.signing_key_file) if remote.signing_key_file else None
         self._open = True
         # What was repaired and what that cost, in sentences for the log.
         self.notices: list[str] = []
@@ -137,13 +137,18 @@ class Clone:
         `fetch` before: the remote's head is the last one seen.
         """
         at = refs.read(self._git, self._names)
-        # Without a branch on the remote, ours is all there is of it, and the next push brings it back.
-        if at.remote is None or at.local == at.remote:
-            return at.local
         pending = refs.commits_between(self._git, at.local, at.remote, at.known) if at.local else []
-        if at.local and pending and refs.is_ancestor(self._git, at.remote, at.local):
-            return at.local
+        # Without a branch on the remote, ours is all there is of it, and the next push brings it back.
+        if (
+            at.remote is None
+            or at.local == at.remote
+            or (pending and at.local and refs.is_ancestor(self._git, at.remote, at.local))
+        ):
+            if (head := self._sealed(pending) or at.local) != at.local:
+                refs.move(self._git, {self._names.local: head})
+            return head
         head = replay(self._git, pending, onto=at.remote) if pending else at.remote
+        head = self._sealed(refs.commits_between(self._git, head, at.remote)) or head
         refs.move(self._git, {self._names.local: head, self._names.known: at.remote})
         return head
 
@@ -154,6 +159,37 @@ class Clone:
             return []
         return refs.commits_between(self._git, at.local, *((at.remote, at.known) if at.remote else ()))
 
+    def check_signing(self) -> None:
+        """Raise `UsageError` when commits are to be signed and the key can't be used for that."""
+        if self._key:
+            _ = self._key.public
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the signatures of commits are to be verified."""
+        return bool(self._remote.allowed_signers_file)
+
+    def signatures(self, commits: Sequence[str]) -> dict[str, Signature]:
+        """Return the verdict on each commit's signature, by the file of allowed signers.
+
+        Raises `UsageError` or `GitError` when that can't be told: a bad file, no ssh-keygen, a git that is too old.
+        """
+        return signatures.verdicts(self._git, commits, file=self._remote.allowed_signers_file)
+
+    def follows(self, newer: str, older: str) -> bool:
+        """Return whether `newer` is `older` or was made on top of it; not, when there is no `older` here."""
+        return lineage.follows(self._git, refs.checked(newer), refs.checked(older))
+
+    def authored(self, *, after: str, until: str) -> list[str]:
+        """Return the commits on top of `after`, up to `until`, that made `repository.path` what it was then."""
+        return lineage.authored(
+            self._git, after=refs.checked(after), until=refs.checked(until), folder=self._remote.path
+        )
+
+    def tags(self) -> list[str]:
+        """Return the names of all tags."""
+        return [name.removeprefix("refs/tags/") for name in refs.every(self._git, "refs/tags")]
+
     def files(self, commit: str, *, under: str = "") -> dict[str, TreeFile]:
         """Return what a commit holds below `repository.path` (and below `under` in it), by path relative to that.
 
@@ -161,7 +197,7 @@ class Clone:
         """
         if under:
             inside(under, "")
-        return objects.listing(self._git, _commit_id(commit), folder=self._remote.path, under=under)
+        return objects.listing(self._git, refs.checked(commit), folder=self._remote.path, under=under)
 
     def read(self, blob_ids: Iterable[str], *, max_size: int) -> Iterator[tuple[str, bytes | None]]:
         """Yield each blob's content, in the order asked for; None for one larger than `max_size` bytes."""
@@ -181,7 +217,7 @@ class Clone:
                     remote=self._remote,
                     object_format=self._object_format,
                     base=self.base,
-                    advance=lambda commit: refs.move(self._git, {self._names.local: commit, SCRATCH: None}),
+                    advance=self._advance,
                 )
         finally:
             cache.sweep(self._folder)
@@ -234,9 +270,15 @@ class Clone:
         return history(self._git, commit, folder=folder, paths=wanted, since=since, limit=limit)
 
     def heartbeat(self) -> Heartbeat | None:
-        """Return the exporter's last sign of life as of the last fetch, or None when there is none."""
+        """Return the exporter's last sign of life as of the last fetch, or None when there is none.
+
+        Where signatures are verified, none but an allowed signer's is one; `notices` tells of any other.
+        """
         commit = refs.every(self._git, self._beat_ref).get(self._beat_ref)
         if commit is None:
+            return None
+        if self.verifies and not (signature := self.signatures([commit])[commit]).good:
+            self.notices.append(f"the exporter's heartbeat is not believed: its commit {commit[:12]} {signature}")
             return None
         if int(self._git.run("cat-file", "-s", commit)) > _MOST_HEARTBEAT:
             raise GitError(f"recovery.git: {self._beat_ref} holds something else than a heartbeat")
@@ -245,13 +287,7 @@ class Clone:
 
     def gc_if_due(self) -> bool:
         """Pack the clone when many packs or loose objects have gathered; return whether that was so."""
-        said = self._git.run("count-objects", "-v").decode("ascii", "replace")
-        counts = dict(line.split(": ", 1) for line in said.splitlines())
-        if int(counts["packs"]) <= _MOST_PACKS and int(counts["count"]) <= _MOST_LOOSE:
-            return False
-        # Nobody else is at work here, and nothing that we still need is without a ref.
-        self._git.run("gc", "--quiet", "--prune=now")
-        return True
+        return mending.pack_if_due(self._git)
 
     @property
     def _branch_ref(self) -> str:
@@ -310,7 +346,7 @@ class Clone:
         """Push `specs`; return the result with the heartbeat's fate, or None when the remote had moved."""
         if not specs:
             return result
-        answers, words = self._send(specs)
+        answers, words = self._sender.send(specs, first=self._branch_ref)
         if Verdict.MOVED in {answer.verdict for answer in answers.values()}:
             return None
         branch, beat = answers.get(self._branch_ref), answers.get(self._beat_ref)
@@ -334,31 +370,6 @@ class Clone:
         refs.move(self._git, moves)
         return replace(result, heartbeat=beat is not None)
 
-    def _send(self, specs: Mapping[str, str]) -> tuple[dict[str, RefResult], str]:
-        """Push all of `specs` or none; return each ref's answer, and what the remote had to say."""
-        if len(specs) > 1 and not self._atomic:
-            return self._send_in_turn(specs)
-        atomic = ("--atomic",) if len(specs) > 1 else ()
-        flags = ("--porcelain", "--progress", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", *atomic)
-        output = self._network("push", *flags, "origin", *specs.values(), doing="push to", must_succeed=False)
-        answers = report(output.out.decode("utf-8", "replace"))
-        if output.status != 0 and all(answer.verdict is Verdict.DONE for answer in answers.values()):
-            if atomic and "does not support --atomic" in output.err:
-                self._atomic = False
-                return self._send_in_turn(specs)
-            raise self._git.failed(output, doing="push to")
-        return answers, remote_words(output.err)
-
-    def _send_in_turn(self, specs: Mapping[str, str]) -> tuple[dict[str, RefResult], str]:
-        """Push to a server that can't do all or nothing: the branch first, so that no heartbeat tells of a commit
-        that is not there.
-        """
-        answers, words = self._send({self._branch_ref: specs[self._branch_ref]})
-        if answers[self._branch_ref].verdict is Verdict.DONE:
-            more, words = self._send({self._beat_ref: specs[self._beat_ref]})
-            answers |= more
-        return answers, words
-
     def _network(self, *arguments: str, doing: str, must_succeed: bool = True) -> Output:
         try:
             output = self._git.network(*arguments)
@@ -369,20 +380,20 @@ class Clone:
             raise self._git.failed(output, doing=doing)
         return output
 
+    def _sealed(self, commits: Sequence[str]) -> str | None:
+        """Return the last of `commits`, our own ones with the oldest first, as it is with all of them signed."""
+        return sealing.seal(self._git, commits, key=self._key, object_format=self._object_format)
+
+    def _advance(self, commit: str) -> str:
+        sealed = self._sealed([commit]) or commit
+        refs.move(self._git, {self._names.local: sealed, SCRATCH: None})
+        return sealed
+
     def _heartbeat_commit(self, beat: Heartbeat) -> str:
-        tree = self._write("tree", b"")
         who = signature(self._remote.author_name, self._remote.author_email, beat.time)
-        text = heartbeat.emit(beat).encode()
-        return self._write("commit", b"tree %s\nauthor %s\ncommitter %s\n\n%s" % (tree.encode(), who, who, text))
-
-    def _write(self, kind: str, content: bytes) -> str:
-        return self._git.run("hash-object", "-t", kind, "-w", "--stdin", stdin=content).decode("ascii").strip()
-
-
-def _commit_id(text: str) -> str:
-    if not refs.COMMIT_ID.fullmatch(text):
-        raise RevisionNotFound(f"recovery.git: {text!r:.200} is no commit's id")
-    return text
+        return sealing.note(
+            self._git, heartbeat.emit(beat).encode(), who=who, key=self._key, object_format=self._object_format
+        )
 
 
 def _short(commit: str | None) -> str:

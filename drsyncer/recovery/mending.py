@@ -13,15 +13,19 @@ from drsyncer.recovery.process import Git
 
 # GIT_CONFIG_GLOBAL came with this one; without it, the settings of whoever runs us would count.
 _OLDEST_GIT = (2, 32)
+# As in git's own `gc --auto`; a fetch or a commit adds a pack, a heartbeat adds a loose object.
+_MOST_PACKS = 50
+_MOST_LOOSE = 6_700
 
 
-def check_version(git: Git) -> None:
-    """Raise `GitError` when git is older than what this project relies on."""
+def check_version(git: Git, *, oldest: tuple[int, int] = _OLDEST_GIT, purpose: str = "") -> None:
+    """Raise `GitError` when git is older than what this project relies on, or relies on for this `purpose`."""
     said = git.run("version").decode("utf-8", "replace").strip()
     found = re.search(r"(\d+)\.(\d+)", said)
-    if not found or (int(found[1]), int(found[2])) < _OLDEST_GIT:
-        oldest = ".".join(map(str, _OLDEST_GIT))
-        raise GitError(f"recovery.git: this is {said}; it must be {oldest} or later", hint=f"Install git {oldest}.")
+    if not found or (int(found[1]), int(found[2])) < oldest:
+        least = ".".join(map(str, oldest))
+        why = f" {purpose}" if purpose else ""
+        raise GitError(f"recovery.git: this is {said}; it must be {least} or later{why}", hint=f"Install git {least}.")
 
 
 def create(folder: Path, git_in: Callable[[Path], Git]) -> None:
@@ -58,6 +62,17 @@ def damage(folder: Path, git: Git, names: refs.Names) -> str:
     except GitError as error:
         return str(error)
     return ""
+
+
+def pack_if_due(git: Git) -> bool:
+    """Pack the clone when many packs or loose objects have gathered; return whether that was so."""
+    said = git.run("count-objects", "-v").decode("ascii", "replace")
+    counts = dict(line.split(": ", 1) for line in said.splitlines())
+    if int(counts["packs"]) <= _MOST_PACKS and int(counts["count"]) <= _MOST_LOOSE:
+        return False
+    # Nobody else is at work here, and nothing that we still need is without a ref.
+    git.run("gc", "--quiet", "--prune=now")
+    return True
 
 
 def set_aside(folder: Path) -> Path:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -67,6 +67,19 @@ def contents(git: Git, blob_ids: Iterable[str], *, max_size: int) -> Iterator[tu
         finally:
             conversation.stop()
             asked.join()
+
+
+def commits(git: Git, commit_ids: Sequence[str]) -> Iterator[bytes]:
+    """Yield each commit's content, as git stores it, in the order asked for."""
+    ids = "".join(f"{commit}\n" for commit in commit_ids).encode()
+    rest = git.run("cat-file", "--batch", stdin=ids)
+    for commit in commit_ids:
+        about, _, rest = rest.partition(b"\n")
+        kind, size = about.split()[1:] if about.count(b" ") == 2 else (b"", 0)
+        if kind != b"commit":
+            raise CloneDamaged(f"recovery.git: cat-file: {commit} is no commit")
+        content, rest = rest[: int(size)], rest[int(size) + 1 :]
+        yield content
 
 
 def blob_id(data: bytes, *, object_format: str) -> str:

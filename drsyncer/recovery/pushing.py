@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from drsyncer.recovery.failure import remote_words
+from drsyncer.recovery.process import Git, Output
 
 _LINE = re.compile(r"([ +\-*!=])\t([^\t]*):([^\t]*)\t(.*)")
 _REASON = re.compile(r"\[(?P<kind>[^\]]+)\](?: \((?P<reason>.*)\))?")
@@ -44,6 +48,42 @@ class PushResult:
     replayed: bool = False  # the branch had moved: our commits got new ids
     heartbeat: bool = False  # the heartbeat is there
     heartbeat_refused: str = ""  # why it is not, in the server's words: some servers take branches only
+
+
+class Sender:
+    """Pushes refs: all of them or none, where the server can do that. `specs` map the remote's refs to refspecs."""
+
+    def __init__(self, git: Git, *, network: Callable[..., Output]) -> None:
+        """`network` runs a command that speaks to the remote, and does not mind when it fails."""
+        self._git = git
+        self._network = network
+        self._atomic = True
+
+    def send(self, specs: Mapping[str, str], *, first: str) -> tuple[dict[str, RefResult], str]:
+        """Push all of `specs` or none; return each ref's answer, and what the remote had to say.
+
+        To a server that can't do all or nothing, `first` goes first and the others only when it is there: no heartbeat
+        shall tell of a commit that is not.
+        """
+        if len(specs) > 1 and not self._atomic:
+            return self._send_in_turn(specs, first)
+        atomic = ("--atomic",) if len(specs) > 1 else ()
+        flags = ("--porcelain", "--progress", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", *atomic)
+        output = self._network("push", *flags, "origin", *specs.values(), doing="push to", must_succeed=False)
+        answers = report(output.out.decode("utf-8", "replace"))
+        if output.status != 0 and all(answer.verdict is Verdict.DONE for answer in answers.values()):
+            if atomic and "does not support --atomic" in output.err:
+                self._atomic = False
+                return self._send_in_turn(specs, first)
+            raise self._git.failed(output, doing="push to")
+        return answers, remote_words(output.err)
+
+    def _send_in_turn(self, specs: Mapping[str, str], first: str) -> tuple[dict[str, RefResult], str]:
+        answers, words = self.send({first: specs[first]}, first=first)
+        if answers[first].verdict is Verdict.DONE:
+            more, words = self.send({ref: spec for ref, spec in specs.items() if ref != first}, first=first)
+            answers |= more
+        return answers, words
 
 
 def report(out: str) -> dict[str, RefResult]:

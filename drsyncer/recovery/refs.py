@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from drsyncer.errors import RevisionNotFound
 from drsyncer.recovery.failure import CloneDamaged, failure
 from drsyncer.recovery.process import Git
 from drsyncer.recovery.remote import may_be_ref
@@ -86,6 +87,13 @@ def commits_between(git: Git, head: str, *excluded: str | None) -> list[str]:
     """Return the commits up to `head` that none of `excluded` has, oldest first."""
     below = [commit for commit in excluded if commit]
     return git.run("rev-list", "--reverse", "--topo-order", head, "--not", *below).decode("ascii").split()
+
+
+def checked(commit: str) -> str:
+    """Return `commit`. Raises `RevisionNotFound` when that can't be a commit's full id."""
+    if not COMMIT_ID.fullmatch(commit):
+        raise RevisionNotFound(f"recovery.git: {commit!r:.200} is no commit's id")
+    return commit
 
 
 def candidates(revision: str) -> list[str]:

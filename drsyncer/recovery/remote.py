@@ -40,6 +40,8 @@ class Remote:
     username_file: str = ""
     token_file: str = ""  # read anew for each request, so that a rotated token is used at once
     ca_file: str = ""
+    signing_key_file: str = ""  # "": commits are not signed
+    allowed_signers_file: str = ""  # "": signatures are not looked at
     cache_dir: str = ""  # "": below $XDG_CACHE_HOME/dr-syncer
     timeout: float = 60.0  # seconds without a sign of life after which a network command is given up
 
@@ -166,6 +168,10 @@ def _settings(remote: Remote) -> list[tuple[str, str]]:
         ("gc.autoDetach", "false"),
         ("maintenance.auto", "false"),
         ("credential.helper", ""),
+        ("gpg.ssh.program", "ssh-keygen"),
+        # Whatever keys gpg knows on this machine, they are not those that may sign here.
+        ("gpg.program", "false"),
+        ("gpg.x509.program", "false"),
         ("http.sslVerify", "true"),
         ("http.lowSpeedLimit", "1"),
         ("http.lowSpeedTime", str(max(1, round(remote.timeout)))),
@@ -173,6 +179,8 @@ def _settings(remote: Remote) -> list[tuple[str, str]]:
     if remote.token_file:
         helper = shlex.join([sys.executable, "-I", "-S", str(_CREDENTIALS)])
         settings.append(("credential.helper", f"!{helper}"))
+    if remote.allowed_signers_file:
+        settings.append(("gpg.ssh.allowedSignersFile", remote.allowed_signers_file))
     if remote.ca_file:
         settings.append(("http.sslCAInfo", str(Path(remote.ca_file).expanduser().absolute())))
     return settings

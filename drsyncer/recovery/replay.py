@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from drsyncer.recovery import objects
 from drsyncer.recovery.fast_import import Draft, fast_import
 from drsyncer.recovery.process import Git
 
@@ -40,13 +41,9 @@ def replay(git: Git, commits: list[str], *, onto: str) -> str:
 
 def _drafts(git: Git, commits: list[str]) -> Iterator[Draft]:
     ids = "".join(f"{commit}\n" for commit in commits).encode()
-    objects = git.run("cat-file", "--batch", stdin=ids)
     diffs = git.run("diff-tree", "--stdin", "-r", "-z", "--raw", "--root", "--no-renames", "--no-abbrev", stdin=ids)
     changes = _changes(diffs)
-    for commit in commits:
-        about, _, objects = objects.partition(b"\n")
-        size = int(about.split()[2])
-        content, objects = objects[:size], objects[size + 1 :]
+    for commit, content in zip(commits, objects.commits(git, commits), strict=True):
         header, _, message = content.partition(b"\n\n")
         fields = dict(line.partition(b" ")[::2] for line in header.split(b"\n"))
         put, delete = changes.get(commit, _Files({}, set()))

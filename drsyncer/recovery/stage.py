@@ -25,9 +25,10 @@ class Stage:
         remote: Remote,
         object_format: str,
         base: Callable[[], str | None],
-        advance: Callable[[str], None],
+        advance: Callable[[str], str],
     ) -> None:
-        """`base` tells the commit to build on; `advance` moves the local branch to a commit."""
+        """`base` tells the commit to build on; `advance` moves the local branch to a commit, which it signs
+        where that is wanted, and returns its id."""
         self._writer = writer
         self._remote = remote
         self._object_format = object_format
@@ -67,10 +68,10 @@ class Stage:
             delete=frozenset(self._place(path) for path in delete),
         )
         commit = self._writer.commit(draft, parent=parent)
-        if commit:
-            self._writer.finish()
-            self._advance(commit)
-        return commit
+        if not commit:
+            return None
+        self._writer.finish()
+        return self._advance(commit)
 
     def _place(self, path: str) -> bytes:
         return inside(path, self._remote.path).encode("utf-8", "surrogateescape")

@@ -30,6 +30,8 @@ class Sandbox:
 
     folder: Path
     object_format: str = "sha1"
+    signing_key: str = ""
+    allowed_signers: str = ""
     repository: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,7 +53,13 @@ class Sandbox:
 
     def remote(self, *, cache: str = "cache", path: str = "", branch: str = "main", timeout: float = 60) -> Remote:
         return Remote(
-            url=str(self.repository), cache_dir=str(self.folder / cache), path=path, branch=branch, timeout=timeout
+            url=str(self.repository),
+            cache_dir=str(self.folder / cache),
+            path=path,
+            branch=branch,
+            timeout=timeout,
+            signing_key_file=self.signing_key,
+            allowed_signers_file=self.allowed_signers,
         )
 
     def open(self, *, cache: str = "cache", path: str = "", branch: str = "main", wait: float = 5) -> Clone:

@@ -112,7 +112,7 @@ def test_an_unknown_key_like_no_other_names_all_that_are_known() -> None:
         (importer("adopt: alway"), "expected one of never, matching, always; did you mean `always`?"),
         (importer("adopt: [never]"), "expected one of never, matching, always, found a list"),
         (importer("standby: {enabled: yes}"), "expected true or false, found text"),
-        (importer("revision: {branch: main, tag: v1}"), "expected only one of branch, tag and commit"),
+        (importer("revision: {branch: main, tag: v1}"), "expected only one of branch, tag, commit and semver"),
         (importer("revision: {commit: HEAD}"), "expected a commit: 7 to 64 hexadecimal digits (quote one that has only digits)"),
         (importer("transforms: {namespaces: {a: 'b-*'}}"), "a `*` on the right needs a `*` on the left that says what to put there"),
         (importer("transforms: {hosts: {'*.a.com': b.com}}"), "`*.` must stand on both sides or on neither"),
