@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
-from drsyncer.errors import ConfigurationError, DrSyncerError, Fault
+from drsyncer.errors import ConfigurationError, DrSyncerError, Fault, Refused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,6 +95,17 @@ class Context:
             from drsyncer.yaml.emit import emit
 
             write_result(emit(result).decode())
+
+    @contextlib.contextmanager
+    def refusals_shown(self) -> Iterator[None]:
+        """Print a refusal of what runs inside as the result, where machines read it; it goes on as the error it is."""
+        try:
+            yield
+        except Refused as refusal:
+            if self.output != "text":
+                words = {"refused": str(refusal), "hint": refusal.hint}
+                self.show(lambda _: None, lambda: words)
+            raise
 
     @property
     def progress(self) -> Progress:

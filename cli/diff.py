@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from drsyncer.recovery.signatures import Signature
     from importer.diff import Difference
 
 _DIFFERS, _ERROR = 1, 3
@@ -55,7 +56,7 @@ def diff(ctx: Context, revision: str, namespaces: tuple[str, ...]) -> None:
     config, section = ctx.load_importer()
     cluster = dr_of(section)
     try:
-        with Clone.open(remote_of(config.repository)) as clone:
+        with ctx.refusals_shown(), Clone.open(remote_of(config.repository)) as clone:
             prepared = prepare(
                 config=section,
                 clone=clone,
@@ -70,13 +71,18 @@ def diff(ctx: Context, revision: str, namespaces: tuple[str, ...]) -> None:
             raise UsageError(str(error), hint=error.hint) from error
         raise
     unknown = prepared.view.unknown
-    ctx.show(lambda out: _draw(out, found, unknown), lambda: _data(prepared.commit, found, unknown))
+    signature = prepared.signature
+    ctx.show(
+        lambda out: _draw(out, found, unknown, signature), lambda: _data(prepared.commit, found, unknown, signature)
+    )
     ctx.exit(_ERROR if unknown or any(one.error for one in found) else _DIFFERS if found else 0)
 
 
-def _draw(out: Console, found: list[Difference], unknown: Mapping[str, str]) -> None:
+def _draw(out: Console, found: list[Difference], unknown: Mapping[str, str], signature: Signature | None) -> None:
     from cli import render
 
+    if signature:
+        render.paragraph(out, f"commit {signature.commit[:12]} {signature}")
     for one in found:
         render.line(out, f"{one.action} {one.ref}: {one.reason}", style=render.STYLES.get(str(one.action), ""))
         if one.error and one.error != one.reason:
@@ -88,9 +94,12 @@ def _draw(out: Console, found: list[Difference], unknown: Mapping[str, str]) -> 
         render.line(out, "no difference")
 
 
-def _data(commit: str, found: list[Difference], unknown: Mapping[str, str]) -> dict[str, Any]:
+def _data(
+    commit: str, found: list[Difference], unknown: Mapping[str, str], signature: Signature | None
+) -> dict[str, Any]:
     return {
         "revision": commit,
+        "signature": signature.to_data() if signature else None,
         "unknown": dict(unknown),
         "differences": [
             {

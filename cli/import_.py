@@ -45,8 +45,8 @@ def import_(ctx: Context, revision: str, namespaces: tuple[str, ...], plan_only:
     differs, stage by stage, and deletes its own objects that left Git. Workloads arrive in standby
     unless importer.standby.enabled is false. An unchanged recovery point writes nothing.
 
-    Exit codes: 0 done; 1 failed; 3 some objects are blocked, each with its reason; 4 refused by the
-    prune guard or the cluster check.
+    Exit codes: 0 done; 1 failed; 3 some objects are blocked, each with its reason; 4 refused: nobody
+    who may signed it, what is followed did not go forward, the prune guard, or the cluster check.
 
     \b
     Examples:
@@ -58,13 +58,14 @@ def import_(ctx: Context, revision: str, namespaces: tuple[str, ...], plan_only:
     from importer.preparation import Request
 
     config, section = ctx.load_importer()
-    outcome = import_recovery_point(
-        config=section,
-        remote=remote_of(config.repository),
-        cluster=dr_of(section),
-        request=Request(revision=revision, only=namespaces, plan_only=plan_only, confirmed=yes, adopt=adopt),
-        progress=ctx.progress,
-    )
+    with ctx.refusals_shown():
+        outcome = import_recovery_point(
+            config=section,
+            remote=remote_of(config.repository),
+            cluster=dr_of(section),
+            request=Request(revision=revision, only=namespaces, plan_only=plan_only, confirmed=yes, adopt=adopt),
+            progress=ctx.progress,
+        )
     ctx.show(lambda out: _draw(out, outcome), outcome.to_data)
     for warning in outcome.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -86,6 +87,8 @@ def _draw(out: Console, outcome: Outcome) -> None:
         render.paragraph(
             out, f"source as of {outcome.exported_at:%Y-%m-%d %H:%M:%S} UTC, {age(outcome.exported_at)}{seen}"
         )
+    if outcome.signature:
+        render.paragraph(out, f"commit {outcome.signature.commit[:12]} {outcome.signature}")
     by_action: dict[str, list[tuple[str, str, str]]] = {}
     for result in outcome.results:
         action = str(result.action)

@@ -11,11 +11,12 @@ from cli.context import Context
 from cli.sides import remote_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.console import Console
 
     from drsyncer.recovery.audit import Entry
+    from drsyncer.recovery.signatures import Signature
 
 _MOST_CHANGES = 20  # lines of one commit on a terminal
 
@@ -34,7 +35,8 @@ def log(ctx: Context, text: str | None, since: str | None, revision: str, limit:
     """Show the audit trail: every recovery point, newest first, with who changed what in it.
 
     The names behind "by" are field managers: what the API server noted as the writer of the changed
-    fields, such as kubectl-edit, helm or an operator.
+    fields, such as kubectl-edit, helm or an operator. Where repository.verify names the allowed
+    signers, each commit's signature is verified too.
 
     \b
     Examples:
@@ -66,10 +68,14 @@ def log(ctx: Context, text: str | None, since: str | None, revision: str, limit:
                 limit=limit,
             )
         )
-    ctx.show(lambda out: _draw(out, found, whole=bool(text)), lambda: {"commits": [_data(entry) for entry in found]})
+        signed = clone.signatures([entry.commit for entry in found]) if clone.verifies else {}
+    ctx.show(
+        lambda out: _draw(out, found, signed, whole=bool(text)),
+        lambda: {"commits": [_data(entry, signed.get(entry.commit)) for entry in found]},
+    )
 
 
-def _draw(out: Console, found: Iterable[Entry], *, whole: bool) -> None:
+def _draw(out: Console, found: Iterable[Entry], signed: Mapping[str, Signature], *, whole: bool) -> None:
     from cli import render
 
     empty = True
@@ -81,6 +87,8 @@ def _draw(out: Console, found: Iterable[Entry], *, whole: bool) -> None:
         render.paragraph(out, title, style="bold")
         if entry.by_other:
             render.line(out, f"  not made by dr-syncer: {entry.author}", style="bold red")
+        if signature := signed.get(entry.commit):
+            render.paragraph(out, str(signature), indent=2, style="dim" if signature.good else "bold red")
         shown = entry.changes if whole else entry.changes[:_MOST_CHANGES]
         render.table(out, [(f"  {change.verb}", change.name, ", ".join(change.managers)) for change in shown])
         if len(entry.changes) > len(shown):
@@ -91,12 +99,13 @@ def _draw(out: Console, found: Iterable[Entry], *, whole: bool) -> None:
         render.line(out, "no commit matches")
 
 
-def _data(entry: Entry) -> dict[str, Any]:
+def _data(entry: Entry, signature: Signature | None) -> dict[str, Any]:
     return {
         "commit": entry.commit,
         "time": entry.time.isoformat(),
         "author": entry.author,
         "subject": entry.subject,
+        "signature": signature.to_data() if signature else None,
         "madeByDrSyncer": not entry.by_other,
         "cluster": entry.cluster or None,
         "exportedAt": entry.exported_at.isoformat() if entry.exported_at else None,

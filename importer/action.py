@@ -45,6 +45,7 @@ def import_recovery_point(
         cluster=config.cluster,
         source=prepared.identity.cluster,
         revision=prepared.commit,
+        signature=prepared.signature,
         exported_at=prepared.exported_at,
         heartbeat=prepared.heartbeat,
         planned_only=request.plan_only,
@@ -80,7 +81,13 @@ def _carry_out(
 ) -> tuple[tuple[Result, ...], list[str]]:
     """Write the inventory, then do what the plan says, then remember it; return the results and warnings."""
     written = [step.wish for step in prepared.steps if step.wish is not None]
-    inventory = replace(prepared.inventory, source=prepared.identity.cluster, source_uid=prepared.identity.uid)
+    inventory = replace(
+        prepared.inventory,
+        source=prepared.identity.cluster,
+        source_uid=prepared.identity.uid,
+        followed=prepared.standing.followed,
+        head=prepared.standing.head,
+    )
     # Before the first write: an interrupted run must find again all that it made.
     inventory = inventory.with_members((wish.type for wish in written), (wish.ref.namespace for wish in written))
     prepared.memory.save_inventory(inventory)

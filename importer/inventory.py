@@ -26,7 +26,8 @@ class Inventory:
 
     `types` holds `Kind.group` (KEP-3659 knows no plurals), `namespaces` where namespaced members may be.
     `state` is `standby` or `active`; `source_uid` the cluster that the members come from; `revision`
-    the last recovery point that was brought in whole.
+    the last recovery point that was brought in whole; `head` the newest commit that was accepted of what
+    is `followed`.
     """
 
     importer: str
@@ -37,6 +38,8 @@ class Inventory:
     source: str = ""
     source_uid: str = ""
     revision: str = ""
+    followed: str = ""  # "branch main"; see importer/following.py
+    head: str = ""
     other: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -91,6 +94,8 @@ class Inventory:
                 "source": self.source,
                 "sourceUID": self.source_uid,
                 "revision": self.revision,
+                "followed": self.followed,
+                "head": self.head,
             },
         }
 
@@ -114,6 +119,8 @@ def from_manifest(manifest: Mapping[str, Any], *, importer: str, namespace: str)
         source=data.pop("source", ""),
         source_uid=data.pop("sourceUID", ""),
         revision=data.pop("revision", ""),
+        followed=data.pop("followed", ""),
+        head=data.pop("head", ""),
         other=data,
     )
 

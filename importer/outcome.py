@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from drsyncer.errors import ExitCode
+from drsyncer.recovery.signatures import Signature
 from importer.apply import Result
 from importer.plan import Action
 
@@ -18,7 +19,8 @@ class Outcome:
     """One import of one recovery point.
 
     `exported_at` is when the source was read (None: the commit does not say); `heartbeat` the last
-    sign of life of its exporter. `unknown` maps types that DR could not list to the reason.
+    sign of life of its exporter; `signature` None when signatures are not verified. `unknown` maps
+    types that DR could not list to the reason.
     """
 
     cluster: str
@@ -29,6 +31,7 @@ class Outcome:
     planned_only: bool
     standby: bool
     results: tuple[Result, ...]
+    signature: Signature | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -55,6 +58,7 @@ class Outcome:
             "revision": self.revision,
             "exportedAt": self.exported_at.isoformat() if self.exported_at else None,
             "heartbeat": self.heartbeat.isoformat() if self.heartbeat else None,
+            "signature": self.signature.to_data() if self.signature else None,
             "plan": self.planned_only,
             "standby": self.standby,
             "summary": dict(self.summary),

@@ -13,7 +13,8 @@ from drsyncer.progress import Progress
 from drsyncer.recovery import message
 from drsyncer.recovery.git import Clone
 from drsyncer.recovery.identity import Identity
-from importer import preflight, revision
+from drsyncer.recovery.signatures import Signature
+from importer import following, preflight, revision
 from importer.inventory import Inventory, kind_of
 from importer.live import View, look
 from importer.memory import Memory
@@ -44,6 +45,8 @@ class Prepared:
     point: RecoveryPoint
     identity: Identity
     commit: str
+    signature: Signature | None
+    standing: following.Standing
     exported_at: datetime | None
     heartbeat: datetime | None
     memory: Memory
@@ -60,12 +63,16 @@ class Prepared:
 
 def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress) -> Prepared:
     """Read the recovery point and the DR cluster and return the plan; nothing is changed."""
-    commit, warnings = revision.resolve(clone, request.revision or revision.configured(config.revision))
-    files = clone.files(commit)
-    source = revision.identity_of(clone, commit, files)
+    chosen = following.choose(clone, config.revision, request.revision)
+    # Of this very commit, and no other, the signature was verified.
+    files = clone.files(chosen.point.id)
+    source = revision.identity_of(clone, chosen.point.id, files)
     memory = Memory(cluster, namespace=config.state_namespace, importer=config.name or source.cluster)
     inventory, records = memory.load()
     revision.check_clusters(source, inventory, cluster.uid(), adopt=request.adopt)
+    # Another cluster's history has nothing to do with what was accepted of the one before.
+    anew = inventory.source_uid != source.uid
+    standing = following.accept(clone, chosen, config.revision, inventory, anew=anew)
     rules = rules_of(config, inventory)
     revision.check_scope(request.only, files, inventory, rules)
     discovery = cluster.discover()
@@ -88,13 +95,14 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
         point.read(stale, wishes)
         situation = _situation(config, cluster, inventory, carried, wishes, view, records, point, request)
     steps = plan(situation, Policy(inventory.id, config.adopt, config.conflicts, config.prune.enabled))
-    newest = next(iter(clone.history(commit, limit=1)))
     beat = clone.heartbeat()
     return Prepared(
         point=point,
         identity=source,
-        commit=commit,
-        exported_at=message.exported_at(newest.message),
+        commit=chosen.commit,
+        signature=chosen.signature,
+        standing=standing,
+        exported_at=message.exported_at(chosen.point.message),
         heartbeat=beat.time if beat and beat.cluster == source.uid else None,
         memory=memory,
         inventory=inventory,
@@ -108,7 +116,7 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
         warnings=(
             *clone.notices,
             *revision.rewritten(clone),
-            *warnings,
+            *chosen.warnings,
             *point.strays(),
             *preflight.missing_classes(cluster, wishes.wishes),
             *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried)),

@@ -1,13 +1,11 @@
-"""Which recovery point to import, and whether it may go into this cluster at all."""
+"""Whether a recovery point may go into this cluster at all."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Collection, Mapping
 
-from drsyncer.config.schema import Revision
-from drsyncer.errors import GitError, Refused, RevisionNotFound, UsageError
+from drsyncer.errors import Refused, UsageError
 from drsyncer.recovery import identity, layout
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.recovery.identity import Identity
@@ -15,35 +13,6 @@ from importer.inventory import Inventory
 from importer.plan import NAMESPACES
 from importer.rules import Rules
 from importer.wishes import MAX_FILE
-
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
-
-
-def configured(revision: Revision) -> str:
-    """Return the configured revision as git names it: a tag may be called like a branch."""
-    if revision.branch:
-        return f"refs/heads/{revision.branch}"
-    return f"refs/tags/{revision.tag}" if revision.tag else revision.commit
-
-
-def resolve(clone: Clone, revision: str) -> tuple[str, list[str]]:
-    """Return the commit of `revision`. A commit that is here already needs no remote; a branch does."""
-    try:
-        exported = clone.fetch()
-    except GitError as error:
-        if not _COMMIT.fullmatch(revision):
-            error.hint = (
-                f"{error.hint} A commit that was fetched before can be imported without the remote: "
-                "--revision with its full id."
-            ).strip()
-            raise
-        return clone.resolve(revision), [f"the remote was not asked: {error}"]
-    try:
-        return clone.resolve(revision), []
-    except RevisionNotFound as error:
-        if exported is None:
-            error.hint = "The recovery repository has no such branch yet: run `dr-syncer export` first."
-        raise
 
 
 def rewritten(clone: Clone) -> list[str]:

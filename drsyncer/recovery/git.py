@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import Self
 
 from drsyncer.errors import GitError, PushRejected, RemoteUnreachable, RevisionNotFound
-from drsyncer.recovery import cache, heartbeat, lineage, mending, objects, refs, sealing, signatures
+from drsyncer.recovery import cache, heartbeat, mending, objects, refs, sealing, signatures
 from drsyncer.recovery.failure import CloneDamaged
 from drsyncer.recovery.fast_import import SCRATCH, fast_import, signature
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.history import Commit, history
+from drsyncer.recovery.lineage import Lineage
 from drsyncer.recovery.objects import TreeFile
 from drsyncer.recovery.process import Git, Output
 from drsyncer.recovery.pushing import PushResult, Sender, Verdict
@@ -52,6 +53,7 @@ class Clone:
         self._names = refs.Names.of(remote.branch)
         self._git = self._git_in(folder)
         self._object_format = "sha1"
+        self.lineage = Lineage(self._git, folder=remote.path)
         self._sender = Sender(self._git, network=self._network)
         self._key = SigningKey(remote.signing_key_file) if remote.signing_key_file else None
         self._open = True
@@ -175,16 +177,6 @@ class Clone:
         Raises `UsageError` or `GitError` when that can't be told: a bad file, no ssh-keygen, a git that is too old.
         """
         return signatures.verdicts(self._git, commits, file=self._remote.allowed_signers_file)
-
-    def follows(self, newer: str, older: str) -> bool:
-        """Return whether `newer` is `older` or was made on top of it; not, when there is no `older` here."""
-        return lineage.follows(self._git, refs.checked(newer), refs.checked(older))
-
-    def authored(self, *, after: str, until: str) -> list[str]:
-        """Return the commits on top of `after`, up to `until`, that made `repository.path` what it was then."""
-        return lineage.authored(
-            self._git, after=refs.checked(after), until=refs.checked(until), folder=self._remote.path
-        )
 
     def tags(self) -> list[str]:
         """Return the names of all tags."""

@@ -123,8 +123,9 @@ def verdicts(git: Git, commits: Sequence[str], *, file: str) -> dict[str, Signat
 
 
 def _verdict(commit: str, letter: str, signer: str, key: str, words: str, *, file: str) -> Signature:
-    # ssh-keygen explains itself with the line of the file.
+    # ssh-keygen explains itself with the line of the file; it also complains of each empty one.
     told = [line.removeprefix(f"{file}:") for line in tidy(words) if line.startswith(f"{file}:")]
+    told = [line for line in told if not line.endswith(": missing key")]
     detail = f"line {told[0]}" if told else ""
     match letter:
         case "G" if signer and key:
