@@ -169,14 +169,14 @@ class Clone:
     @property
     def verifies(self) -> bool:
         """Whether the signatures of commits are to be verified."""
-        return bool(self._remote.allowed_signers_file)
+        return bool(self._remote.allowed_signers)
 
     def signatures(self, commits: Sequence[str]) -> dict[str, Signature]:
         """Return the verdict on each commit's signature, by the file of allowed signers.
 
         Raises `UsageError` or `GitError` when that can't be told: a bad file, no ssh-keygen, a git that is too old.
         """
-        return signatures.verdicts(self._git, commits, file=self._remote.allowed_signers_file)
+        return signatures.verdicts(self._git, commits, file=self._remote.allowed_signers)
 
     def tags(self) -> list[str]:
         """Return the names of all tags."""

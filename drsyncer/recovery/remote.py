@@ -83,6 +83,12 @@ class Remote:
         return parts.netloc.rpartition("@")[2].lower() if parts and parts.scheme == "https" else ""
 
     @property
+    def allowed_signers(self) -> str:
+        """The file of allowed signers, for git, which runs in a folder of its own; "" when nothing is verified."""
+        file = self.allowed_signers_file
+        return str(Path(file).expanduser().absolute()) if file else ""
+
+    @property
     def folder(self) -> str:
         """The name of the clone's folder: readable, and another one for another URL."""
         digest = hashlib.sha256(self.location.encode("utf-8", "surrogateescape")).hexdigest()[:16]
@@ -180,7 +186,7 @@ def _settings(remote: Remote) -> list[tuple[str, str]]:
         helper = shlex.join([sys.executable, "-I", "-S", str(_CREDENTIALS)])
         settings.append(("credential.helper", f"!{helper}"))
     if remote.allowed_signers_file:
-        settings.append(("gpg.ssh.allowedSignersFile", remote.allowed_signers_file))
+        settings.append(("gpg.ssh.allowedSignersFile", remote.allowed_signers))
     if remote.ca_file:
         settings.append(("http.sslCAInfo", str(Path(remote.ca_file).expanduser().absolute())))
     return settings

@@ -171,15 +171,18 @@ def test_a_first_import_asks_only_who_signed_the_head(world):
     assert world.run() == head
 
 
-def test_an_unsigned_merge_that_brings_back_an_old_state_is_refused(world):
+@pytest.mark.parametrize("path", ["", "clusters/prod"])
+@pytest.mark.parametrize("old_first", [True, False])
+def test_an_old_state_that_a_merge_brings_back_is_refused_although_the_next_export_signs_it(tmp_path, path, old_first):
+    world = World(tmp_path, path=path)
     old = world.export("1")
     new = world.export("2")
     world.run()
-    merge = world.merge(new, old, tree=old)
-    with pytest.raises(Refused, match=f"{merge[:12]} is not signed"):
+    merge = world.merge(*((old, new) if old_first else (new, old)), tree=old)
+    with pytest.raises(Refused, match=f"{merge[:12]} is not signed|was taken back"):
         world.run()
     world.export("bait", name="b")
-    assert world.sandbox.content("a") == "1"
+    assert world.sandbox.content(f"{path}/a" if path else "a") == "1"
     with pytest.raises(Refused, match=f"commit {merge[:12]} is not signed"):
         world.run()
 

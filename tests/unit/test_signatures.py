@@ -214,6 +214,14 @@ def test_principals_may_be_patterns_and_several(sandbox):
     assert judged(sandbox).good
 
 
+def test_a_relative_path_means_here(sandbox, monkeypatch):
+    with sandbox.open() as clone:
+        export(clone, {"a": "1"})
+    monkeypatch.chdir(sandbox.folder)
+    sandbox.allowed_signers = "allowed_signers"
+    assert judged(sandbox).good
+
+
 # The heartbeat
 
 

@@ -189,6 +189,11 @@ def test_an_agent_is_not_asked(one, monkeypatch):
         agent.wait()
 
 
+def test_ssh_keygen_finds_no_agent_and_nobody_to_ask():
+    found = ssh_key.environment({"SSH_AUTH_SOCK": "/s", "SSH_ASKPASS": "/a", "DISPLAY": ":0", "PATH": "/bin"})
+    assert found == {"PATH": "/bin", "SSH_ASKPASS_REQUIRE": "never", "LC_ALL": "C"}
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o604])
 def test_a_key_that_others_can_open_is_refused(one, mode):
     file = signer(one.folder, "open").file
