@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from drsyncer.recovery.audit import Entry
+    from drsyncer.recovery.git import Clone
     from drsyncer.recovery.signatures import Signature
 
+_AT_ONCE = 100
 _MOST_CHANGES = 20  # lines of one commit on a terminal
 
 
@@ -68,11 +70,22 @@ def log(ctx: Context, text: str | None, since: str | None, revision: str, limit:
                 limit=limit,
             )
         )
-        signed = clone.signatures([entry.commit for entry in found]) if clone.verifies else {}
+        signed = _verified(ctx, clone, [entry.commit for entry in found]) if clone.verifies else {}
     ctx.show(
         lambda out: _draw(out, found, signed, whole=bool(text)),
         lambda: {"commits": [_data(entry, signed.get(entry.commit)) for entry in found]},
     )
+
+
+def _verified(ctx: Context, clone: Clone, commits: list[str]) -> dict[str, Signature]:
+    """Return the verdict on each commit; a hundred take a second."""
+    found: dict[str, Signature] = {}
+    with ctx.progress.task("Verifying signatures", total=len(commits)) as task:
+        for start in range(0, len(commits), _AT_ONCE):
+            chunk = commits[start : start + _AT_ONCE]
+            found |= clone.signatures(chunk)
+            task.advance(len(chunk))
+    return found
 
 
 def _draw(out: Console, found: Iterable[Entry], signed: Mapping[str, Signature], *, whole: bool) -> None:
