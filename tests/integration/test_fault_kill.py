@@ -240,6 +240,8 @@ def _content(objects: dict[str, Any]) -> dict[str, Any]:
         content.pop("status", None)
         if "-records-" in name:
             content.pop("data")  # digests of when each object was written; whether they are right shows at the end
+        for way in ("followed", "head"):  # of the inventory: how far it has come, not where it stands
+            content.get("data", {}).pop(way, None)
         entries = meta.pop("managedFields", [])
         for counted in ("uid", "resourceVersion", "generation", "creationTimestamp"):
             meta.pop(counted, None)
