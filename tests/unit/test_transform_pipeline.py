@@ -112,13 +112,18 @@ def test_standby_reads_the_override_before_labels_are_removed():
 
 def test_the_order_is_fixed():
     assert [step.name for step in PIPELINE] == [
+        "replicas",
         "standby",
         "namespaces",
+        "literals",
         "storageClasses",
         "accessModes",
         "images",
         "hosts",
-        "loadBalancerIP",
+        "scheduling",
+        "resources",
+        "env",
+        "loadBalancers",
         "labels",
     ]
 
