@@ -332,7 +332,7 @@ class RecoveryPoint:
             return (), True
         if crd is not None and crd.conversion and version != crd.storage:
             namespace, name = crd.conversion
-            return ((self._rules.settings.namespace_map.target(namespace), name),), False
+            return ((self._rules.settings.namespace_map.reference(namespace, self._known.namespaces), name),), False
         return standby.backends(manifest, ref), True
 
     def _subject(self, manifest: Manifest, ref: ObjectRef, type_: ResourceType | None) -> Subject:

@@ -15,16 +15,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from drsyncer import own
 from drsyncer.manifest import Manifest
 from transforms.entries import LiteralMode, first
 from transforms.pods import CONTAINERS, EACH, POD_SPECS, Ledger, Path, few, pointer
-from transforms.settings import NamespaceMap, Result, Subject
+from transforms.settings import Result, Subject
 from transforms.stages import is_custom
+from transforms.texts import changed_texts
 
 NAME = "literals"
 SECRETS = "secrets"
@@ -37,24 +37,20 @@ _SHORT = re.compile(rf"(?<![\w.-])({_LABEL})\.({_LABEL})(?![\w-])(?!\.[\w-])")
 _SEARCH = re.compile(rf"({_LABEL})\.svc((?:\.[A-Za-z0-9-]{{1,63}}){{0,12}})")
 _PORT = re.compile(r":[0-9]{1,5}(?![\w.])")
 _TOKEN = 256  # how far before a host a URL's `://` may be
-Change = Callable[[str, Path], str]
 API_SERVER = ("default", "kubernetes")  # every cluster has its own, where it always was
 
 ANNOTATIONS: Path = ("metadata", "annotations")
+MARK = "."  # every name has one
 CONTAINER_TEXTS = ("command", "args", "env", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 
-# Where texts may hold names; annotations, and all of a custom resource, are read in any case.
+# Where texts may hold names, beside containers; annotations, and all of a custom resource, are read in any case.
 TEXTS: dict[str, tuple[Path, ...]] = {
     "configmaps": (("data",),),
     "services": (("spec", "externalName"),),
     "endpointslices.discovery.k8s.io": (("endpoints", EACH, "addresses"),),
-    **{
-        type_key: tuple((*path, containers, EACH, text) for containers in CONTAINERS for text in CONTAINER_TEXTS)
-        for type_key, path in POD_SPECS.items()
-    },
 }
-# Search domains of pods name a namespace without a Service: `shop.svc.cluster.local`.
-SEARCHES: dict[str, Path] = {type_key: (*path, "dnsConfig", "searches", EACH) for type_key, path in POD_SPECS.items()}
+# Search domains of a pod name a namespace without a Service: `shop.svc.cluster.local`.
+SEARCHES: Path = ("dnsConfig", "searches", EACH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +69,17 @@ class Found:
 class Names:
     """What is known of the source's names, and what they become."""
 
-    namespaces: NamespaceMap
-    domains: dict[str, str]
-    known_namespaces: frozenset[str]
-    known_services: frozenset[tuple[str, str]]
+    subject: Subject
+    domains: Mapping[str, str]
+
+    @property
+    def known_services(self) -> frozenset[tuple[str, str]]:
+        """The Services of the recovery point, as (namespace, name)."""
+        return self.subject.known_services
 
     def target(self, namespace: str) -> str:
         """Return the namespace in DR, itself when nobody moves it."""
-        if self.known_namespaces and namespace not in self.known_namespaces and namespace not in self.namespaces.exact:
-            return namespace
-        return self.namespaces.target(namespace)
+        return self.subject.namespace_in_dr(namespace)
 
     def in_text(self, text: str) -> Iterator[Found]:
         """Yield the names in a text that are others in DR, from left to right; they never overlap."""
@@ -218,9 +215,7 @@ def rewrite_literals(manifest: Manifest, subject: Subject) -> Result:
         return Result(manifest, used=used)
     if mode == "rewrite" and is_custom(type_key) and not (entry and entry.names_types):
         mode = "report"
-    names = Names(
-        settings.namespace_map, dict(settings.literals.domains), subject.known_namespaces, subject.known_services
-    )
+    names = Names(subject, settings.literals.domains)
     work = Work(names, mode, Ledger(NAME))
     if type_key == SECRETS:
         by_name = entry is not None and entry.names_objects
@@ -230,56 +225,35 @@ def rewrite_literals(manifest: Manifest, subject: Subject) -> Result:
 
 
 def _secret(manifest: Manifest, work: Work) -> Manifest:
-    manifest = _changed_at(manifest, ("data",), lambda text, at: work.secret(text, at, encoded=True))
-    changed: Manifest = _changed_at(manifest, ("stringData",), lambda text, at: work.secret(text, at, encoded=False))
+    manifest = changed_texts(manifest, ("data",), lambda text, at: work.secret(text, at, encoded=True))
+    changed: Manifest = changed_texts(manifest, ("stringData",), lambda text, at: work.secret(text, at, encoded=False))
     return changed
 
 
 def _texts(manifest: Manifest, type_key: str, work: Work) -> Manifest:
-    manifest = _changed_at(manifest, ANNOTATIONS, work.annotation)
+    manifest = changed_texts(manifest, ANNOTATIONS, work.annotation, holding=MARK)
+    paths = TEXTS.get(type_key, ())
     if is_custom(type_key):
-        for key in manifest:
-            if key not in ("apiVersion", "kind", "metadata"):
-                manifest = _changed_at(manifest, (key,), work.text)
-        return manifest
-    for path in TEXTS.get(type_key, ()):
-        manifest = _changed_at(manifest, path, work.text)
-    if type_key in SEARCHES:
-        manifest = _changed_at(manifest, SEARCHES[type_key], work.search)
+        paths = tuple((key,) for key in manifest if key not in ("apiVersion", "kind", "metadata"))
+    for path in paths:
+        manifest = changed_texts(manifest, path, work.text, holding=MARK)
+    pod = POD_SPECS.get(type_key)
+    if pod is not None and not is_custom(type_key):
+        for containers in CONTAINERS:
+            manifest = _containers(manifest, (*pod, containers), work)
+        manifest = changed_texts(manifest, (*pod, *SEARCHES), work.search, holding=MARK)
     return manifest
 
 
-def _changed_at(node: Any, path: Path, change: Change, at: Path = ()) -> Any:
-    """Return `node` with every text below `path` changed. What is not there or not as it should be stays as it is."""
-    if not path:
-        return _each_text(node, change, at)
-    if path[0] == EACH:
-        if not isinstance(node, list):
-            return node
-        items = [_changed_at(item, path[1:], change, (*at, str(index))) for index, item in enumerate(node)]
-        return node if all(new is old for new, old in zip(items, node, strict=True)) else items
-    child = node.get(path[0]) if isinstance(node, dict) else None
-    if child is None:
-        return node
-    changed = _changed_at(child, path[1:], change, (*at, path[0]))
-    return node if changed is child else {**node, path[0]: changed}
+def _containers(manifest: Manifest, path: Path, work: Work) -> Manifest:
+    """Return the object with the texts of the containers at `path` changed; their images are no such texts."""
 
+    def change(text: str, at: Path) -> str:
+        key = at[len(path) + 1 : len(path) + 2]
+        return work.text(text, at) if key and key[0] in CONTAINER_TEXTS else text
 
-def _each_text(node: Any, change: Change, at: Path) -> Any:
-    if isinstance(node, str):
-        return change(node, at)
-    changed: dict[Any, Any] = {}
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if isinstance(value, (str, dict, list)) and (new := _each_text(value, change, (*at, str(key)))) != value:
-                changed[key] = new
-        return {**node, **changed} if changed else node
-    if isinstance(node, list):
-        for index, value in enumerate(node):
-            if isinstance(value, (str, dict, list)) and (new := _each_text(value, change, (*at, str(index)))) != value:
-                changed[index] = new
-        return [changed.get(index, value) for index, value in enumerate(node)] if changed else node
-    return node
+    changed: Manifest = changed_texts(manifest, path, change, holding=MARK)
+    return changed
 
 
 def _decoded(text: str) -> str:

@@ -38,9 +38,9 @@ GROUP_PREFIX = "system:serviceaccounts:"
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """The map and the ledger of one object, as the rows' functions need them."""
+    """What moves and the ledger of one object, as the rows' functions need them."""
 
-    names: NamespaceMap
+    about: Subject
     ledger: Ledger
 
     def plain(self, node: Any, at: Path) -> Any:
@@ -72,7 +72,7 @@ class Renaming:
 
     def target(self, name: str, at: Path) -> str:
         """Return the name in DR. Raises TransformFailed when the pattern makes a name that no namespace can have."""
-        new = self.names.target(name)
+        new = self.about.namespace_in_dr(name)
         if new != name and not NAMESPACE_NAME.fullmatch(new):
             raise self.ledger.fault(at, f"{new!r} for {name!r}", "a name of at most 63 characters")
         return new
@@ -310,11 +310,10 @@ def merged(names: NamespaceMap, known: Iterable[str]) -> dict[str, tuple[str, ..
 
 def map_namespaces(manifest: Manifest, subject: Subject) -> Result:
     """Move the object and rewrite what refers to mapped namespaces; report what only may refer to one."""
-    names = subject.settings.namespace_map
-    if not names:
+    if not subject.settings.namespace_map:
         return Result(manifest)
     type_key = subject.ref.type
-    renaming = Renaming(names, Ledger(NAME))
+    renaming = Renaming(subject, Ledger(NAME))
     _check_place(manifest, subject.ref, renaming.ledger)
     changed = renaming.follow(manifest, (*ANY, *REFERENCES.get(type_key, ()), *NESTED.get(type_key, ())))
     return Result(changed, renaming.ledger.applied, _notes(manifest, subject, rewritten=renaming.ledger.changed.keys()))
@@ -330,12 +329,11 @@ def _check_place(manifest: Manifest, ref: ObjectRef, ledger: Ledger) -> None:
 
 def _notes(manifest: Manifest, subject: Subject, *, rewritten: Iterable[Path]) -> tuple[str, ...]:
     """Return a sentence for each place that was left alone. Read from the original: names may be swapped."""
-    names = subject.settings.namespace_map
     done = frozenset(rewritten)
     notes = list(_merge_note(subject))
     if is_custom(subject.ref.type):
         for at, namespace in _references({key: value for key, value in manifest.items() if key != "metadata"}):
-            target = names.target(namespace)
+            target = subject.namespace_in_dr(namespace)
             if target != namespace and at not in done:
                 notes.append(f"{pointer(at)} refers to {namespace}, not rewritten: it is {target} in DR")
     return few(notes, "places that name a mapped namespace")

@@ -145,6 +145,14 @@ class NamespaceMap:
                     return found
         return name
 
+    def reference(self, name: str, known: frozenset[str]) -> str:
+        """Return what a namespace that something refers to is called in DR.
+
+        Of `known` (what the recovery point holds; empty: not known) and those that the map names. Others do not move:
+        with `{"*": "dr-*"}`, kube-system stays where it is in every cluster.
+        """
+        return self.target(name) if not known or name in known or name in self.exact else name
+
 
 def namespace_map(entries: Mapping[str, str]) -> NamespaceMap:
     """Compile `{"shop": "shop-dr", "team-*": "dr-team-*"}`. Raises UsageError for what can never map."""
@@ -291,6 +299,12 @@ class Subject:
     known_namespaces: frozenset[str] = frozenset()
     known_services: frozenset[tuple[str, str]] = frozenset()
     as_in_git: match.Subject | None = None
+
+    def namespace_in_dr(self, name: str) -> str:
+        """Return what a namespace that the object refers to is called in DR."""
+        own = self.ref.name if self.ref.type == "namespaces" else self.ref.namespace
+        names = self.settings.namespace_map
+        return names.target(name) if name == own else names.reference(name, self.known_namespaces)
 
     def seen(self, manifest: Manifest) -> match.Subject:
         """Return the object as matches look at it; `manifest` stands in when this subject has none."""

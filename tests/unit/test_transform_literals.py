@@ -159,6 +159,15 @@ def test_every_text_of_a_pod_is_read_and_images_are_not() -> None:
     ]
 
 
+def test_malformed_containers_stay_as_they_are() -> None:
+    pod = {"containers": ["web.shop.svc", {"args": "web.shop.svc"}, None], "initContainers": "web.shop.svc"}
+
+    done = pod_of(run("deployments.apps", pod_template(pod)))
+
+    assert done["containers"] == ["web.shop.svc", {"args": "web.shop-dr.svc"}, None]
+    assert done["initContainers"] == "web.shop.svc"
+
+
 def test_external_names_annotations_and_endpoints_are_read_and_ours_are_not() -> None:
     service = {
         "metadata": {"annotations": {"note": "web.shop.svc", "dr-syncer.io/note": "web.shop.svc"}},

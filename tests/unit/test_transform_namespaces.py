@@ -278,6 +278,22 @@ def test_a_manifest_that_contradicts_its_place_blocks_the_object():
         map_namespaces({"metadata": {"name": "x", "namespace": "kube-system"}}, subject)
 
 
+def test_a_pattern_moves_only_references_to_what_the_recovery_point_holds():
+    def allowed(ns):
+        return {
+            "spec": {"egress": [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ns}}}]}]}
+        }
+
+    more = {"entries": {"*": "dr-*"}, "namespace": "shop", "known": ["shop", "pay"]}
+    for name, target in (("pay", "dr-pay"), ("shop", "dr-shop"), ("kube-system", "kube-system")):
+        done = mapped("networkpolicies.networking.k8s.io", allowed(name), **more).manifest
+        assert (done["spec"], done["metadata"]["namespace"]) == (allowed(target)["spec"], "dr-shop")
+    named = {**more, "entries": {"*": "dr-*", "kube-system": "dr-system"}}
+    done = mapped("networkpolicies.networking.k8s.io", allowed("kube-system"), **named).manifest
+    assert done["spec"] == allowed("dr-system")["spec"]
+    assert mapped("widgets.example.com", {"spec": {"namespace": "kube-system"}}, **more).notes == ()
+
+
 def test_malformed_subjects_block_the_object():
     with pytest.raises(TransformFailed, match="namespaces: /subjects: found a string, expected a list"):
         mapped(f"rolebindings.{RBAC}", {"subjects": "shop"})
