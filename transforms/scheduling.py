@@ -62,7 +62,8 @@ class Work:
 
 def set_scheduling(manifest: Manifest, subject: Subject) -> Result:
     """Give pods, and volumes tied to nodes, what the first entry about the object says."""
-    entry = first(subject.settings.scheduling, subject.seen(manifest))
+    about = subject.ref.type in TYPES
+    entry = first(subject.settings.scheduling, subject.seen(manifest)) if about else None
     if entry is None:
         return Result(manifest)
     ledger = Ledger(NAME)

@@ -336,3 +336,31 @@ def test_an_object_whose_labels_cannot_be_mapped_is_blocked_with_the_place(
     assert list(problems(imported)) == ["shop/deployments.apps/both"]
     assert "scheduling: /spec/template/spec/nodeSelector/" in problems(imported)["shop/deployments.apps/both"]
     assert result_of(imported, "shop/deployments.apps/web").error == ""
+
+
+def test_a_class_that_dr_lacks_is_a_warning_long_before_a_pod_needs_it(
+    clean_dr: ControlPlane, recovery: Recovery
+) -> None:
+    web = deployment("shop", "web")
+    pod = web["spec"]["template"]["spec"]
+    pod |= {"priorityClassName": "gold", "runtimeClassName": "gvisor"}
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": "fast",
+    }
+    pod["volumes"] = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": claim}}}]
+    system = deployment("shop", "system")
+    system["spec"]["template"]["spec"]["priorityClassName"] = "system-cluster-critical"
+    write(recovery, namespace("shop"), web, system)
+
+    imported = recovery.import_into(clean_dr)
+    mapped = recovery.import_into(
+        clean_dr,
+        config={"transforms": {"scheduling": [{"priorityClasses": {"gold": ""}}], "storageClasses": {"a": "b"}}},
+    )
+
+    where = "does not exist in DR; named by shop/deployments.apps/web"
+    missing = [f"PriorityClass gold {where}", f"RuntimeClass gvisor {where}", f"StorageClass fast {where}"]
+    assert sorted(line for line in imported.warnings if "does not exist" in line) == missing
+    assert sorted(line for line in mapped.warnings if "does not exist" in line) == missing[1:]

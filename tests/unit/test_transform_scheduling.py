@@ -196,6 +196,12 @@ def test_a_parked_daemon_set_stays_parked() -> None:
     assert pod_of(done)["nodeSelector"] == {"dr-syncer.io/parked": "true"}
 
 
+def test_an_entry_has_no_say_about_what_is_never_scheduled() -> None:
+    done = transformed("configmaps", {"data": {"a": "b"}}, scheduling=[{"nodeAffinity": "drop"}])
+
+    assert done.used == set()
+
+
 @pytest.mark.parametrize("type_key", POD_SPECS)
 def test_every_pod_template_is_reached(type_key: str) -> None:
     pod: Any = {"nodeSelector": {"disk": "ssd"}, "containers": []}
