@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, StrictStr, field_validator, model_validator
 
-from drsyncer.config.matching import MatchSpec
+from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.section import Kind, Section, written
 from drsyncer.config.values import Flag, Glob, LabelValue, ObjectName, Text, label_value, metadata_key
 

@@ -8,7 +8,7 @@ from typing import Literal, Self, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from drsyncer.config.adjustments import EnvRule, Literals, LoadBalancerRule, ReplicaRule, ResourceRule, SchedulingRule
-from drsyncer.config.matching import MatchSpec as MatchSpec
+from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.section import Section, written
 from drsyncer.config.values import (
     ChangeableKey,

@@ -13,8 +13,9 @@ from drsyncer.config import section
 from drsyncer.config.flow import flow
 from drsyncer.config.json_schema import json_schema
 from drsyncer.config.load import parse
+from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.reference import reference
-from drsyncer.config.rules import CleanRule, MatchSpec, Transforms
+from drsyncer.config.rules import CleanRule, Transforms
 from drsyncer.config.sample import plain, sample
 from drsyncer.config.schema import Config
 from drsyncer.errors import ConfigurationError

@@ -1,4 +1,4 @@
-"""The entry that names objects: the one grammar of selection, cleaning and transforms."""
+"""The one grammar of the configuration for "these objects": see `drsyncer.match`."""
 
 from __future__ import annotations
 
