@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-@click.group("transforms", short_help="List the built-in rules of selection and cleaning.")
+@click.group("transforms", short_help="List the built-in rules of selection, cleaning and transforms.")
 def transforms() -> None:
     """Show what DR-Syncer does to objects by itself.
 
@@ -23,13 +23,14 @@ def transforms() -> None:
     """
 
 
-@transforms.command("list", short_help="List the built-in exclusions and cleaning rules.")
+@transforms.command("list", short_help="List the built-in exclusions, cleaning rules and transforms.")
 @options.output
 @options.verbosity
 def list_(ctx: Context) -> None:
-    """List the built-in exclusions and the cleaning rules, with what they apply to and why.
+    """List the built-in exclusions, cleaning rules and transforms, with what they are about and why.
 
     Exclusions are switched off by name in `select.disable`; cleaning rules are held back by path in `clean.keep`.
+    Transforms do what the keys named beside them say.
 
     \b
     Examples:
@@ -39,7 +40,7 @@ def list_(ctx: Context) -> None:
     from cli import render
     from transforms import reference
 
-    checks, rules = reference.checks(), reference.rules()
+    checks, rules, steps = reference.checks(), reference.rules(), reference.steps()
 
     def text(out: Console) -> None:
         for side in ("export", "import"):
@@ -50,5 +51,9 @@ def list_(ctx: Context) -> None:
         render.line(out, "Removed from what is exported", style="bold")
         rows = [(row["name"], row["appliesTo"], row["why"]) for row in rules]
         render.table(out, rows, headers=("NAME", "APPLIES TO", "WHY"))
+        render.line(out, "")
+        render.line(out, "Changed by an import, in this order", style="bold")
+        rows = [(row["name"], ", ".join(row["configuredBy"]), row["changes"]) for row in steps]
+        render.table(out, rows, headers=("NAME", "CONFIGURED BY", "CHANGES"))
 
-    ctx.show(text, lambda: {"checks": checks, "rules": rules})
+    ctx.show(text, lambda: {"checks": checks, "rules": rules, "transforms": steps})

@@ -233,4 +233,4 @@ def _prunable(view: View, point: RecoveryPoint, request: Request) -> Collection[
 
 def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried]) -> list[str]:
     """Return the user's rules that decided nothing; unknown when objects were carried over unread."""
-    return [] if carried else rules.selection.unused(wishes.deciding)
+    return [] if carried else rules.unused(wishes.deciding)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import starmap
 
 from drsyncer import __version__
 from drsyncer.config.matches import asks_for_namespace_labels, to_match
-from drsyncer.config.rules import AnnotationChanges, LabelChanges
+from drsyncer.config.rules import AnnotationChanges, LabelChanges, Transforms
 from drsyncer.config.schema import Importer
+from importer import entries
 from importer.digests import digest
 from importer.inventory import ACTIVE, Inventory
 from transforms.select import Selection
@@ -32,23 +35,19 @@ class Rules:
         """Whether what is imported waits."""
         return self.settings.standby is not None
 
+    def unused(self, seen: Collection[str]) -> list[str]:
+        """Given the rules that had a say in a run return the configuration's others, each with what it is about."""
+        idle = [entry for entry in self.settings.entries if entry.label not in seen]
+        return [
+            *self.selection.unused(seen),
+            *(f"transforms.{entry.label} ({entry.match})" for entry in idle),
+        ]
+
 
 def rules_of(config: Importer, inventory: Inventory) -> Rules:
     """Return the rules of one run. A cluster that is active (after a failover) is never put back to standby."""
-    transforms = config.transforms
     standby = Standby(config.standby.daemon_sets) if config.standby.enabled and inventory.state != ACTIVE else None
-    settings = Settings(
-        namespaces=transforms.namespaces,
-        namespace_labels=_changes(transforms.namespace_labels),
-        namespace_annotations=_changes(transforms.namespace_annotations),
-        storage_classes=transforms.storage_classes,
-        access_modes=dict(transforms.access_modes.items()),
-        images=transforms.images,
-        hosts=transforms.hosts,
-        labels=_changes(transforms.labels),
-        annotations=_changes(transforms.annotations),
-        standby=standby,
-    )
+    settings = settings_of(config.transforms, standby=standby)
     selection = Selection(
         include=[to_match(spec) for spec in config.select.include],
         exclude=[to_match(spec) for spec in config.select.exclude],
@@ -59,9 +58,36 @@ def rules_of(config: Importer, inventory: Inventory) -> Rules:
         selection=selection,
         settings=settings,
         digest=digest(
-            __version__, inventory.id, transforms.model_dump_json(), config.select.model_dump_json(), repr(standby)
+            __version__,
+            inventory.id,
+            config.transforms.model_dump_json(),
+            config.select.model_dump_json(),
+            repr(standby),
         ),
-        asks_for_namespace_labels=asks_for_namespace_labels(config.select),
+        asks_for_namespace_labels=asks_for_namespace_labels(config.select)
+        or any(entry.match.namespace_labels for entry in settings.entries),
+    )
+
+
+def settings_of(transforms: Transforms, *, standby: Standby | None) -> Settings:
+    """Return what the transforms are told. Raises UsageError for what makes no sense together."""
+    return Settings(
+        namespaces=transforms.namespaces,
+        namespace_labels=_changes(transforms.namespace_labels),
+        namespace_annotations=_changes(transforms.namespace_annotations),
+        storage_classes=transforms.storage_classes,
+        access_modes=dict(transforms.access_modes.items()),
+        images=transforms.images,
+        hosts=transforms.hosts,
+        labels=_changes(transforms.labels),
+        annotations=_changes(transforms.annotations),
+        standby=standby,
+        replicas=tuple(starmap(entries.replica_entry, enumerate(transforms.replicas))),
+        scheduling=tuple(starmap(entries.scheduling_entry, enumerate(transforms.scheduling))),
+        resources=tuple(starmap(entries.resource_entry, enumerate(transforms.resources))),
+        env=tuple(starmap(entries.env_entry, enumerate(transforms.env))),
+        load_balancers=tuple(starmap(entries.load_balancer_entry, enumerate(transforms.load_balancers))),
+        literals=entries.literals(transforms.literals),
     )
 
 

@@ -23,6 +23,8 @@ from drsyncer.yaml import LIMITS
 from drsyncer.yaml.lines import line_of
 from drsyncer.yaml.read import read as read_yaml
 from importer.digests import digest, of_manifest
+from importer.known_names import NAMESPACES as NAMESPACES
+from importer.known_names import KnownNames
 from importer.records import Record
 from importer.rules import Rules
 from importer.types import Definition, definition, resolve
@@ -31,7 +33,6 @@ from transforms.pipeline import transform
 from transforms.stages import DEFINITIONS, is_custom
 
 HPAS = "horizontalpodautoscalers.autoscaling"
-NAMESPACES = "namespaces"
 _SCALED = ("deployments.apps", "statefulsets.apps", "replicasets.apps", "replicationcontrollers")
 MAX_FILE = LIMITS.max_bytes
 _OBJECTS = (f"{layout.CLUSTER}/", f"{layout.NAMESPACES}/")
@@ -42,7 +43,8 @@ class Wish:
     """One object as DR shall have it. `data` is its JSON without the inventory's label; `digest` stands for it.
 
     `needs` are Services that must have ready endpoints first; without them the object waits
-    (`waiting_is_normal`: webhooks in standby) or is blocked. `instead_of` is Git's version when DR serves another.
+    (`waiting_is_normal`: webhooks in standby) or is blocked. `instead_of` is Git's version when DR serves another;
+    `used` are the entries of the configuration that had a say.
     """
 
     path: str
@@ -57,6 +59,7 @@ class Wish:
     needs: tuple[tuple[str, str], ...] = ()
     waiting_is_normal: bool = True
     instead_of: str = ""
+    used: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +119,20 @@ class RecoveryPoint:
         self._advance = advance
         self._files = files
         self._places: dict[str, Place] = {}
+        everything: list[Place] = []
         for path in self._files:
             place = layout.place_of(path)
-            if place is not None and _in_scope(place, only):
-                self._places[path] = place
+            if place is not None:
+                everything.append(place)
+                if _in_scope(place, only):
+                    self._places[path] = place
         self._hpas: dict[str, list[str]] = {}
         for path, place in self._places.items():
             if place.type == HPAS:
                 self._hpas.setdefault(place.namespace, []).append(path)
-        self._known_namespaces = frozenset(
-            place.namespace or place.stem
-            for place in self._places.values()
-            if place.namespace or place.type == NAMESPACES
-        )
+        # Of all, whatever this run is limited to: else an object would come out of two runs differently.
+        self._known = KnownNames.of(everything)
+        self._names = self._known.digest if rules.settings.renames_services else ""
         self._definitions: dict[str, Definition] = {}
         self._asked_in_dr: set[str] = set()
 
@@ -189,7 +193,7 @@ class RecoveryPoint:
         if place.type in _SCALED:
             looked_up += sorted(self._hpas.get(place.namespace, ()))
         found = [self._files[other].blob_id if other in self._files else "" for other in looked_up]
-        return digest(self._rules.digest, self._files[path].blob_id, in_dr, *found)
+        return digest(self._rules.digest, self._names, self._files[path].blob_id, in_dr, *found)
 
     def read(self, paths: Iterable[str], into: Wishes) -> None:
         """Read `paths` and add what they ask for to `into`."""
@@ -266,7 +270,8 @@ class RecoveryPoint:
         ref = _identity(manifest, place, path)
         _, version = split_api_version(str(manifest.get("apiVersion", "")))
         resolved = resolve(place.type, version, self._discovery, self._definitions)
-        verdict = self._rules.selection.verdict(self._subject(manifest, ref, resolved.type))
+        subject = self._subject(manifest, ref, resolved.type)
+        verdict = self._rules.selection.verdict(subject)
         into.deciding.add(verdict.check)
         if not verdict.included:
             into.out[path] = Record(self._source(path), None, desired=verdict.check)
@@ -278,7 +283,9 @@ class RecoveryPoint:
         _check_kind(manifest, resolved.type, path)
         if resolved.instead_of:
             manifest = manifest | {"apiVersion": resolved.type.api_version}
-        into.wishes.append(self._wish(path, ref, manifest, resolved.type, version, resolved.instead_of, autoscaled))
+        wish = self._wish(path, ref, manifest, resolved.type, version, resolved.instead_of, autoscaled, subject)
+        into.wishes.append(wish)
+        into.deciding |= wish.used
 
     def _wish(
         self,
@@ -289,6 +296,7 @@ class RecoveryPoint:
         version: str,
         instead_of: str,
         autoscaled: Collection[tuple[str, str, str]],
+        subject: Subject,
     ) -> Wish:
         crd = self._definitions.get(ref.type) or self._definition_in_dr(ref.type)
         if crd is None and self._rules.standby and is_custom(ref.type) and "scale" in type_.subresources:
@@ -297,8 +305,10 @@ class RecoveryPoint:
             manifest,
             ref,
             settings=self._rules.settings,
+            as_in_git=subject,
             scale_path=crd.scale_paths.get(version) if crd else None,
-            known_namespaces=self._known_namespaces,
+            known_namespaces=self._known.namespaces,
+            known_services=self._known.services,
             autoscaled=(ref.namespace, type_.kind, ref.name) in autoscaled,
         )
         needs, normal = self._needs(transformed.manifest, transformed.ref, crd, version)
@@ -316,6 +326,7 @@ class RecoveryPoint:
             needs=needs,
             waiting_is_normal=normal,
             instead_of=instead_of,
+            used=transformed.used,
         )
 
     def _needs(
@@ -326,7 +337,7 @@ class RecoveryPoint:
             return (), True
         if crd is not None and crd.conversion and version != crd.storage:
             namespace, name = crd.conversion
-            return ((self._rules.settings.namespace_map.target(namespace), name),), False
+            return ((self._rules.settings.namespace_map.reference(namespace, self._known.namespaces), name),), False
         return standby.backends(manifest, ref), True
 
     def _subject(self, manifest: Manifest, ref: ObjectRef, type_: ResourceType | None) -> Subject:

@@ -1,4 +1,4 @@
-"""The reference pages of selection and cleaning, written from the tables that the program works with.
+"""The reference pages of selection, cleaning and transforms, written from the tables that the program works with.
 
 `python -m transforms.reference docs/reference` writes them anew; a test fails while they are not up to date.
 """
@@ -13,6 +13,10 @@ from typing import Any
 from drsyncer.match import Match
 from transforms.clean_rules import BUILT_IN as RULES
 from transforms.clean_rules import Rule
+from transforms.hosts import HOST_LISTS, HOSTS
+from transforms.namespaces import ANY, REFERENCES
+from transforms.pipeline import PIPELINE
+from transforms.pods import POD_SPECS, pointer
 from transforms.select_checks import BUILT_IN as CHECKS
 from transforms.select_checks import INFRASTRUCTURE, Check
 
@@ -53,6 +57,14 @@ def rules() -> list[dict[str, Any]]:
     return [described_rule(rule) for rule in RULES]
 
 
+def steps() -> list[dict[str, Any]]:
+    """Return all built-in transforms, in the order in which they work."""
+    return [
+        {"name": step.name, "configuredBy": [f"importer.{key}" for key in step.keys], "changes": step.changes}
+        for step in PIPELINE
+    ]
+
+
 def selection_page() -> str:
     """Return docs/reference/selection.md."""
     rows = [
@@ -84,7 +96,35 @@ def cleaning_page() -> str:
     return _CLEANING.format(rules=_table(headers, rows), warning=_WARNING)
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"selection.md": selection_page, "cleaning.md": cleaning_page}
+def transforms_page() -> str:
+    """Return docs/reference/transforms.md."""
+    order = [
+        (f"`{step['name']}`", "<br>".join(f"`{key}`" for key in step["configuredBy"]), step["changes"])
+        for step in steps()
+    ]
+    pods = [(f"`{type_key}`", f"`{pointer(path)}`") for type_key, path in sorted(POD_SPECS.items())]
+    moved = {"every object": ANY, **{f"`{type_key}`": rows for type_key, rows in sorted(REFERENCES.items())}}
+    references = [(about, _paths(row.path for row in rows)) for about, rows in moved.items()]
+    hosts = [("every object", _paths(HOST_LISTS))]
+    hosts += [(f"`{type_key}`", _paths(paths)) for type_key, paths in sorted(HOSTS.items())]
+    return _TRANSFORMS.format(
+        order=_table(("Name", "Configured by", "Changes"), order),
+        references=_table(("In", "Fields"), references),
+        pods=_table(("Type", "Pod spec"), pods),
+        hosts=_table(("In", "Fields"), hosts),
+        warning=_WARNING,
+    )
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "selection.md": selection_page,
+    "cleaning.md": cleaning_page,
+    "transforms.md": transforms_page,
+}
+
+
+def _paths(paths: Iterable[tuple[str, ...]]) -> str:
+    return "<br>".join(f"`{pointer(path)}`" for path in paths)
 
 
 def _about(*matches: Match) -> str:
@@ -195,6 +235,51 @@ exporter:
 ## Built-in rules
 
 {rules}
+"""
+
+
+_TRANSFORMS = """\
+{warning}
+
+# Transforms
+
+What an import changes on the way from Git into the DR cluster, in this order. Every step works on what the steps
+before it left, once: no map is applied to its own results. A step that is not configured is skipped. One that cannot
+do its work (a field is not what the API says it is, two names become one) blocks its object, which then does not go in
+at all; the report says which step, where, and what was there instead.
+
+{order}
+
+The keys are explained in [configuration.md](../configuration.md); `dr-syncer transforms list` prints the same table.
+How to use them: [map a namespace](../how-to/map-a-namespace.md), [change a storage
+class](../how-to/change-a-storage-class.md), [run smaller in DR](../how-to/run-smaller-in-dr.md).
+
+## Entries with a match
+
+`replicas`, `scheduling`, `resources`, `env`, `loadBalancers` and `literals.entries` are lists of entries, each with a
+`match` in the grammar of [selection](selection.md#match). It is asked of the object as Git has it: with the source's
+namespace, names and labels. Of several entries about the same thing the first that matches decides; entries never add
+up. An entry that had no say in a whole run is reported as a warning.
+
+## What follows a moved namespace
+
+`*` stands for every element of a list. In all other custom resources, fields that by their name hold a namespace are
+reported as a note, never changed.
+
+{references}
+
+The affinity between pods and the data sources of claims follow in every type that holds them. In a ClusterRole's rules
+and in selectors, names that become one are listed once.
+
+## Where pods are
+
+Images, scheduling, resources and env reach into the pods of these types.
+
+{pods}
+
+## Where hosts are
+
+{hosts}
 """
 
 

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 
 from drsyncer.config.flow import flow
-from drsyncer.config.rules import CleanRule, MatchSpec
+from drsyncer.config.match_spec import MatchSpec
+from drsyncer.config.rules import CleanRule, Transforms
 from drsyncer.config.sample import sample
 from drsyncer.config.schema import Config
 from drsyncer.config.section import Key, Section, keys, walk
@@ -40,16 +41,33 @@ def reference() -> str:
             parts += [f"## `{'.'.join(path)}`\n", key.description + "\n", _table(key.section)]
     parts += [
         "## Entries that name objects\n",
-        "Used by `select.include`, `select.exclude` and the `match` of a cleaning rule. An object matches when every "
+        "Used by `select.include`, `select.exclude` and every `match`. An object matches when every "
         "key that is given matches; a list matches when one of its entries does. Names and globs are case-sensitive.\n",
         _table(MatchSpec),
         "## Entries of `clean.keep` and `clean.strip`\n",
         _table(CleanRule),
+        *_entries(),
         "## A whole file\n",
         "What `dr-syncer init` writes:\n",
         f"```yaml\n{sample()}```\n",
     ]
     return "\n".join(parts)
+
+
+def _entries() -> Iterator[str]:
+    """Yield the tables of the lists below `importer.transforms`, and of the sections inside their entries."""
+    for path, key in walk(Transforms, ("transforms",)):
+        if key.entries is None:
+            continue
+        name = ".".join(path)
+        yield f"## Entries of `{name}`\n"
+        yield key.description + "\n"
+        yield _table(key.entries)
+        for below, inner in walk(key.entries, (name,)):
+            inside = inner.section or inner.entries
+            if inside is not None and inside is not MatchSpec:
+                yield f"### `{'.'.join(below[1:])}` in `{name}`\n"
+                yield _table(inside)
 
 
 def _table(section: type[Section]) -> str:

@@ -7,6 +7,8 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from drsyncer.config.adjustments import EnvRule, Literals, LoadBalancerRule, ReplicaRule, ResourceRule, SchedulingRule
+from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.section import Section, written
 from drsyncer.config.values import (
     ChangeableKey,
@@ -14,55 +16,15 @@ from drsyncer.config.values import (
     Glob,
     Host,
     LabelValue,
-    MetadataKey,
     NamespacePattern,
     ObjectName,
     PathText,
-    SelectorText,
     Text,
     Unspaced,
 )
 
 Changes = TypeVar("Changes")
 AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
-
-
-class MatchSpec(Section):
-    types: tuple[Glob, ...] = Field(
-        default=(),
-        description="Types as plural.group (`deployments.apps`), plural, kind or short name, or a glob over "
-        "plural.group such as `*.cert-manager.io`. Left out: any type.",
-        examples=[["deployments.apps", "*.cert-manager.io"]],
-    )
-    namespaces: tuple[Glob, ...] = Field(
-        default=(),
-        description="Namespaces, as names or globs. When given, cluster-scoped objects do not match.",
-        examples=[["shop", "team-*"]],
-    )
-    names: tuple[Glob, ...] = Field(
-        default=(), description="Names of objects, as names or globs.", examples=[["web", "tmp-*"]]
-    )
-    labels: SelectorText = Field(
-        default="",
-        description="A label selector in Kubernetes' own syntax, on the object's labels.",
-        examples=["app=web,tier notin (test)"],
-    )
-    namespace_labels: SelectorText = Field(
-        default="",
-        description="The same on the labels of the object's namespace.",
-        examples=["environment=production"],
-    )
-    annotations: Mapping[MetadataKey, Text] = Field(
-        default={},
-        description="Annotations that the object must carry, each with a glob for its value; `*` asks only for "
-        "presence.",
-        examples=[{"example.com/backup": "*"}],
-    )
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether this names nothing, so that every object matches."""
-        return not any((self.types, self.namespaces, self.names, self.labels, self.namespace_labels, self.annotations))
 
 
 EVERYTHING = {"types": ["*"]}
@@ -185,6 +147,40 @@ class Transforms(Section):
         default={},
         description="Host names of Ingresses, Gateways and routes; `*.a` to `*.b` changes everything below a domain.",
         examples=[{"*.prod.example.com": "*.dr.example.com"}],
+    )
+    replicas: tuple[ReplicaRule, ...] = Field(
+        default=(),
+        description="How many replicas workloads have in DR once they live. The first entry that matches decides. The "
+        "label `dr-syncer.io/scale-override` goes before all of them, and what is at 0 in the source stays at 0.",
+        examples=[[{"match": {"namespaces": ["shop"]}, "scale": 0.5, "max": 3}]],
+    )
+    scheduling: tuple[SchedulingRule, ...] = Field(
+        default=(),
+        description="Where pods may run in DR. The first entry that matches decides.",
+        examples=[[{"nodeLabels": {"topology.kubernetes.io/zone=eu-1a": "topology.kubernetes.io/zone=us-1b"}}]],
+    )
+    resources: tuple[ResourceRule, ...] = Field(
+        default=(),
+        description="What containers request and are limited to in DR. About a container the first entry that matches "
+        "it decides.",
+        examples=[[{"match": {"namespaces": ["shop"]}, "scale": {"cpu": 0.5, "memory": 0.5}}]],
+    )
+    env: tuple[EnvRule, ...] = Field(
+        default=(),
+        description="Environment variables of containers. About a variable of a container the first entry that names "
+        "it decides.",
+        examples=[[{"match": {"types": ["deployments.apps"], "names": ["api-*"]}, "set": {"SITE": "dr"}}]],
+    )
+    load_balancers: tuple[LoadBalancerRule, ...] = Field(
+        default=(),
+        description="How Services are reached from outside in DR. The first entry that matches decides; without one "
+        "only `loadBalancerIP` is dropped.",
+        examples=[[{"type": "ClusterIP", "dropAnnotations": ["service.beta.kubernetes.io/*"]}]],
+    )
+    literals: Literals = Field(
+        default=written({}),
+        description="Names of Services in texts (`web.shop.svc`) that are others in DR, because their namespace or the "
+        "cluster's domain is.",
     )
     labels: LabelChanges = Field(
         default=written({}), description="Labels of every imported object. Pod templates and selectors are left alone."
