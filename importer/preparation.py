@@ -111,7 +111,7 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
             *warnings,
             *point.strays(),
             *preflight.missing_classes(cluster, wishes.wishes),
-            *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried)),
+            *(f"importer.select.{rule} decided nothing" for rule in _unused(rules, wishes, carried)),
         ),
     )
 
@@ -224,5 +224,5 @@ def _prunable(view: View, point: RecoveryPoint, request: Request) -> Collection[
 
 
 def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried]) -> list[str]:
-    """Return the user's rules that decided nothing; unknown when objects were carried over unread."""
-    return [] if carried else rules.selection.unused(wishes.deciding)
+    """Return the user's rules that decided nothing. What let in objects that were carried over unread is unknown."""
+    return rules.selection.unused(wishes.deciding, all_seen=not carried)

@@ -166,9 +166,12 @@ BUILT_IN: tuple[Check, ...] = (
     ),
     Check(
         name="cluster-ca",
-        matches=(match(types=["configmaps"], names=["kube-root-ca.crt", "openshift-service-ca.crt"]),),
+        matches=(
+            match(types=["configmaps"], names=["kube-root-ca.crt", "openshift-service-ca.crt"]),
+            match(types=["clustertrustbundles.certificates.k8s.io"], names=["kubernetes.io:kube-apiserver-serving:*"]),
+        ),
         reason="it holds the certificate of this cluster's authority",
-        why="a controller publishes it in every namespace",
+        why="a controller publishes it, the ConfigMaps in every namespace",
     ),
     Check(
         name="default-service-account",
