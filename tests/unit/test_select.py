@@ -73,6 +73,8 @@ OUT = [
     ("certificate-requests", subject("certificatesigningrequests.certificates.k8s.io")),
     ("controller-revisions", subject("controllerrevisions.apps")),
     ("storage-versions", subject("storageversions.internal.apiserver.k8s.io")),
+    ("storage-versions", subject("storageversionmigrations.storagemigration.k8s.io")),
+    ("status-requests", subject("resourcepoolstatusrequests.resource.k8s.io")),
     ("metrics", subject("pods.metrics.k8s.io")),
     ("metrics", subject("anything.custom.metrics.k8s.io")),
     ("component-statuses", subject("componentstatuses")),
