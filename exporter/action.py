@@ -192,7 +192,8 @@ class _Run:
             cleaner=cleaner_of(config.clean),
             plaintext_secrets=config.secrets.mode == "plaintext",
             namespace_labels=self._namespace_labels,
-            labels_matter=self._labels_matter,
+            # What a confined selection can let in lies in namespaces that it names, and those were read.
+            labels_matter=self._labels_matter and not self._confined,
         )
         self.gathering = Gathering(
             filing=self._filing,
