@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from drsyncer.config.schema import Config, Importer
-    from importer.explain import Explanation
+    from importer.funnel import Explanation
     from importer.outcome import Outcome
 
 _MOST_ROWS = 40  # lines of one action on a terminal; -o json has them all
@@ -88,7 +88,7 @@ def import_(
 
 def _explain(ctx: Context, config: Config, section: Importer, revision: str, text: str) -> None:
     from drsyncer.recovery.git import Clone
-    from importer.explain import explain
+    from importer.funnel import explain
 
     with Clone.open(remote_of(config.repository)) as clone:
         found = explain(
