@@ -111,7 +111,7 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
             *warnings,
             *point.strays(),
             *preflight.missing_classes(cluster, wishes.wishes),
-            *(f"importer.select.{rule} decided nothing" for rule in _unused(rules, wishes, carried)),
+            *(f"importer.select.{rule} decided nothing" for rule in _unused(rules, wishes, carried, request)),
         ),
     )
 
@@ -223,6 +223,9 @@ def _prunable(view: View, point: RecoveryPoint, request: Request) -> Collection[
     return {ref for ref in view.objects if ref.namespace in targets}
 
 
-def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried]) -> list[str]:
-    """Return the user's rules that decided nothing. What let in objects that were carried over unread is unknown."""
-    return rules.selection.unused(wishes.deciding, all_seen=not carried)
+def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:
+    """Return the user's rules that decided nothing; unknown for those about what this run does not look at.
+
+    Those are all rules with --namespace, and those that let in what was carried over unread.
+    """
+    return [] if request.only else rules.selection.unused(wishes.deciding, all_seen=not carried)

@@ -187,6 +187,8 @@ def test_an_import_rule_that_decides_nothing_is_reported_every_time(clean_dr: Co
         assert [line for line in warnings if "decided nothing" in line] == [
             "importer.select.exclude[1] (names nobody-*) decided nothing"
         ]
+    # One namespace tells nothing about rules for others.
+    assert "decided nothing" not in str(recovery.import_into(clean_dr, config=rules, only=("shop",)).warnings)
 
 
 def test_an_import_judges_nothing_by_namespace_labels_that_it_cannot_read(
