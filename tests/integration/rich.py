@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.cluster.api import Object
 from tests.integration.rich_admission import admission, extensions
+from tests.integration.rich_configuration import configuration
 from tests.integration.rich_pods import LABELS, SELECTOR
 from tests.integration.rich_workloads import workloads
 
@@ -44,9 +45,7 @@ def objects(certificate: bytes) -> list[Object]:
     bundle = base64.b64encode(certificate).decode()
     return [
         *_foundations(),
-        *_access(),
-        *_configuration(certificate),
-        *_limits(),
+        *configuration(_object, certificate=certificate),
         *_storage(),
         *_network(),
         *workloads(_object, CLAIM),
@@ -166,115 +165,6 @@ def _foundations() -> list[Object]:
                     "namespace": RICH,
                     "scope": "Namespace",
                 },
-            },
-        ),
-    ]
-
-
-def _access() -> list[Object]:
-    api = "rbac.authorization.k8s.io"
-    rules = [
-        {
-            "apiGroups": ["", "apps"],
-            "resources": ["pods", "deployments/scale"],
-            "verbs": ["get"],
-            "resourceNames": ["a"],
-        }
-    ]
-    subjects = [
-        {"kind": "ServiceAccount", "name": RICH, "namespace": RICH},
-        {"apiGroup": api, "kind": "User", "name": "someone"},
-        {"apiGroup": api, "kind": "Group", "name": "everybody"},
-    ]
-    urls = {"nonResourceURLs": ["/metrics", "/debug/*"], "verbs": ["get"]}
-    aggregation = {"clusterRoleSelectors": [SELECTOR, {"matchLabels": {"a": "b"}}]}
-    cluster_role = {"apiGroup": api, "kind": "ClusterRole", "name": RICH}
-    return [
-        _object(
-            "v1",
-            "ServiceAccount",
-            automountServiceAccountToken=False,
-            imagePullSecrets=[{"name": "registry"}],
-            secrets=[{"name": "mine"}],
-        ),
-        _object("v1", "ServiceAccount", "default", imagePullSecrets=[{"name": "registry"}]),
-        _object(f"{api}/v1", "Role", rules=rules),
-        _object(f"{api}/v1", "RoleBinding", roleRef={**cluster_role, "kind": "Role"}, subjects=subjects),
-        _object(f"{api}/v1", "ClusterRole", scoped=False, rules=[*rules, urls], meta={"labels": {"parts": "no"}}),
-        _object(f"{api}/v1", "ClusterRole", "rich-sum", scoped=False, aggregationRule=aggregation, rules=[]),
-        _object(f"{api}/v1", "ClusterRoleBinding", "rich:all", scoped=False, roleRef=cluster_role, subjects=subjects),
-    ]
-
-
-def _configuration(certificate: bytes) -> list[Object]:
-    def secret(name: str, type_: str, **data: str) -> Object:
-        return _object("v1", "Secret", name, type=type_, data={k: _encoded(v) for k, v in data.items()})
-
-    docker = {".dockerconfigjson": _encoded('{"auths":{}}')}
-    texts = {"a": "", "b": "line\n\n", "c": "  x: {{ y }}\t\r\n", "d": "é😀", "e.json": '{"a": [1, null]}'}
-    return [
-        _object("v1", "ConfigMap", data=texts, binaryData={"bin": "AAEC/w=="}),
-        _object("v1", "ConfigMap", "fixed", data={"a": "b"}, immutable=True),
-        secret(RICH, "Opaque", a="b", empty=""),
-        secret("basic", "kubernetes.io/basic-auth", username="u", password="p"),
-        _object("v1", "Secret", "registry", type="kubernetes.io/dockerconfigjson", data=docker),
-        _object("v1", "Secret", "fixed", type="example.com/any", data={"a": _encoded("b")}, immutable=True),
-        _object(
-            "v1",
-            "Secret",
-            "tls",
-            type="kubernetes.io/tls",
-            data={"tls.crt": base64.b64encode(certificate).decode(), "tls.key": ""},
-        ),
-        _object(
-            "v1",
-            "Secret",
-            "token",
-            type="kubernetes.io/service-account-token",
-            meta={"annotations": {"kubernetes.io/service-account.name": RICH}},
-        ),
-    ]
-
-
-def _encoded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _limits() -> list[Object]:
-    limit = {
-        "type": "Container",
-        "default": {"cpu": "4"},
-        "defaultRequest": {"cpu": "10m"},
-        "max": {"cpu": "8"},
-        "min": {"cpu": "1m"},
-    }
-    ratio = {"type": "Pod", "maxLimitRequestRatio": {"cpu": "5k"}}
-    scopes = {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["other"]}]}
-    return [
-        _object("v1", "LimitRange", spec={"limits": [limit, ratio]}),
-        _object("v1", "ResourceQuota", spec={"hard": {"pods": "1k", "requests.cpu": "1000"}, "scopeSelector": scopes}),
-        _object("v1", "ResourceQuota", "terminating", spec={"hard": {"pods": "9"}, "scopes": ["Terminating"]}),
-        _object(
-            "policy/v1",
-            "PodDisruptionBudget",
-            spec={"minAvailable": "50%", "selector": SELECTOR, "unhealthyPodEvictionPolicy": "AlwaysAllow"},
-        ),
-        _object(
-            "networking.k8s.io/v1",
-            "NetworkPolicy",
-            spec={
-                "podSelector": SELECTOR,
-                "policyTypes": ["Ingress", "Egress"],
-                "ingress": [
-                    {
-                        "from": [
-                            {"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.1/32"]}},
-                            {"namespaceSelector": {}, "podSelector": SELECTOR},
-                        ],
-                        "ports": [{"port": "http", "protocol": "TCP"}, {"port": 1024, "endPort": 2048}],
-                    }
-                ],
-                "egress": [{}],
             },
         ),
     ]
