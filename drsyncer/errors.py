@@ -70,13 +70,17 @@ class Refused(DrSyncerError):
 
 
 class InvalidManifest(DrSyncerError):
-    """A file that should hold one Kubernetes object does not."""
+    """A file that should hold one Kubernetes object does not.
 
-    def __init__(self, file: str, line: int, message: str, *, hint: str = "") -> None:
+    `about` are the keys that lead to what is wrong, for whoever has the text and can tell the `line` that is 0 here.
+    """
+
+    def __init__(self, file: str, line: int, message: str, *, hint: str = "", about: tuple[str, ...] = ()) -> None:
         super().__init__(str(Fault(file, line, "", message)), hint=hint)
         self.file = file
         self.line = line
         self.reason = message
+        self.about = about
 
 
 class ClusterError(DrSyncerError):

@@ -20,6 +20,7 @@ from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.recovery.layout import Place
 from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
+from drsyncer.yaml.lines import line_of
 from drsyncer.yaml.read import read as read_yaml
 from importer.digests import digest, of_manifest
 from importer.records import Record
@@ -202,6 +203,10 @@ class RecoveryPoint:
         for path, data in self._contents(wanted, into):
             try:
                 self._add(path, data, scaled, into)
+            except InvalidManifest as error:
+                line = error.line or line_of(data, error.about)
+                located = InvalidManifest(error.file, line, error.reason, hint=error.hint)
+                into.problems.append(Problem(path, self.target(path), _with_hint(located)))
             except DrSyncerError as error:
                 into.problems.append(Problem(path, self.target(path), _with_hint(error)))
             self._advance(1)
@@ -376,7 +381,7 @@ def _identity(manifest: Manifest, place: Place, path: str) -> ObjectRef:
         if found is not None and not (
             isinstance(found, dict) and not any(isinstance(value, dict | list) for value in found.values())
         ):
-            raise InvalidManifest(path, 0, f"metadata.{part} is no mapping of text to text")
+            raise InvalidManifest(path, 0, f"metadata.{part} is no mapping of text to text", about=("metadata", part))
     ref = ObjectRef(place.type, str(meta.get("namespace") or ""), str(meta.get("name") or ""))
     layout.check(path, ref)
     return ref
@@ -387,7 +392,10 @@ def _check_kind(manifest: Manifest, type_: ResourceType, path: str) -> None:
     group, _ = split_api_version(str(manifest.get("apiVersion", "")))
     if kind != type_.kind or group != type_.group:
         raise InvalidManifest(
-            path, 0, f"holds {kind} of {manifest.get('apiVersion')}; expected {type_.kind} of {type_.api_version}"
+            path,
+            0,
+            f"holds {kind} of {manifest.get('apiVersion')}; expected {type_.kind} of {type_.api_version}",
+            about=("kind",),
         )
 
 

@@ -161,7 +161,7 @@ BUILT_IN: tuple[Check, ...] = (
         matches=(Match(),),
         when=conditions.owned,
         reason="a controller or a node made it",
-        why="its owner makes it again; PVCs of volumeClaimTemplates stay, they carry data",
+        why="its owner makes it again; claims stay, they carry data, but for a Pod's ephemeral volumes",
     ),
     Check(
         name="finished",

@@ -37,23 +37,21 @@ def owned(subject: Subject) -> bool:
         # A mirror Pod: the kubelet makes it from a file on its node (API concepts: static Pods).
         if owner.get("kind") == "Node" and owner.get("apiVersion") == "v1":
             return True
-        if owner.get("controller") is True and not _is_claim_of_template(subject, owner):
+        if owner.get("controller") is True and not _carries_data(subject, owner):
             return True
     return False
 
 
-def _is_claim_of_template(subject: Subject, owner: Mapping[str, Any]) -> bool:
-    """Return whether this is a PVC from a StatefulSet's volumeClaimTemplates.
+def _carries_data(subject: Subject, owner: Mapping[str, Any]) -> bool:
+    """Return whether this is a PVC that its owner could make again, but not with what is in it.
 
-    Under persistentVolumeClaimRetentionPolicy (KEP-1847) such a claim is owned by its StatefulSet or, before scaling
-    down, by its Pod, and is then called <template>-<pod>. It carries data. A generic ephemeral volume's claim is owned
-    by its Pod, too, and is called <pod>-<volume> (KEP-1698); that one is scratch.
+    Operators own the claims of their databases, and so does a StatefulSet under persistentVolumeClaimRetentionPolicy
+    (KEP-1847). Before scaling down, the latter's claim is owned by its Pod and is called <template>-<pod>. A generic
+    ephemeral volume's claim is owned by its Pod, too, and is called <pod>-<volume> (KEP-1698); that one is scratch.
     """
     if subject.ref.type != "persistentvolumeclaims":
         return False
-    if owner.get("kind") == "StatefulSet":
-        return True
-    return owner.get("kind") == "Pod" and subject.ref.name.endswith(f"-{owner.get('name')}")
+    return owner.get("kind") != "Pod" or subject.ref.name.endswith(f"-{owner.get('name')}")
 
 
 def finished(subject: Subject) -> bool:

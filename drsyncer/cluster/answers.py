@@ -28,6 +28,9 @@ from drsyncer.errors import (
 PASSING = frozenset({408, 429, 502, 503, 504})
 # A 500 may pass (etcd changing its leader) and may be for ever (a conversion webhook that is gone): few tries.
 TRIES_ON_500 = 3
+# "Unavailable" that often, from a server that calls itself ready: something behind it is gone.
+TRIES_ON_UNAVAILABLE = 5
+_UNAVAILABLE = frozenset({502, 503, 504})
 
 _WEBHOOK = re.compile(r'failed calling webhook "([^"]+)"')
 _CONVERSION = re.compile(r"conversion webhook for .* failed")
@@ -75,6 +78,11 @@ def may_pass(code: int, body: bytes, *, attempt: int) -> bool:
         return False
     message = parse_status(body).get("message", "")
     return not (_CONVERSION.search(message) or _UNFIT.search(message))
+
+
+def may_be_lasting(code: int, *, attempt: int) -> bool:
+    """Return whether to ask, after try number `attempt`, if the server itself is well: then `code` will not pass."""
+    return code in _UNAVAILABLE and attempt >= TRIES_ON_UNAVAILABLE
 
 
 def to_error(code: int, body: bytes, *, what: str) -> ClusterError:

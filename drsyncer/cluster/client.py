@@ -156,7 +156,7 @@ class Cluster:
                 if (
                     isinstance(error, urllib3.exceptions.ReadTimeoutError)
                     and attempt >= _TRIES_ON_SILENCE
-                    and self._alive()
+                    and self._probe("/version") is not None
                 ):
                     raise ServerFailed(
                         f"{what}: no answer within {self._timeout.read_timeout:g} s, {attempt} times, "
@@ -170,26 +170,32 @@ class Cluster:
                 self._down.clear()
                 if response.status < 300:
                     return Answer(response.status, response.data)
-                if attempt >= self._schedule.attempts or not answers.may_pass(
-                    response.status, response.data, attempt=attempt
+                if (
+                    attempt >= self._schedule.attempts
+                    or not answers.may_pass(response.status, response.data, attempt=attempt)
+                    or self._stays_unavailable(response.status, attempt)
                 ):
                     raise answers.to_error(response.status, response.data, what=what)
                 wait = answers.retry_after(response.headers, response.data)
             self._sleep(self._schedule.delay(attempt, retry_after=wait))
 
-    def _alive(self) -> bool:
-        """Return whether the API server answers something cheap: then only the request at hand hangs."""
+    def _probe(self, path: str) -> int | None:
+        """Ask for something cheap that every account may ask for; return the status, None without an answer."""
         try:
-            self._connection.pool.request(
+            response = self._connection.pool.request(
                 "GET",
-                f"{self.server}/version",
+                self.server + path,
                 headers=self._connection.authorization(),
                 timeout=urllib3.Timeout(total=_CONNECT_TIMEOUT / 2),
                 retries=False,
             )
         except urllib3.exceptions.HTTPError:
-            return False
-        return True
+            return None
+        return int(response.status)
+
+    def _stays_unavailable(self, status: int, attempt: int) -> bool:
+        """Return whether only the thing asked for is away: it must cost seconds, not the run."""
+        return answers.may_be_lasting(status, attempt=attempt) and self._probe("/readyz") == 200
 
     def _tries(self) -> int:
         """Return how often a request without an answer is tried."""

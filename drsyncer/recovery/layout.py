@@ -37,6 +37,7 @@ _SHORTENED = re.compile(
 )
 _TYPE = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _NEEDS_NO_ESCAPE = re.compile(rf"[{_PLAIN}]*")  # nearly every name: one look instead of one per letter
+_NAME = ("metadata", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,9 @@ def check(path: str, ref: ObjectRef) -> None:
         expected = path_of(ref)
     except GitError:
         told = f"{ref.namespace!r:.300}, {ref.name!r:.300}" if ref.namespace else f"{ref.name!r:.300}"
-        raise InvalidManifest(path, 0, f"calls itself {told}: that is no legal Kubernetes name") from None
+        raise InvalidManifest(path, 0, f"calls itself {told}: that is no legal Kubernetes name", about=_NAME) from None
     if path != expected:
-        raise InvalidManifest(path, 0, f"holds {ref}, whose place is {expected}")
+        raise InvalidManifest(path, 0, f"holds {ref}, whose place is {expected}", about=_NAME)
 
 
 def _legal_name(name: str) -> bool:

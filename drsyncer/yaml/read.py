@@ -76,7 +76,7 @@ def read_all(data: bytes, *, file: str, limits: Limits = LIMITS) -> list[tuple[i
     return found
 
 
-def _events(data: bytes, text: str) -> NextEvent:
+def events(data: bytes, text: str) -> NextEvent:
     if CParser is not None:
         return cast(NextEvent, CParser(data).get_event)
     return cast(NextEvent, YAML(typ="safe", pure=True).parse(text).__next__)
@@ -95,7 +95,7 @@ class _Reader:
             self._text = data.decode()
         except UnicodeDecodeError as error:
             raise InvalidManifest(file, data.count(b"\n", 0, error.start) + 1, "not UTF-8") from None
-        self._next = _events(data, self._text)
+        self._next = events(data, self._text)
 
     def next_document(self) -> int:
         """Go to the start of the next document and return its line, 1-based; 0 when there is none."""

@@ -8,14 +8,14 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drsyncer.cluster import Cluster, connect
-from drsyncer.cluster.answers import TRIES_ON_500
+from drsyncer.cluster.answers import TRIES_ON_500, TRIES_ON_UNAVAILABLE
 from drsyncer.errors import (
     ClusterError,
     ClusterUnreachable,
@@ -140,6 +140,25 @@ def test_a_500_that_passes_is_not_seen_and_one_for_ever_costs_few_tries(
     with pytest.raises(ServerFailed):
         names(ours.cluster, where)
     assert for_ever.hits == TRIES_ON_500
+
+
+def test_one_thing_that_stays_unavailable_on_a_ready_server_costs_few_tries(
+    proxy: FaultProxy, client: Callable[..., Client]
+) -> None:
+    ours = client(proxy.kubeconfig, schedule=replace(SCHEDULE, attempts=9))
+    for_ever = proxy.status(503, path="/configmaps", times=None)
+
+    with pytest.raises(ServerFailed):
+        names(ours.cluster, "default")
+    assert for_ever.hits == TRIES_ON_UNAVAILABLE
+
+    # A server that is not ready, as while it restarts, gets all the time there is.
+    proxy.clear()
+    starting = proxy.status(503, times=None)
+    with pytest.raises(ServerFailed):
+        names(ours.cluster, "default")
+    assert len([seen for seen in proxy.requests if "/configmaps" in seen.path]) == 9
+    assert starting.hits > 9
 
 
 def test_a_server_that_hangs_is_given_up_after_the_time_for_one_try(

@@ -163,13 +163,14 @@ def test_a_list_that_expires_in_the_middle_loses_and_doubles_nothing(
     tree = recovery.git("rev-parse", "main^{tree}")
     proxy = fault_proxy(clean_source)
     expired = proxy.status(410, path=r"^/api/v1/configmaps.*continue=.", skip=2, times=2, reason="Expired")
-    throttled = proxy.status(429, skip=10, times=3, headers={"Retry-After": "0"})
+    # Not the list's own requests: with the lost connection they would use up all tries of one of them.
+    throttled = proxy.status(429, path=r"^(?!/api/v1/configmaps)", skip=10, times=3, headers={"Retry-After": "0"})
     lost = proxy.cut(path=r"^/api/v1/configmaps", after=100, skip=1, times=1)
 
     outcome = recovery.export(clean_source, kubeconfig=proxy.kubeconfig, config={"pageSize": 10})
 
+    assert (outcome.exit_code, outcome.commit, outcome.incomplete) == (ExitCode.DONE, "", {})
     assert (expired.hits, throttled.hits, lost.hits) == (2, 3, 1)
-    assert (outcome.exit_code, outcome.commit) == (ExitCode.DONE, "")
     assert outcome.unchanged == len(first.changes)
     assert recovery.git("rev-parse", "main^{tree}") == tree
 

@@ -56,25 +56,27 @@ ATTACKS = {
     "tagged": Attack(text("tagged", "data: !!python/object/apply:os.system [id]\n"), "tag", line=6),
     "directive": Attack(b"%YAML 1.1\n---\n" + text("directive", ""), "directives are not allowed", line=1),
     "half": Attack(text("half", "data:\n  a: [1, 2\n"), "not YAML"),
-    "other-name": Attack(text("web", "data:\n  a: b\n"), f"whose place is {FOLDER}/web.yaml"),
+    "other-name": Attack(text("web", "data:\n  a: b\n"), f"whose place is {FOLDER}/web.yaml", line=4),
     "other-namespace": Attack(
         text("other-namespace", "").replace(b"namespace: shop", b"namespace: kube-system"),
         "whose place is namespaces/kube-system/configmaps/other-namespace.yaml",
+        line=4,
     ),
     "no-namespace": Attack(
-        text("no-namespace", "").replace(b"  namespace: shop\n", b""), "whose place is cluster/configmaps"
+        text("no-namespace", "").replace(b"  namespace: shop\n", b""), "whose place is cluster/configmaps", line=4
     ),
     "other-kind": Attack(
-        text("other-kind", "data: {a: YQ==}\n").replace(b"ConfigMap", b"Secret"), "expected ConfigMap of v1"
+        text("other-kind", "data: {a: YQ==}\n").replace(b"ConfigMap", b"Secret"), "expected ConfigMap of v1", line=2
     ),
     "other-group": Attack(
-        text("other-group", "").replace(b"apiVersion: v1", b"apiVersion: rbac.authorization.k8s.io/v1"), "of v1"
+        text("other-group", "").replace(b"apiVersion: v1", b"apiVersion: rbac.authorization.k8s.io/v1"), "of v1", line=2
     ),
     "bad-labels": Attack(
         b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: bad-labels\n  namespace: shop\n  labels: 5\n",
         "metadata.labels is no mapping",
+        line=6,
     ),
-    "bad-metadata": Attack(b"apiVersion: v1\nkind: ConfigMap\nmetadata: 5\n", "calls itself ''"),
+    "bad-metadata": Attack(b"apiVersion: v1\nkind: ConfigMap\nmetadata: 5\n", "calls itself ''", line=3),
     "bad-data": Attack(text("bad-data", "data: 5\n"), "data"),
     "odd-name": Attack(text('"a\\u001b[2Jb"', ""), ""),
 }

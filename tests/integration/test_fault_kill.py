@@ -95,27 +95,39 @@ def source_in_a(clean_source: ControlPlane) -> ControlPlane:
 
 
 class Killer:
-    """Kills processes at moments spread evenly, in random order, over the time that an undisturbed one takes."""
+    """Kills processes at moments spread evenly, in random order, over the time that an undisturbed one takes.
+
+    `moments` are shares of that time. One that ends before its moment shows that it takes less time than thought, as
+    when the machine was busy at first.
+    """
 
     def __init__(self, *, usual: float) -> None:
         print(f"seed {SEED}, usual time {usual:.2f} s")
         dice = random.Random(SEED)
-        step = usual * (1 - STARTING) / MOMENTS
-        self.moments = [usual * STARTING + step * index + dice.uniform(0, step) for index in range(MOMENTS)]
+        step = (1 - STARTING) / MOMENTS
+        self.moments = [STARTING + step * index + dice.uniform(0, step) for index in range(MOMENTS)]
         dice.shuffle(self.moments)
         self.survived = 0
+        self._usual = usual
 
-    def run(self, argv: list[str], *, cwd: Path, after: float, children: bool) -> None:
-        """Run `argv` and kill it `after` seconds; its children too, as a power cut would, when `children` is true."""
+    def run(self, argv: list[str], *, cwd: Path, moment: float, children: bool) -> str:
+        """Run `argv` and kill it at `moment`; its children too, as a power cut would, when `children` is true.
+
+        Returns when that was, for messages.
+        """
+        after = moment * self._usual
+        begun = time.monotonic()
         with subprocess.Popen(argv, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 process.wait(timeout=after)
                 self.survived += 1
+                self._usual = time.monotonic() - begun
             except subprocess.TimeoutExpired:
                 doomed = [process.pid, *(_descendants(process.pid) if children else ())]
                 for pid in doomed:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
+        return f"killed after {after:.3f} s"
 
 
 def _descendants(pid: int) -> list[int]:
@@ -154,11 +166,12 @@ def test_an_export_killed_at_any_moment_is_made_up_for_by_the_next(
         state = "a" if state == "b" else "b"
         put(source, state)
 
-        killer.run(recovery.argv("export", cluster=source), cwd=recovery.folder, after=moment, children=index % 2 == 0)
+        argv = recovery.argv("export", cluster=source)
+        killed = killer.run(argv, cwd=recovery.folder, moment=moment, children=index % 2 == 0)
         left = _trees(recovery)
         outcome = recovery.export(source)
 
-        place = f"killed after {moment:.3f} s, state {state}"
+        place = f"{killed}, state {state}"
         assert set(left) <= set(trees.values()), f"half a commit: {place}"
         assert (outcome.exit_code, outcome.warnings) == (ExitCode.DONE, ()), place
         assert recovery.git("rev-parse", "main^{tree}") == trees[state], place
@@ -194,10 +207,11 @@ def test_an_import_killed_at_any_moment_is_made_up_for_by_the_next(
             dr.reset()
         state = "a" if state == "b" else "b"
 
-        killer.run(_import(recovery, dr, commits[state]), cwd=recovery.folder, after=moment, children=index % 2 == 0)
+        argv = _import(recovery, dr, commits[state])
+        killed = killer.run(argv, cwd=recovery.folder, moment=moment, children=index % 2 == 0)
         outcome = recovery.import_into(dr, revision=commits[state])
 
-        place = f"killed after {moment:.3f} s, state {state}"
+        place = f"{killed}, state {state}"
         assert (outcome.exit_code, outcome.warnings) == (ExitCode.DONE, ()), place
         objects = dr.objects()
         found = _content(objects)

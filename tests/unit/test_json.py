@@ -13,7 +13,7 @@ from tests.unit.test_yaml_emit import LONG, NASTY, by_yaml_1_1, by_yaml_1_2, exa
 
 
 @given(manifests)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_apply_body_is_read_alike_as_yaml(manifest):
     body = encode_for_apply(manifest)
     for reader in (by_yaml_1_1, by_yaml_1_2):
@@ -21,7 +21,7 @@ def test_an_apply_body_is_read_alike_as_yaml(manifest):
 
 
 @given(manifests)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_an_apply_body_is_json_too_while_its_keys_are_short(manifest):
     assert exact(json.loads(encode_for_apply(manifest))) == exact(manifest)
 
@@ -107,7 +107,7 @@ def test_what_is_not_json_is_refused(data):
 
 
 @given(manifests)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_decoding_inverts_encoding(manifest):
     assert exact(decode(encode(manifest))) == exact(manifest)
 

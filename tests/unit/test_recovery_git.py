@@ -159,7 +159,7 @@ def test_odd_file_names_come_back_as_they_are(either_hash):
     either_hash.fsck()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(contents=st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.binary(), min_size=1))
 def test_what_was_written_is_read(sandbox, contents):
     with sandbox.open() as clone:

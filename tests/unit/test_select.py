@@ -149,6 +149,7 @@ IN = [
     subject("apiservices.apiregistration.k8s.io", spec={"service": {"name": "api"}}),
     subject("servicecidrs.networking.k8s.io", "extra"),
     subject("persistentvolumeclaims", "data-db-0", ownerReferences=[{**CONTROLLED, "kind": "StatefulSet"}]),
+    subject("persistentvolumeclaims", "orders-1", ownerReferences=[{**CONTROLLED, "kind": "Cluster"}]),
     subject(
         "persistentvolumeclaims", "data-db-0", ownerReferences=[{"kind": "Pod", "name": "db-0", "controller": True}]
     ),

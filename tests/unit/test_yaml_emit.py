@@ -82,7 +82,7 @@ READERS = (by_yaml_1_1, by_yaml_1_2, by_us)
 
 
 @given(manifests)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_reader_reads_back_what_was_written(manifest):
     data = emit(manifest)
     for reader in READERS:
@@ -103,7 +103,7 @@ def test_nasty_text_comes_back_in_every_place(reader):
 
 
 @given(manifests, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_of_keys_does_not_change_the_bytes(manifest, chance):
     assert emit(shuffled(manifest, chance)) == emit(manifest)
 
@@ -236,7 +236,7 @@ def test_a_value_that_holds_itself_is_refused():
 
 
 @given(manifests)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_limits_count_alike_on_both_sides(manifest):
     data = emit(manifest)
     nodes = nodes_of(manifest)

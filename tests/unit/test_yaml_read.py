@@ -160,7 +160,7 @@ SCALARS = st.text("0123456789+-._:xXoObBeEaAfFnNyYsStTrRuUlL~=<", min_size=1, ma
 
 
 @given(SCALARS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @example("0x1F")
 def test_what_is_accepted_is_read_alike_by_both_versions_of_yaml(text):
     document = f"v: {text}\n".encode()
@@ -262,7 +262,7 @@ def test_a_hostile_file_is_refused_at_once(bomb, parser):
 
 
 @given(st.one_of(st.text("ab:-?[]{},&*!|>'\"%#\n\t @`~\\0x<=.", max_size=40), st.binary(max_size=40)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_give_a_mapping_or_an_invalid_manifest(data):
     raw = data if isinstance(data, bytes) else data.encode()
     with suppress(InvalidManifest):
