@@ -209,7 +209,7 @@ exporter:
 
 def main(arguments: Sequence[str]) -> None:
     """Write the pages into the folder that the only argument names."""
-    if len(arguments) != 1:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
         raise SystemExit("usage: python -m transforms.reference FOLDER")
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)
