@@ -119,7 +119,7 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
             *chosen.warnings,
             *point.strays(),
             *preflight.missing_classes(cluster, wishes.wishes),
-            *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried)),
+            *(f"importer.{rule} decided nothing" for rule in _unused(rules, wishes, carried, request)),
         ),
     )
 
@@ -231,6 +231,9 @@ def _prunable(view: View, point: RecoveryPoint, request: Request) -> Collection[
     return {ref for ref in view.objects if ref.namespace in targets}
 
 
-def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried]) -> list[str]:
-    """Return the user's rules that decided nothing; unknown when objects were carried over unread."""
-    return [] if carried else rules.unused(wishes.deciding)
+def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:
+    """Return the user's rules that decided nothing; unknown for those about what this run does not look at.
+
+    Those are all rules with --namespace, and those about what came in where objects were carried over unread.
+    """
+    return [] if request.only else rules.unused(wishes.deciding, all_seen=not carried)

@@ -35,11 +35,14 @@ class Rules:
         """Whether what is imported waits."""
         return self.settings.standby is not None
 
-    def unused(self, seen: Collection[str]) -> list[str]:
-        """Given the rules that had a say in a run return the configuration's others, each with what it is about."""
-        idle = [entry for entry in self.settings.entries if entry.label not in seen]
+    def unused(self, seen: Collection[str], *, all_seen: bool) -> list[str]:
+        """Given the rules that had a say in a run return the configuration's others, each with what it is about.
+
+        `all_seen` is false when only the verdicts on what is out are known: see `Selection.unused`.
+        """
+        idle = [entry for entry in self.settings.entries if entry.label not in seen] if all_seen else []
         return [
-            *self.selection.unused(seen),
+            *(f"select.{rule}" for rule in self.selection.unused(seen, all_seen=all_seen)),
             *(f"transforms.{entry.label} ({entry.match})" for entry in idle),
         ]
 

@@ -30,6 +30,7 @@ from importer.rules import Rules
 from importer.types import Definition, definition, resolve
 from transforms import namespaces, standby
 from transforms.pipeline import transform
+from transforms.select import Passage
 from transforms.stages import DEFINITIONS, is_custom
 
 HPAS = "horizontalpodautoscalers.autoscaling"
@@ -90,6 +91,7 @@ class Wishes:
     left_out: Counter[str] = field(default_factory=Counter)
     out: dict[str, Record] = field(default_factory=dict)
     deciding: set[str] = field(default_factory=set)
+    walks: dict[str, list[Passage]] | None = None  # by path, where somebody wants to know (--explain)
 
 
 class RecoveryPoint:
@@ -134,6 +136,7 @@ class RecoveryPoint:
         self._known = KnownNames.of(everything)
         self._names = self._known.digest if rules.settings.renames_services else ""
         self._definitions: dict[str, Definition] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
         self._asked_in_dr: set[str] = set()
 
     def strays(self) -> list[str]:
@@ -147,10 +150,9 @@ class RecoveryPoint:
             return []
         return [f"not read, since no object's file is called so: {some([f'{path!r:.200}' for path in found])}"]
 
-    @property
-    def size(self) -> int:
-        """How many objects the recovery point holds within its limits."""
-        return len(self._places)
+    def holds(self, path: str) -> bool:
+        """Return whether the recovery point holds this object's file, within its limits."""
+        return path in self._places
 
     def target(self, path: str) -> ObjectRef:
         """Return what the object of `path` is called in DR, as well as its path can tell."""
@@ -175,6 +177,7 @@ class RecoveryPoint:
             elif record.ref is None:
                 wishes.out[path] = record
                 wishes.left_out[record.desired] += 1
+                wishes.deciding.add(record.desired)
             elif types:
                 carried.append(Carried(path, record.ref, types, record))
             else:
@@ -212,7 +215,7 @@ class RecoveryPoint:
                 into.problems.append(Problem(path, self.target(path), _with_hint(error)))
             self._advance(1)
 
-    def _contents(self, paths: list[str], into: Wishes) -> Iterable[tuple[str, bytes]]:
+    def _contents(self, paths: Iterable[str], into: Wishes) -> Iterable[tuple[str, bytes]]:
         """Yield the content of regular files of bearable size; the others become problems."""
         by_blob: dict[str, list[str]] = {}
         for path in paths:
@@ -271,6 +274,8 @@ class RecoveryPoint:
         _, version = split_api_version(str(manifest.get("apiVersion", "")))
         resolved = resolve(place.type, version, self._discovery, self._definitions)
         subject = self._subject(manifest, ref, resolved.type)
+        if into.walks is not None:
+            into.walks[path] = self._rules.selection.walk(subject)
         verdict = self._rules.selection.verdict(subject)
         into.deciding.add(verdict.check)
         if not verdict.included:
@@ -350,12 +355,15 @@ class RecoveryPoint:
         """Return the labels of a Namespace of the recovery point, for rules that ask for them."""
         if not namespace or not self._rules.asks_for_namespace_labels:
             return {}
-        path = layout.path_of(ObjectRef(NAMESPACES, "", namespace))
-        if path not in self._files:
-            return {}
-        for found, data in self._contents([path], Wishes()):
-            return labels(read_yaml(data, file=found))
-        return {}
+        if namespace not in self._labels:
+            path = layout.path_of(ObjectRef(NAMESPACES, "", namespace))
+            found = [
+                labels(read_yaml(data, file=path)) for _, data in self._contents({path} & self._files.keys(), Wishes())
+            ]
+            if path in self._files and not found:
+                raise InvalidManifest(path, 0, "cannot be read, and rules ask for the labels of this namespace")
+            self._labels[namespace] = found[0] if found else {}
+        return self._labels[namespace]
 
 
 def _in_scope(place: Place, only: Collection[str]) -> bool:

@@ -154,7 +154,8 @@ _SELECTION = """\
 # Selection
 
 Every object goes through a row of named checks. The first that says no leaves it out and is the explanation that
-`dr-syncer export --explain OBJECT` prints.
+`dr-syncer export --explain OBJECT` prints, and on the DR side `dr-syncer import --explain OBJECT`. How to use it:
+[exclude noise](../how-to/exclude-noise.md). Type by type: [built-in types](types.md).
 
 1. `ignore`: the object carries `dr-syncer.io/ignore: "true"`, as a label or an annotation.
 2. `exclude[n]`: the n-th entry of `select.exclude` matches it.
@@ -162,6 +163,10 @@ Every object goes through a row of named checks. The first that says no leaves i
 4. `include[n]`: some entry of `select.include` must match it, when there are any.
 
 Rules of the configuration that never decided anything are reported after the run.
+
+What cannot be looked at is never taken for gone. A type that may not be listed, or a group that cannot be discovered
+and that a rule may be about, makes the export incomplete, and its files stay. Rules that ask for the labels of
+namespaces stop an export that cannot read them: objects would be let in or left out by guess.
 
 ## Match
 
@@ -204,6 +209,7 @@ _CLEANING = """\
 What the API server or a controller wrote into an object does not travel. The rules below are a list of what goes, never
 of what stays: fields that no rule names survive, and so do nulls and empty mappings and lists. What became empty only
 because a rule took its last part goes with it where the cluster had made it, and so do emptied labels and annotations.
+What that means for each built-in type stands in [types.md](types.md).
 
 ## Paths
 
@@ -218,6 +224,9 @@ Paths are JSON Pointers (RFC 6901: `~1` is a slash, `~0` a tilde) with these add
 
 `clean.keep` holds rules back: what its paths name stays, also inside something that goes. `clean.strip` removes more.
 Where both name a place, it stays. Paths that were found in no object are reported.
+
+Not to be stripped: apiVersion, kind, name and namespace. Not to be kept: what another cluster refuses (`uid`,
+`resourceVersion`, `managedFields` and the like) or deletes the object for (`ownerReferences`).
 
 ```yaml
 exporter:
@@ -285,7 +294,7 @@ Images, scheduling, resources and env reach into the pods of these types.
 
 def main(arguments: Sequence[str]) -> None:
     """Write the pages into the folder that the only argument names."""
-    if len(arguments) != 1:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
         raise SystemExit("usage: python -m transforms.reference FOLDER")
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)

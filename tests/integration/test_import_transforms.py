@@ -267,7 +267,7 @@ def test_dr_has_what_the_settings_say_and_nothing_else_differs(
 
     clean_dr.settle()
     assert problems(imported) == {}
-    assert [line for line in imported.warnings if "matched nothing" in line] == []
+    assert [line for line in imported.warnings if "decided nothing" in line] == []
     source, dr = moved(travelling(clean_source)), travelling(clean_dr)
     web = "shop-dr/deployments.apps/web"
     pods = [side[web]["spec"]["template"].pop("spec") for side in (source, dr)]
@@ -318,8 +318,8 @@ def test_an_entry_that_had_no_say_is_a_warning(clean_dr: ControlPlane, recovery:
 
     imported = recovery.import_into(clean_dr, config={"transforms": {"replicas": entries}})
 
-    said = [line for line in imported.warnings if "matched nothing" in line]
-    assert said == ["transforms.replicas[0] (names wbe) matched nothing"]
+    said = [line for line in imported.warnings if "decided nothing" in line]
+    assert said == ["importer.transforms.replicas[0] (names wbe) decided nothing"]
     found = clean_dr.get("/apis/apps/v1/namespaces/shop/deployments/web")
     assert found["metadata"]["annotations"]["dr-syncer.io/replicas"] == "2"
 
