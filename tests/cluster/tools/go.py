@@ -10,15 +10,18 @@ import venv
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.cluster.tools import MODULE, ToolMissing, cache_home
+from tests.cluster.tools import ToolMissing, cache_home
 
 VERSION_TIMEOUT_SECONDS = 30.0
 INSTALL_TIMEOUT_SECONDS = 1200.0
 
 
-def toolchain() -> Path:
-    """Return a `go` that can build go.mod, installing one into the cache if need be. Raises `ToolMissing`."""
-    wanted = required_version((MODULE / "go.mod").read_text())
+def toolchain(module: Path) -> Path:
+    """Return a `go` that can build the module's go.mod, installing one into the cache if need be.
+
+    Raises `ToolMissing`.
+    """
+    wanted = required_version((module / "go.mod").read_text())
     on_path = shutil.which("go")
     if on_path and _version_of(Path(on_path)) >= wanted:
         return Path(on_path)
