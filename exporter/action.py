@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -25,11 +26,14 @@ from drsyncer.recovery.identity import Identity
 from drsyncer.recovery.message import Change, Message, Verb
 from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
+from exporter.confidential import confidential_of
+from exporter.digest_key import DigestKey
 from exporter.filing import NAMESPACES, Filing
 from exporter.gathering import Gathering
 from exporter.outcome import Outcome
 from exporter.reading import PageRead, read
 from exporter.rules import cleaner_of, is_confined, named_namespaces, selection_of
+from exporter.sealing import Sealing
 from exporter.versions import CRDS, candidates, storage_version
 from transforms.select import Selection
 
@@ -64,7 +68,8 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
         _check_identity(clone, known, found, adopt=request.adopt)
 
         stage = None if request.dry_run else stack.enter_context(clone.stage())
-        run = _Run(config, cluster, clone, known, stage.add if stage else clone.blob_id, progress)
+        key = DigestKey(config.secrets, cluster, dry_run=request.dry_run, environ=os.environ)
+        run = _Run(config, cluster, clone, known, stage.add if stage else clone.blob_id, key, progress)
         run.read()
         deleted = run.deleted()
         changes = tuple(sorted([*run.gathering.changes(), *deleted.values()], key=lambda change: change.ref))
@@ -177,23 +182,26 @@ class _Run:
         clone: Clone,
         known: Mapping[str, TreeFile],
         store: Callable[[bytes], str],
+        key: DigestKey,
         progress: Progress,
     ) -> None:
         self._config = config
         self._cluster = cluster
         self._progress = progress
         self._selection: Selection = selection_of(config.select)
+        self._key = key
         self._confined = is_confined(config.select)
         self._namespace_labels: dict[str, Mapping[str, str]] = {}
         self._stored: dict[str, str] = {}
         self._filing = Filing(
             selection=self._selection,
             cleaner=cleaner_of(config.clean),
-            plaintext_secrets=config.secrets.mode == "plaintext",
+            confidential=confidential_of(config.secrets),
             namespace_labels=self._namespace_labels,
         )
         self.gathering = Gathering(
             filing=self._filing,
+            sealing=Sealing(recipients=config.secrets.recipients, key=key.find),
             known=known,
             blob_id=clone.blob_id,
             store=store,
@@ -261,13 +269,18 @@ class _Run:
                 self._learn(news)
                 if self._selected(news.type_):
                     advance(self.gathering.add_page(news), detail=news.type_.key)
-            elif news.type_.key == NAMESPACES and news.error and asks_for_namespace_labels(self._config.select):
+            elif news.type_.key == NAMESPACES and news.error and self._asks_for_namespace_labels():
                 raise ClusterError(
                     f"rules ask for the labels of namespaces, which cannot be read: {news.error}",
-                    hint="Without them, objects would be left out or let in wrongly. Grant `list` on namespaces.",
+                    hint="Without them, objects would be left out, let in or left readable wrongly. "
+                    "Grant `list` on namespaces.",
                 )
             elif self._selected(news.type_):
                 self.gathering.add_read(news)
+
+    def _asks_for_namespace_labels(self) -> bool:
+        also = (entry.match for entry in self._config.secrets.also_encrypt)
+        return asks_for_namespace_labels(self._config.select, *also)
 
     def _learn(self, page: PageRead) -> None:
         """Note namespaces' labels and CRDs' stored versions as they pass by."""
@@ -314,6 +327,14 @@ class _Run:
                 f"{omitted} Secrets were left out (exporter.secrets.mode: omit): "
                 "the DR cluster must get them another way, or applications will not start"
             )
+        exposed = self.gathering.exposed()
+        if exposed:
+            found.append(
+                f"{exposed} objects that are encrypted from now on stay readable in the repository's history: "
+                "change their passwords and keys, or begin a new repository"
+            )
+        found += self._key.notices
+        found += [f"exporter.secrets.{entry} matched nothing" for entry in self._filing.unused_encryption()]
         found += [f"exporter.select.{rule} decided nothing" for rule in self._selection.unused(self._filing.deciding)]
         found += [f"exporter.clean.{rule} found nothing" for rule in self._filing.unused_paths()]
         return found

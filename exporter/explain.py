@@ -10,6 +10,7 @@ from drsyncer.cluster import Cluster, Discovery
 from drsyncer.config.schema import Exporter
 from drsyncer.errors import NotFound, UsageError
 from drsyncer.manifest import ObjectRef, ResourceType, labels
+from exporter.confidential import confidential_of
 from exporter.filing import NAMESPACES, Filed, Filing, LeftOut, ref_of
 from exporter.rules import cleaner_of, selection_of
 from exporter.versions import CRDS, candidates, storage_version
@@ -34,6 +35,7 @@ class Explanation:
             "checks": [{"check": p.check, "passed": p.passed, "reason": p.reason} for p in self.passages],
             "leftOutBy": left.check if left else None,
             "path": filed.path if filed else None,
+            "encrypted": filed is not None and filed.encrypt is not None,
             "cleanedBy": list(filed.cleaned_by) if filed else [],
         }
 
@@ -53,7 +55,7 @@ def explain(*, config: Exporter, cluster: Cluster, text: str) -> Explanation:
     filing = Filing(
         selection=selection,
         cleaner=cleaner_of(config.clean),
-        plaintext_secrets=config.secrets.mode == "plaintext",
+        confidential=confidential_of(config.secrets),
         namespace_labels=_namespace_labels(cluster, discovery, ref),
     )
     return Explanation(

@@ -332,6 +332,16 @@ class Cluster:
         )
         return Applied(answer.body, created=answer.status == 201)
 
+    def create(self, type_: ResourceType, body: bytes, *, namespace: str, name: str) -> None:
+        """Create an object. Raises Conflict when there is one of that name, NotFound when its namespace is missing."""
+        self.request(
+            "POST",
+            urls.path_of(type_, namespace=namespace),
+            what=f"create {_named(type_, namespace, name)}",
+            query={"fieldManager": FIELD_MANAGER},
+            body=body,
+        )
+
     def create_dry_run(self, type_: ResourceType, body: bytes, *, namespace: str, name: str) -> None:
         """Ask whether `body` could be created; nothing is. Raises what the creation would raise."""
         self.request(

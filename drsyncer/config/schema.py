@@ -6,9 +6,9 @@ Make one with `Config.model_validate(...)`, or read a file with `drsyncer.config
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from drsyncer.config.rules import (
     AccessMode,
@@ -21,6 +21,7 @@ from drsyncer.config.rules import (
     Standby,
     Transforms,
 )
+from drsyncer.config.secrets import AlsoEncrypt, Decryption, Secrets
 from drsyncer.config.section import Section, written
 from drsyncer.config.values import (
     Attempts,
@@ -49,12 +50,14 @@ from drsyncer.config.values import (
 __all__ = [
     "API_VERSION",
     "AccessMode",
+    "AlsoEncrypt",
     "AnnotationChanges",
     "Auth",
     "Author",
     "Clean",
     "CleanRule",
     "Config",
+    "Decryption",
     "Exporter",
     "Guard",
     "Importer",
@@ -163,24 +166,6 @@ class Prune(Section):
     )
 
 
-class Secrets(Section):
-    mode: Literal["omit", "plaintext"] = Field(
-        default="omit",
-        description="What becomes of Secrets: `omit` leaves them out, `plaintext` commits them readable for everybody "
-        "who can read the repository.",
-    )
-
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _encrypt_comes_later(cls, mode: Any) -> Any:
-        if mode == "encrypt":
-            raise ValueError(
-                "this version cannot encrypt Secrets yet; choose omit (leave them out) or plaintext "
-                "(commit them readable for everybody who can read the repository)"
-            )
-        return mode
-
-
 class Exporter(Section):
     cluster: Name = Field(
         description="Name of the source cluster in commits, metrics and reports.",
@@ -258,6 +243,7 @@ class Importer(Section):
     select: Select = Field(
         default=written({}), description="Which objects are imported. Infrastructure types are out unless named."
     )
+    secrets: Decryption = Field(default=written({}), description="How encrypted objects are decrypted.")
     standby: Standby = Field(default=written({}), description="Whether imported workloads wait or run.")
     transforms: Transforms = Field(default=written({}), description="What changes on the way into DR.")
     adopt: Literal["never", "matching", "always"] = Field(
