@@ -13,10 +13,12 @@ from drsyncer.progress import Progress
 from drsyncer.recovery import message
 from drsyncer.recovery.git import Clone
 from drsyncer.recovery.identity import Identity
+from drsyncer.sops import age
 from importer import preflight, revision
 from importer.inventory import Inventory, kind_of
 from importer.live import View, look
 from importer.memory import Memory
+from importer.opening import Opener
 from importer.plan import NAMESPACES, Policy, Situation, Step, plan
 from importer.records import Record
 from importer.rules import Rules, rules_of
@@ -60,6 +62,8 @@ class Prepared:
 
 def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress) -> Prepared:
     """Read the recovery point and the DR cluster and return the plan; nothing is changed."""
+    key_file = config.secrets.age_key_file
+    opener = Opener(age.load(key_file) if key_file else None)
     commit, warnings = revision.resolve(clone, request.revision or revision.configured(config.revision))
     files = clone.files(commit)
     source = revision.identity_of(clone, commit, files)
@@ -75,6 +79,7 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
             files=files,
             rules=rules,
             discovery=discovery,
+            opener=opener,
             read_definition=lambda key: preflight.definition_in_dr(cluster, discovery, key),
             only=request.only,
             advance=task.advance,

@@ -5,6 +5,7 @@ SSH keys are age keys too, of the kinds ssh-ed25519 and ssh-rsa, as in sops itse
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -65,6 +66,8 @@ class Identities:
     file: str
     names: tuple[str, ...]
     keys: tuple[Any, ...] = field(repr=False, compare=False)
+    # Made from the keys: for digests that nobody else can compute.
+    digest_key: bytes = field(repr=False, compare=False, default=b"")
 
     def unwrap(self, wrapped: str) -> bytes:
         """Return the data key in `wrapped`. Raises NoKey when no identity is for it, or it is damaged."""
@@ -100,7 +103,7 @@ def _ssh(file: str, data: bytes) -> Identities:
     import pyrage
 
     try:
-        return Identities(file, (), (pyrage.ssh.Identity.from_buffer(data),))
+        return Identities(file, (), (pyrage.ssh.Identity.from_buffer(data),), _digest_key([data]))
     except pyrage.IdentityError:
         raise UsageError(
             f"importer.secrets.ageKeyFile: {file} holds no SSH private key that can be used: "
@@ -112,7 +115,7 @@ def _ssh(file: str, data: bytes) -> Identities:
 def _identities(file: str, lines: Sequence[str]) -> Identities:
     import pyrage
 
-    names, keys = [], []
+    names, keys, secret = [], [], []
     for number, line in enumerate(lines, start=1):
         word = line.strip()
         if not word or word.startswith("#"):
@@ -126,7 +129,12 @@ def _identities(file: str, lines: Sequence[str]) -> Identities:
                 f"importer.secrets.ageKeyFile: {file}:{number} holds no age identity (AGE-SECRET-KEY-1…)", hint=_HINT
             ) from None
         keys.append(key)
+        secret.append(word.encode())
         names.append(str(key.to_public()))
     if not keys:
         raise UsageError(f"importer.secrets.ageKeyFile: {file} holds no key", hint=_HINT)
-    return Identities(file, tuple(names), tuple(keys))
+    return Identities(file, tuple(names), tuple(keys), _digest_key(sorted(secret)))
+
+
+def _digest_key(secret: Sequence[bytes]) -> bytes:
+    return hashlib.sha256(b"dr-syncer.io digests 1\n" + b"\n".join(secret)).digest()
