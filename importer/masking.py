@@ -12,6 +12,8 @@ from drsyncer.manifest import Manifest
 from drsyncer.sops.scope import Scope
 
 MASK = "***"
+# Shown in any case; what else is in metadata is as confidential as its rule says.
+_NAMES = frozenset({"apiVersion", "kind", "metadata", "name", "namespace"})
 # What an API server quotes of an object that it refuses.
 _QUOTED = re.compile(r'(?<=, got ).*|(?<=Invalid value: )"(?:[^"\\]|\\.)*"|(?<=Value:)[^}]*', re.DOTALL)
 _SHORTEST = 3  # shorter values are in any sentence by chance, and tell nothing there
@@ -55,7 +57,7 @@ def _covers(*scopes: Scope | None) -> Callable[[str], bool]:
         if scope is None:
             continue
         if not scope.is_for_encrypted:
-            return lambda key: key not in ("apiVersion", "kind", "metadata")
+            return lambda key: key not in _NAMES
         try:
             found.append(scope.matcher())
         except ValueError:
