@@ -330,7 +330,7 @@ class _Run:
         exposed = self.gathering.exposed()
         if exposed:
             found.append(
-                f"{exposed} objects that are encrypted from now on stay readable in the repository's history: "
+                f"{exposed} of the objects that are encrypted now stay readable in the repository's history: "
                 "change their passwords and keys, or begin a new repository"
             )
         found += self._key.notices

@@ -15,12 +15,13 @@ import pytest
 
 from drsyncer.errors import ExitCode, UsageError
 from drsyncer.sops import age
+from drsyncer.sops.scope import keys_named
 from exporter.outcome import Outcome as Exported
 from importer.digests import of_manifest
 from importer.plan import Action
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.tools import find
-from tests.integration.recovery import Recovery, actions, changed, configmap, namespace, problems
+from tests.integration.recovery import Recovery, actions, changed, configmap, deployment, namespace, problems
 from tests.integration.written import custom, custom_type, path_of, result_of, write
 from tests.unit.sops_samples import encrypted, key_file
 
@@ -268,7 +269,7 @@ def test_what_was_readable_before_is_encrypted_with_a_warning(
     outcome = recovery.export(clean_source)
 
     assert changed(outcome) == ["updated shop/secrets/one"]
-    assert any("1 objects" in text and "history" in text for text in outcome.warnings)
+    assert any("1 of the objects" in text and "history" in text for text in outcome.warnings)
     assert recovery.export(clean_source).warnings == ()
 
 
@@ -406,6 +407,38 @@ def test_a_file_of_any_type_that_a_person_encrypted_with_sops_is_decrypted(
 
     assert problems(recovery.import_into(clean_dr)) == {}
     assert clean_dr.get("/api/v1/namespaces/shop/configmaps/app")["data"] == {"a": PASSWORD}
+
+
+def test_what_other_objects_are_judged_by_may_be_encrypted_too(
+    clean_dr: ControlPlane, recovery: Recovery, keys: dict[str, str]
+) -> None:
+    ours = age.recipient(keys["ours"])
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    hpa = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"maxReplicas": 5, "scaleTargetRef": target},
+    }
+    web = deployment("shop", "web")
+    web["metadata"]["labels"]["dr-syncer.io/scale-override"] = "3"
+    crd, widget = custom_type(), custom("shop", "w")
+    write(recovery, web, widget)
+    hidden = [namespace("shop", tier="back"), hpa, crd]
+    recovery.commit({path_of(one): encrypted(one, ours, scope=keys_named("spec", "labels")) for one in hidden})
+
+    out = {"select": {"exclude": [{"types": ["deployments.apps"], "namespaceLabels": "tier=back"}]}}
+    outcome = recovery.import_into(clean_dr, config=out)
+
+    assert problems(outcome) == {}
+    assert clean_dr.get("/api/v1/namespaces/shop")["metadata"]["labels"]["tier"] == "back"
+    assert clean_dr.exists("/apis/example.com/v1/namespaces/shop/widgets/w")
+    assert not clean_dr.exists("/apis/apps/v1/namespaces/shop/deployments/web")
+
+    outcome = recovery.import_into(clean_dr)
+    assert problems(outcome) == {}
+    # The autoscaler was read: it, and nothing else, decides the replicas.
+    assert "the autoscaler decides" in str(result_of(outcome, "shop/deployments.apps/web").notes)
 
 
 def test_the_records_in_dr_tell_nothing_of_a_secret(

@@ -11,18 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drsyncer.errors import InvalidManifest
-from drsyncer.sops import values
+from drsyncer.sops import FORMAT, values
 from drsyncer.sops.document import encrypt, is_encrypted, refuse_remains
 from drsyncer.sops.scope import Scope, TooCostly, keys_named
 from drsyncer.sops.tree import in_file_order
 from drsyncer.yaml.emit import FIRST_KEYS, emit
 from drsyncer.yaml.read import read
+from tests.cluster import tools
 from tests.unit.sops_samples import SECRET, SECRETS, WHEN, decrypted, encrypted, key_pair, origin
 from tests.unit.test_yaml_emit import manifests, texts
 
 OURS, RECIPIENT = key_pair()
 THEIRS, OTHER = key_pair()
 FILE = encrypted(SECRET, RECIPIENT, OTHER)
+
+
+def test_files_say_the_version_of_the_sops_that_they_are_tested_against() -> None:
+    pinned = re.search(r"getsops/sops/v3 v(\S+)", (tools.SOPS / "go.mod").read_text())
+    assert pinned is not None
+    assert pinned[1] == FORMAT
 
 
 def leaves(value: Any) -> list[Any]:
