@@ -196,7 +196,7 @@ class Applier:
         assert step.live is not None
         namespace, name = wish.ref.namespace, wish.ref.name
         tried = bodies.trial(body, suffix=secrets.token_hex(3))
-        self._cluster.create_dry_run(wish.type, encode_for_apply(tried), namespace=namespace, name=name)
+        self._cluster.create(wish.type, encode_for_apply(tried), namespace=namespace, name=name, dry_run=True)
         self._cluster.delete(wish.type, namespace=namespace, name=name, uid=step.live.uid)
         self._wait_until_gone(step)
         applied = self._apply(wish, body, force=False)
@@ -279,17 +279,17 @@ def _pending(manifest: Mapping[str, object]) -> list[str]:
 
 def said(error: Exception, ref: ObjectRef) -> str:
     """Return what the API server said of an object, without a Secret's values: it quotes what it refuses."""
-    return said_of({}, OF_SECRETS, str(error)) if ref.type == SECRETS else str(error)
+    return said_of({}, [OF_SECRETS], str(error)) if ref.type == SECRETS else str(error)
 
 
 def _without_values(result: Result) -> Result:
     """Return the result with no confidential value in what it says: servers and webhooks quote what they refuse."""
     wish = result.step.wish
-    if wish is None or wish.confidential is None or not (result.error or result.reason != result.step.reason):
+    if wish is None or not wish.confidential or not (result.error or result.reason != result.step.reason):
         return result
-    scope, manifest = wish.confidential, decode(wish.data)
-    reason = result.reason if result.reason == result.step.reason else said_of(manifest, scope, result.reason)
-    return replace(result, error=said_of(manifest, scope, result.error), reason=reason)
+    scopes, manifest = wish.confidential, decode(wish.data)
+    reason = result.reason if result.reason == result.step.reason else said_of(manifest, scopes, result.reason)
+    return replace(result, error=said_of(manifest, scopes, result.error), reason=reason)
 
 
 def _failed(step: Step, error: ClusterError) -> Result:

@@ -19,7 +19,7 @@ from importer import bodies
 from importer.apply import said
 from importer.inventory import Inventory
 from importer.masking import masked, said_of
-from importer.opening import OF_SECRETS, SECRETS, scope_of
+from importer.opening import OF_SECRETS, SECRETS, scopes_of
 from importer.plan import Action, Step
 from importer.preparation import Prepared
 from transforms.clean import Cleaner
@@ -60,7 +60,8 @@ class _Differ:
         self._cleaner = Cleaner()
 
     def differ(self, step: Step) -> Difference:
-        scopes = [OF_SECRETS if step.ref.type == SECRETS else None, step.wish.confidential if step.wish else None]
+        scopes = [OF_SECRETS] if step.ref.type == SECRETS else []
+        scopes += step.wish.confidential if step.wish else ()
         try:
             before = self._before(step, scopes)
             after = self._after(step)
@@ -70,15 +71,15 @@ class _Differ:
             return Difference(step.ref, step.action, step.reason, error=_said(error, step))
         except ValueError as error:  # what no API server would take
             return Difference(step.ref, step.action, step.reason, error=str(error))
-        before, after = masked(before, after, *scopes)
+        before, after = masked(before, after, scopes)
         return Difference(step.ref, step.action, step.reason, tuple(_unified(step.ref, before, after)))
 
-    def _before(self, step: Step, scopes: list[Scope | None]) -> Manifest:
+    def _before(self, step: Step, scopes: list[Scope]) -> Manifest:
         """Return what DR has; add to `scopes` what an import has noted there as confidential."""
         if step.live is None:
             return {}
         found = self._cluster.read(step.live.type, namespace=step.ref.namespace, name=step.ref.name)
-        scopes.append(scope_of(annotations_of(found)))
+        scopes += scopes_of(annotations_of(found))
         return self._clean(step, found)
 
     def _after(self, step: Step) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from drsyncer.manifest import Manifest
@@ -19,19 +19,19 @@ _QUOTED = re.compile(r'(?<=, got ).*|(?<=Invalid value: )"(?:[^"\\]|\\.)*"|(?<=V
 _SHORTEST = 3  # shorter values are in any sentence by chance, and tell nothing there
 
 
-def said_of(manifest: Manifest, scope: Scope | None, text: str) -> str:
-    """Return what somebody said of an object, without what its confidential values are."""
-    if scope is None:
+def said_of(manifest: Manifest, scopes: Sequence[Scope], text: str) -> str:
+    """Return what somebody said of an object, without its values that are confidential by any of `scopes`."""
+    if not scopes:
         return text
     text = _QUOTED.sub(MASK, text)
-    for value in sorted(_told_by(manifest, scope), key=len, reverse=True):
+    for value in sorted(_told_by(manifest, scopes), key=len, reverse=True):
         text = text.replace(value, MASK)
     return text
 
 
-def masked(before: Manifest, after: Manifest, *scopes: Scope | None) -> tuple[Manifest, Manifest]:
+def masked(before: Manifest, after: Manifest, scopes: Sequence[Scope]) -> tuple[Manifest, Manifest]:
     """Return both sides with their confidential values replaced: that one changed still shows, and only that."""
-    covers = _covers(*scopes)
+    covers = _covers(scopes)
     return _masked(before, after, covers, "*** (before)"), _masked(after, before, covers, "*** (after)")
 
 
@@ -50,12 +50,10 @@ def _masked(value: Any, other: Any, covers: Callable[[str], bool], changed: str,
     return MASK if value == other else changed
 
 
-def _covers(*scopes: Scope | None) -> Callable[[str], bool]:
+def _covers(scopes: Sequence[Scope]) -> Callable[[str], bool]:
     """Return whether what stands below a key is confidential by any of `scopes`; all of it where that is unclear."""
     found: list[Callable[[str], bool]] = []
     for scope in scopes:
-        if scope is None:
-            continue
         if not scope.is_for_encrypted:
             return lambda key: key not in _NAMES
         try:
@@ -65,9 +63,9 @@ def _covers(*scopes: Scope | None) -> Callable[[str], bool]:
     return lambda key: any(covers(key) for covers in found)
 
 
-def _told_by(manifest: Manifest, scope: Scope) -> Iterator[str]:
+def _told_by(manifest: Manifest, scopes: Sequence[Scope]) -> Iterator[str]:
     """Yield the confidential texts of an object in every form that a message may have them in."""
-    for value in _leaves(manifest, _covers(scope), inside=False):
+    for value in _leaves(manifest, _covers(scopes), inside=False):
         for text in (value, _decoded(value)):
             forms = {text, text.strip(), text.encode("unicode_escape").decode("ascii"), *text.splitlines()}
             yield from (form for form in forms if len(form) >= _SHORTEST)

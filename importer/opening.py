@@ -26,10 +26,10 @@ _MADE_OF_SOPS = frozenset({"sopssecrets.isindir.github.com"})
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The object of a file. `confidential` says which of its values nobody may see; None: it was readable."""
+    """The object of a file. `confidential` says which of its values nobody may see; empty: all may be seen."""
 
     manifest: Manifest
-    confidential: Scope | None
+    confidential: tuple[Scope, ...]
 
 
 class Opener:
@@ -44,15 +44,15 @@ class Opener:
         Any type may be encrypted: people use sops by hand too. Nothing that fails its MAC is returned.
         """
         manifest = read_yaml(data, file=path)
-        default = OF_SECRETS if type_key == SECRETS else None
+        always = (OF_SECRETS,) if type_key == SECRETS else ()
         if type_key in _MADE_OF_SOPS:
-            return Opened(manifest, default)
+            return Opened(manifest, always)
         if not document.is_encrypted(manifest):
             marked = own.DIGEST in annotations_of(manifest)
             document.refuse_remains(manifest, file=path, secret=type_key == SECRETS, marked=marked)
-            return Opened(manifest, default)
+            return Opened(manifest, always)
         found = document.decrypt(data, manifest, file=path, identities=self._identities)
-        return Opened(_without_digest(found.manifest), default or found.scope)
+        return Opened(_without_digest(found.manifest), tuple(dict.fromkeys((*always, found.scope))))
 
     def digest(self, data: bytes) -> str | None:
         """Return a digest of confidential content that can be kept where others may read it; None without a key.
@@ -96,10 +96,10 @@ def marked(manifest: Manifest, scope: Scope) -> Manifest:
     return {**manifest, "metadata": {**meta, "annotations": noted}}
 
 
-def scope_of(annotations: Mapping[str, str]) -> Scope | None:
-    """Return the scope that `marked` noted, or None."""
+def scopes_of(annotations: Mapping[str, str]) -> list[Scope]:
+    """Return the scope that `marked` noted, if it did."""
     rule, colon, text = str(annotations.get(own.CONFIDENTIAL, "")).partition(": ")
-    return Scope(rule, text) if colon else None
+    return [Scope(rule, text)] if colon else []
 
 
 def _without_digest(manifest: Manifest) -> Manifest:

@@ -60,7 +60,7 @@ class Wish:
     needs: tuple[tuple[str, str], ...] = ()
     waiting_is_normal: bool = True
     instead_of: str = ""
-    confidential: Scope | None = None
+    confidential: tuple[Scope, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,19 +288,19 @@ class RecoveryPoint:
         wish = self._wish(path, ref, manifest, resolved.type, version, resolved.instead_of, autoscaled)
         into.wishes.append(self._kept_secret(wish, opened.confidential) if opened.confidential else wish)
 
-    def _kept_secret(self, wish: Wish, scope: Scope) -> Wish:
+    def _kept_secret(self, wish: Wish, scopes: tuple[Scope, ...]) -> Wish:
         """Return the wish for a confidential object: marked, and with nothing beside its data that tells a value."""
         manifest = decode(wish.data)
         if wish.ref.type != SECRETS:
-            manifest = marked(manifest, scope)
+            manifest = marked(manifest, scopes[-1])
         data, _ = of_manifest(manifest)
         return replace(
             wish,
             data=data,
             digest=self._opener.digest(data) or wish.source,
-            applied=tuple(said_of(manifest, scope, text) for text in wish.applied),
-            notes=tuple(said_of(manifest, scope, text) for text in wish.notes),
-            confidential=scope,
+            applied=tuple(said_of(manifest, scopes, text) for text in wish.applied),
+            notes=tuple(said_of(manifest, scopes, text) for text in wish.notes),
+            confidential=scopes,
         )
 
     def _wish(

@@ -14,7 +14,7 @@ from drsyncer.errors import InvalidManifest
 from drsyncer.sops.scope import Scope, keys_named
 from drsyncer.yaml.emit import emit
 from importer.masking import masked, said_of
-from importer.opening import Opener, marked, scope_of
+from importer.opening import Opener, marked, scopes_of
 from tests.unit.sops_samples import SECRET, encrypted, key_pair
 
 OF = keys_named("data", "stringData", "spec")
@@ -26,14 +26,14 @@ def test_no_message_repeats_a_value(value: str, said: str) -> None:
     coded = base64.b64encode(value.encode()).decode()
     manifest = {"kind": "Secret", "data": {"a": coded}, "spec": [{"name": value}], "metadata": {"name": "shown"}}
     for text in (value, coded, value.encode("unicode_escape").decode()):
-        assert text not in said_of(manifest, OF, said.format(text))
+        assert text not in said_of(manifest, [OF], said.format(text))
 
 
 def test_what_is_not_confidential_is_told_on() -> None:
     manifest = {"kind": "Widget", "metadata": {"name": "visible"}, "spec": {"size": 12, "on": True, "none": None}}
     message = "visible: True is refused, and 12 too: None of it fits"
-    assert said_of(manifest, OF, message) == message
-    assert said_of(manifest, None, "anything") == "anything"
+    assert said_of(manifest, [OF], message) == message
+    assert said_of(manifest, [], "anything") == "anything"
 
 
 def test_a_difference_shows_where_and_not_what() -> None:
@@ -48,24 +48,24 @@ def test_a_difference_shows_where_and_not_what() -> None:
         "spec": {"pw": "new", "same": 1, "l": [1, 3]},
     }
 
-    old, new = masked(before, after, OF, None)
+    old, new = masked(before, after, [OF])
 
     assert old["metadata"] == before["metadata"]
     assert new["metadata"] == after["metadata"]
     assert old["spec"] == {"pw": "*** (before)", "same": "***", "l": ["***", "*** (before)"]}
     assert new["spec"] == {"pw": "*** (after)", "same": "***", "l": ["***", "*** (after)"]}
-    assert masked(before, after, None) == (before, after)
+    assert masked(before, after, []) == (before, after)
 
 
 @pytest.mark.parametrize("scope", [Scope("encrypted_regex", "^(a+)+$"), Scope("encrypted_regex", "(")])
 def test_where_it_is_unclear_what_is_confidential_all_of_it_is(scope: Scope) -> None:
-    (shown, _) = masked({"kind": "W", "spec": {"a": "x"}}, {}, scope)
+    (shown, _) = masked({"kind": "W", "spec": {"a": "x"}}, {}, [scope])
     assert shown == {"kind": "*** (before)", "spec": {"a": "*** (before)"}}
 
 
 def test_with_a_rule_of_what_is_readable_all_else_is_confidential() -> None:
     (shown, _) = masked(
-        {"kind": "W", "metadata": {"name": "w"}, "spec": {"a": "x"}}, {}, Scope("unencrypted_suffix", "_x")
+        {"kind": "W", "metadata": {"name": "w"}, "spec": {"a": "x"}}, {}, [Scope("unencrypted_suffix", "_x")]
     )
     assert shown == {"kind": "W", "metadata": {"name": "w"}, "spec": {"a": "*** (before)"}}
 
@@ -74,8 +74,8 @@ def test_with_a_rule_of_what_is_readable_all_else_is_confidential() -> None:
 def test_what_is_noted_in_dr_is_read_back(rule: str, text: str) -> None:
     noted = marked({"metadata": {"annotations": {"a": "b"}}}, Scope(rule, text))
     assert noted["metadata"]["annotations"]["a"] == "b"
-    assert scope_of(noted["metadata"]["annotations"]) == Scope(rule, text)
-    assert scope_of({"a": "b"}) is None
+    assert scopes_of(noted["metadata"]["annotations"]) == [Scope(rule, text)]
+    assert scopes_of({"a": "b"}) == []
 
 
 # Opening -------------------------------------------------------------------------------------------------------------
@@ -94,8 +94,14 @@ def test_the_digest_of_the_file_is_no_part_of_the_object() -> None:
 
 
 def test_a_readable_secret_is_confidential_all_the_same() -> None:
-    assert opened(SECRET, "secrets").confidential == keys_named("data", "stringData")
-    assert opened({"kind": "ConfigMap"}, "configmaps").confidential is None
+    assert opened(SECRET, "secrets").confidential == (keys_named("data", "stringData"),)
+    assert opened({"kind": "ConfigMap"}, "configmaps").confidential == ()
+
+
+def test_of_a_secret_that_a_person_encrypted_both_is_confidential_its_data_and_what_was_encrypted() -> None:
+    data = encrypted(SECRET, RECIPIENT, scope=keys_named("labels"))
+    found = Opener(OURS).open("f", data, type_key="secrets")
+    assert found.confidential == (keys_named("data", "stringData"), keys_named("labels"))
 
 
 def test_a_mark_of_an_encrypted_file_on_a_readable_one_is_refused() -> None:
