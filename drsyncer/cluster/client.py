@@ -333,7 +333,7 @@ class Cluster:
         return Applied(answer.body, created=answer.status == 201)
 
     def create(self, type_: ResourceType, body: bytes, *, namespace: str, name: str, dry_run: bool = False) -> None:
-        """Create an object, or ask if it could be. Raises Conflict when there is one, NotFound without its namespace."""
+        """Create an object, or ask if it could be. Raises Conflict when there is one, NotFound without namespace."""
         self.request(
             "POST",
             urls.path_of(type_, namespace=namespace),
