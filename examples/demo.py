@@ -18,7 +18,7 @@ import pyrage
 
 from examples.clusters import FOLDER, ROOT, Keeper, NoDemo, environment, is_running, stop_clusters
 from examples.terminal import StepFailed, Terminal
-from tests.cluster.tools import ToolMissing
+from tests.cluster.tools import CLUSTER_PROGRAMS, ToolMissing
 from tests.cluster.tools.build import BuildFailed, build_missing
 
 SHOP = "examples/shop"
@@ -34,7 +34,7 @@ def main() -> None:
 @main.command(help="Show it; end the clusters afterwards unless --keep is given.")
 @click.option("--keep", is_flag=True, help="Leave the clusters running, to play with.")
 def up(keep: bool) -> None:
-    build_missing()
+    build_missing(CLUSTER_PROGRAMS)
     begun = time.monotonic()
     terminal = Terminal(ROOT, {**environment(), "PATH": f"{FOLDER / 'bin'}{os.pathsep}{os.environ['PATH']}"})
     terminal.heading(

@@ -15,6 +15,7 @@ import msgspec
 from drsyncer.errors import InvalidManifest
 from drsyncer.fields import managers_behind
 from drsyncer.manifest import ObjectRef
+from drsyncer.own import FIELD_MANAGER
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import TreeFile
 from drsyncer.recovery.message import Change, Verb
@@ -149,8 +150,8 @@ class Gathering:
             except InvalidManifest:
                 manifest = {}  # someone edited the file into nonsense: everything counts as changed
             old_object = manifest if filed.encrypt is None else self._sealing.before(manifest, filed)
-            # Encrypted anew for other recipients or with another key: nobody changed the object.
-            who = () if old_object is None else managers_behind(old_object, filed.manifest, filed.entries)
+            # Encrypted anew for other recipients or with another key: nobody but us changed it.
+            who = (FIELD_MANAGER,) if old_object is None else managers_behind(old_object, filed.manifest, filed.entries)
             gathered.changes[filed.path] = Change(Verb.UPDATED, filed.ref, who)
 
     def add_read(self, read: TypeRead) -> None:

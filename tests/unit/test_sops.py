@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from drsyncer.errors import InvalidManifest
 from drsyncer.sops import FORMAT, values
-from drsyncer.sops.document import encrypt, is_encrypted, refuse_remains
+from drsyncer.sops.block import _KNOWN
+from drsyncer.sops.document import decrypt, encrypt, is_encrypted, refuse_remains
 from drsyncer.sops.scope import Scope, TooCostly, keys_named
 from drsyncer.sops.tree import in_file_order
 from drsyncer.yaml.emit import FIRST_KEYS, emit
@@ -285,3 +286,18 @@ def test_a_value_says_nothing_when_it_is_refused(text: str) -> None:
 def test_encryption_uses_the_time_that_it_is_given() -> None:
     data = encrypt(SECRET, scope=SECRETS, recipients=[RECIPIENT], when=WHEN, origin=origin)
     assert read(data, file="f")["sops"]["lastmodified"] == "2026-03-01T03:00:07Z"
+
+
+odd = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(_KNOWN)), odd, max_size=4), st.dictionaries(texts, odd, max_size=3))
+def test_whatever_a_file_holds_it_is_refused_and_nothing_else_happens(block: dict[str, Any], more: Any) -> None:
+    manifest = read(without_seal(FILE), file="f")
+    for found in ({**more, "sops": block}, {**manifest, **more, "sops": {**manifest["sops"], "mac": "x", **block}}):
+        with pytest.raises(InvalidManifest):
+            decrypt(b"", found, file="f", identities=OURS)

@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,7 @@ PROGRAMS = (
     Program("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     Program("sops", "github.com/getsops/sops/v3/cmd/sops", SOPS),
 )
+CLUSTER_PROGRAMS = tuple(program for program in PROGRAMS if program.module == KUBERNETES)
 
 
 class ToolMissing(RuntimeError):
@@ -75,9 +77,9 @@ def find(name: str) -> Path:
     return found
 
 
-def missing() -> tuple[Program, ...]:
-    """The programs that `find` would not find."""
-    return tuple(program for program in PROGRAMS if _found(program) is None)
+def missing(programs: Sequence[Program] = PROGRAMS) -> tuple[Program, ...]:
+    """Those of `programs` that `find` would not find."""
+    return tuple(program for program in programs if _found(program) is None)
 
 
 def same_minor(version_output: str, wanted: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tests.cluster.claims import lock_file
-from tests.cluster.tools import KUBERNETES, Program, cache_folder, cache_home, kubernetes_version, missing
+from tests.cluster.tools import KUBERNETES, PROGRAMS, Program, cache_folder, cache_home, kubernetes_version, missing
 from tests.cluster.tools.go import build_environment, toolchain
 
 TERMINAL_SECONDS = 1.0  # between two signs of life on a terminal,
@@ -23,12 +23,12 @@ class BuildFailed(RuntimeError):
     """The Go compiler said no; its own words are on stderr."""
 
 
-def build_missing(*, out: TextIO = sys.stdout) -> None:
-    """Build all programs that are missing into the cache. One build at a time per cache.
+def build_missing(wanted: Sequence[Program] = PROGRAMS, *, out: TextIO = sys.stdout) -> None:
+    """Build those of `wanted` that are missing into the cache. One build at a time per cache.
 
     Raises `ToolMissing` (no Go) or `BuildFailed`.
     """
-    if not missing():
+    if not missing(wanted):
         return
     cache_home().mkdir(parents=True, exist_ok=True)
     lock = lock_file(cache_home() / ".lock")
@@ -37,7 +37,7 @@ def build_missing(*, out: TextIO = sys.stdout) -> None:
         out.flush()
         lock = lock_file(cache_home() / ".lock", wait=True)
     try:
-        programs = missing()
+        programs = missing(wanted)
         for number, program in enumerate(programs, start=1):
             go = toolchain(program.module)
             folder = cache_folder(program.module)
