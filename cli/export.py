@@ -112,7 +112,7 @@ def _draw_explanation(out: Console, explanation: Explanation) -> None:
     ]
     render.table(out, rows, headers=("", "CHECK", "WHY"))
     if isinstance(result, Filed):
-        render.line(out, f"file: {result.path}")
+        render.line(out, f"file: {result.path}" + (f" (encrypted: {result.encrypt.text})" if result.encrypt else ""))
         if result.cleaned_by:
             render.paragraph(out, f"cleaned by: {', '.join(result.cleaned_by)}")
     else:

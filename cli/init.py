@@ -35,7 +35,8 @@ def init(_ctx: Context, file: str, force: bool) -> None:
         write_result(sample())
         return
     write(Path(file), sample(), force=force)
-    write_result(f"{file}: written. Fill in repository.url, then run `dr-syncer config validate{_flag(file)}`.\n")
+    then = f"then run `dr-syncer config validate{_flag(file)}`"
+    write_result(f"{file}: written. Fill in repository.url and exporter.secrets, {then}.\n")
 
 
 def write(path: Path, text: str, *, force: bool) -> None:

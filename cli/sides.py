@@ -41,7 +41,7 @@ def source_of(section: Exporter) -> Cluster:
     return connect(
         kubeconfig=section.kubeconfig,
         context=section.context,
-        connections=section.workers,
+        connections=section.workers + 1,
         schedule=_schedule(section.retry),
     )
 
@@ -53,7 +53,7 @@ def dr_of(section: Importer) -> Cluster:
     return connect(
         kubeconfig=section.kubeconfig,
         context=section.context,
-        connections=section.workers,
+        connections=section.workers + 1,
         timeout=section.timeouts.request,
         schedule=_schedule(section.retry),
     )

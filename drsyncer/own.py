@@ -20,6 +20,10 @@ REPLICAS = PREFIX + "replicas"  # annotation: the replica count to come back to
 SUSPEND = PREFIX + "suspend"  # annotation: the `suspend` to come back to, "true" or "false"
 PARKED = PREFIX + "parked"  # node selector of a parked DaemonSet: no node carries it
 
+# What encryption leaves on objects.
+DIGEST = PREFIX + "digest"  # annotation in the file of an encrypted object: the exporter's keyed digest of it
+CONFIDENTIAL = PREFIX + "confidential"  # annotation in DR, of other objects than Secrets: what of it Git has encrypted
+
 # ApplySet (KEP-3659): how the importer marks what is its own.
 APPLYSET_PREFIX = "applyset.kubernetes.io/"
 APPLYSET_ID = APPLYSET_PREFIX + "id"

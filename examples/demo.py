@@ -6,21 +6,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import click
+import pyrage
 
 from examples.clusters import FOLDER, ROOT, Keeper, NoDemo, environment, is_running, stop_clusters
 from examples.terminal import StepFailed, Terminal
-from tests.cluster.tools import ToolMissing
+from tests.cluster.tools import CLUSTER_PROGRAMS, ToolMissing
 from tests.cluster.tools.build import BuildFailed, build_missing
 
 SHOP = "examples/shop"
+RECIPIENT = re.compile(r"age1[0-9a-z]{58}")
 REPOSITORY = os.path.relpath(FOLDER / "recovery.git", ROOT)
 
 
@@ -32,7 +34,7 @@ def main() -> None:
 @main.command(help="Show it; end the clusters afterwards unless --keep is given.")
 @click.option("--keep", is_flag=True, help="Leave the clusters running, to play with.")
 def up(keep: bool) -> None:
-    build_missing()
+    build_missing(CLUSTER_PROGRAMS)
     begun = time.monotonic()
     terminal = Terminal(ROOT, {**environment(), "PATH": f"{FOLDER / 'bin'}{os.pathsep}{os.environ['PATH']}"})
     terminal.heading(
@@ -66,8 +68,12 @@ def env() -> None:
 
 
 def _prepare() -> None:
-    """Put the configuration and an empty recovery repository into the demonstration's folder."""
-    shutil.copy(Path(__file__).with_name("demo.yaml"), FOLDER / "dr-syncer.yaml")
+    """Put the configuration, a pair of age keys and an empty recovery repository into the demonstration's folder."""
+    key = pyrage.x25519.Identity.generate()
+    (FOLDER / "age.key").touch(mode=0o600)
+    (FOLDER / "age.key").write_text(f"{key}\n")
+    configuration = Path(__file__).with_name("demo.yaml").read_text()
+    (FOLDER / "dr-syncer.yaml").write_text(RECIPIENT.sub(str(key.to_public()), configuration))
     subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", FOLDER / "recovery.git"], check=True)
 
 
@@ -98,13 +104,18 @@ def _export(terminal: Terminal) -> None:
     terminal.heading(
         "Export",
         "One commit holds all that a recovery needs, without what the cluster made by itself. Secrets are in it "
-        "readable (secrets.mode: plaintext), because their values are samples: never do that with real ones.",
+        "encrypted, in the format of SOPS: only the DR side has the key.",
     )
     terminal.run("dr-syncer export", head=5, tail=1)
     terminal.run(f"git -C {REPOSITORY} show --stat=76 --stat-graph-width=6 --format=%s main -- namespaces/shop-data")
     terminal.run(
         f"git -C {REPOSITORY} show main:namespaces/shop/services/partners.yaml",
         because="the ports that a person chose, no clusterIP",
+    )
+    values = shlex.quote('^ +[a-z-]+: "ENC.{32}')
+    terminal.run(
+        f"git -C {REPOSITORY} grep -ohE {values} main -- namespaces/shop/secrets/payment.yaml",
+        because="of a Secret, names can be read; values cannot",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,7 +13,6 @@ import msgspec
 
 from drsyncer import __version__
 from drsyncer.cluster import Cluster, Discovery
-from drsyncer.config.matches import asks_for_namespace_labels
 from drsyncer.config.schema import Exporter
 from drsyncer.errors import ClusterError, GitError, InvalidManifest, Refused
 from drsyncer.guard import Guard
@@ -25,11 +25,20 @@ from drsyncer.recovery.identity import Identity
 from drsyncer.recovery.message import Change, Message, Verb
 from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
+from exporter.confidential import confidential_of
+from exporter.digest_key import DigestKey
 from exporter.filing import NAMESPACES, Filing
 from exporter.gathering import Gathering
 from exporter.outcome import Outcome
 from exporter.reading import PageRead, read
-from exporter.rules import cleaner_of, is_confined, named_namespaces, selection_of
+from exporter.rules import (
+    asks_for_labels,
+    cleaner_of,
+    is_confined,
+    named_namespaces,
+    selection_of,
+)
+from exporter.sealing import Sealing
 from exporter.versions import CRDS, candidates, storage_version, unserved
 from transforms.select import Selection
 
@@ -65,7 +74,8 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
         _check_identity(clone, known, found, adopt=request.adopt)
 
         stage = None if request.dry_run else stack.enter_context(clone.stage())
-        run = _Run(config, cluster, clone, known, stage.add if stage else clone.blob_id, progress)
+        key = DigestKey(config.secrets, cluster, dry_run=request.dry_run, environ=os.environ)
+        run = _Run(config, cluster, clone, known, stage.add if stage else clone.blob_id, key, progress)
         run.read()
         deleted = run.deleted()
         changes = tuple(sorted([*run.gathering.changes(), *deleted.values()], key=lambda change: change.ref))
@@ -178,26 +188,29 @@ class _Run:
         clone: Clone,
         known: Mapping[str, TreeFile],
         store: Callable[[bytes], str],
+        key: DigestKey,
         progress: Progress,
     ) -> None:
         self._config = config
         self._cluster = cluster
         self._progress = progress
         self._selection: Selection = selection_of(config.select)
+        self._key = key
         self._confined = is_confined(config.select)
-        self._labels_matter = asks_for_namespace_labels(config.select)
+        self._labels_matter = asks_for_labels(config)
         self._namespace_labels: dict[str, Mapping[str, str]] = {}
         self._stored: dict[str, str] = {}
         self._filing = Filing(
             selection=self._selection,
             cleaner=cleaner_of(config.clean),
-            plaintext_secrets=config.secrets.mode == "plaintext",
+            confidential=confidential_of(config.secrets),
             namespace_labels=self._namespace_labels,
             # What a confined selection can let in lies in namespaces that it names, and those were read.
             labels_matter=self._labels_matter and not self._confined,
         )
         self.gathering = Gathering(
             filing=self._filing,
+            sealing=Sealing(recipients=config.secrets.recipients, key=key.find),
             known=known,
             blob_id=clone.blob_id,
             store=store,
@@ -263,7 +276,8 @@ class _Run:
             elif news.type_.key == NAMESPACES and self._labels_matter and not news.saw_everything:
                 raise ClusterError(
                     f"rules ask for the labels of namespaces, which cannot be read: {news.why_incomplete}",
-                    hint="Without them, objects would be left out or let in wrongly. Grant `list` on namespaces.",
+                    hint="Without them, objects would be left out, let in or left readable wrongly. "
+                    "Grant `list` on namespaces.",
                 )
             elif self._selected(news.type_):
                 self.gathering.add_read(news)
@@ -317,6 +331,14 @@ class _Run:
                 f"{omitted} Secrets were left out (exporter.secrets.mode: omit): "
                 "the DR cluster must get them another way, or applications will not start"
             )
+        exposed = self.gathering.exposed()
+        if exposed:
+            found.append(
+                f"{exposed} of the objects that are encrypted now stay readable in the repository's history: "
+                "change their passwords and keys, or begin a new repository"
+            )
+        found += self._key.notices
+        found += [f"exporter.secrets.{entry} matched nothing" for entry in self._filing.unused_encryption()]
         found += [f"exporter.select.{rule} decided nothing" for rule in self._selection.unused(self._filing.deciding)]
         found += [f"exporter.clean.{rule} found nothing" for rule in self._filing.unused_paths()]
         return found

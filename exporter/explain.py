@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from drsyncer.cluster import Cluster, Discovery
-from drsyncer.config.matches import asks_for_namespace_labels
 from drsyncer.config.schema import Exporter
 from drsyncer.errors import Forbidden, NotFound, UsageError
 from drsyncer.manifest import ObjectRef, ResourceType, labels
+from exporter.confidential import confidential_of
 from exporter.filing import NAMESPACES, Filed, Filing, LeftOut, ref_of
-from exporter.rules import cleaner_of, selection_of
+from exporter.rules import asks_for_labels, cleaner_of, selection_of
 from exporter.versions import CRDS, candidates, storage_version
 from transforms.select import Passage
 from transforms.stages import is_custom
@@ -36,6 +36,7 @@ class Explanation:
             "checks": [{"check": p.check, "passed": p.passed, "reason": p.reason} for p in self.passages],
             "leftOutBy": left.check if left else None,
             "path": filed.path if filed else None,
+            "encrypted": filed is not None and filed.encrypt is not None,
             "cleanedBy": list(filed.cleaned_by) if filed else [],
         }
 
@@ -55,8 +56,8 @@ def explain(*, config: Exporter, cluster: Cluster, text: str) -> Explanation:
     filing = Filing(
         selection=selection,
         cleaner=cleaner_of(config.clean),
-        plaintext_secrets=config.secrets.mode == "plaintext",
-        namespace_labels=_namespace_labels(cluster, discovery, ref) if asks_for_namespace_labels(config.select) else {},
+        confidential=confidential_of(config.secrets),
+        namespace_labels=_namespace_labels(cluster, discovery, ref) if asks_for_labels(config) else {},
     )
     return Explanation(
         ref=ref_of(manifest, type_),

@@ -9,18 +9,23 @@ from typing import Any
 from drsyncer.manifest import Manifest, ObjectRef, ResourceType, labels, metadata
 from drsyncer.match import Subject
 from drsyncer.recovery import layout
+from drsyncer.sops.scope import Scope
 from drsyncer.yaml.emit import emit
+from exporter.confidential import SECRETS, Confidential
 from transforms.clean import Cleaner
 from transforms.select import Selection
 
 SECRETS_OMITTED = "secrets-omitted"
+OWN_KEY = "own-digest-key"
 NAMESPACES = "namespaces"
-SECRETS = "secrets"
 
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """An object on its way into the recovery repository. `entries` are its managedFields."""
+    """An object on its way into the recovery repository. `entries` are its managedFields.
+
+    `encrypt` says what of it is to be encrypted; then `data` is empty until that is done.
+    """
 
     ref: ObjectRef
     path: str
@@ -28,6 +33,7 @@ class Filed:
     manifest: Manifest
     entries: list[Mapping[str, Any]]
     cleaned_by: tuple[str, ...]
+    encrypt: Scope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +62,18 @@ class Filing:
         *,
         selection: Selection,
         cleaner: Cleaner,
-        plaintext_secrets: bool,
+        confidential: Confidential,
         namespace_labels: Mapping[str, Mapping[str, str]],
         labels_matter: bool = False,
     ) -> None:
         self._selection = selection
         self._cleaner = cleaner
-        self._plaintext_secrets = plaintext_secrets
+        self._confidential = confidential
         self._namespace_labels = namespace_labels
         self._labels_matter = labels_matter
         self.deciding: set[str] = set()
         self._cleaning: set[str] = set()
+        self._encrypting: set[str] = set()
 
     def subject(self, manifest: Manifest, type_: ResourceType) -> Subject:
         """Return `manifest`, read as `type_`, in the form that rules look at.
@@ -97,18 +104,28 @@ class Filing:
         self.deciding.add(verdict.check)
         if not verdict.included:
             return LeftOut(ref, verdict.check, verdict.reason)
-        if type_.key == SECRETS and not self._plaintext_secrets:
+        if ref == self._confidential.own:
+            return LeftOut(ref, OWN_KEY, "it is the exporter's own key, which stays in this cluster")
+        if type_.key == SECRETS and self._confidential.mode == "omit":
             return LeftOut(ref, SECRETS_OMITTED, "exporter.secrets.mode is omit")
         cleaned = self._cleaner.clean(subject)
         self._cleaning.update(cleaned.used)
+        confidential = self._confidential.rule(subject)
+        if confidential:
+            self._encrypting.add(confidential[0])
         return Filed(
             ref=ref,
             path=layout.path_of(ref),
-            data=emit(cleaned.manifest),
+            data=b"" if confidential else emit(cleaned.manifest),
             manifest=cleaned.manifest,
             entries=metadata(manifest).get("managedFields") or [],
             cleaned_by=cleaned.removed,
+            encrypt=confidential[1] if confidential else None,
         )
+
+    def unused_encryption(self) -> list[str]:
+        """Return the user's entries about encryption that were about no object."""
+        return self._confidential.unused(self._encrypting)
 
     def unused_paths(self) -> list[str]:
         """Return the user's cleaning paths that no object had."""

@@ -6,8 +6,8 @@ Per object only its path and the id of its content stay in memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
@@ -15,12 +15,16 @@ import msgspec
 from drsyncer.errors import InvalidManifest
 from drsyncer.fields import managers_behind
 from drsyncer.manifest import ObjectRef
+from drsyncer.own import FIELD_MANAGER
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import TreeFile
 from drsyncer.recovery.message import Change, Verb
 from drsyncer.yaml.read import read as read_yaml
 from exporter.filing import SECRETS_OMITTED, Filed, Filing, LeftOut, ref_of
 from exporter.reading import PageRead, TypeRead
+from exporter.sealing import Sealing, is_readable
+
+_MOST_AT_ONCE = 16 * 1024 * 1024  # bytes of old files in memory
 
 
 @dataclass(slots=True)
@@ -31,6 +35,7 @@ class _Type:
     changes: dict[str, Change] = field(default_factory=dict)
     excluded: Counter[str] = field(default_factory=Counter)
     broken: dict[str, str] = field(default_factory=dict)  # path → reason
+    exposed: set[str] = field(default_factory=set)  # paths that were readable before and are encrypted now
 
 
 class Gathering:
@@ -44,12 +49,14 @@ class Gathering:
         self,
         *,
         filing: Filing,
+        sealing: Sealing,
         known: Mapping[str, TreeFile],
         blob_id: Callable[[bytes], str],
         store: Callable[[bytes], str],
         load: Callable[[list[str]], Mapping[str, bytes | None]],
     ) -> None:
         self._filing = filing
+        self._sealing = sealing
         self._known = known
         self._blob_id = blob_id
         self._store = store
@@ -63,6 +70,7 @@ class Gathering:
             self._types[page.type_.key] = _Type()
         gathered = self._types[page.type_.key]
         updated: list[Filed] = []
+        confidential: list[Filed] = []
         for raw in page.items:
             manifest = msgspec.json.decode(raw)
             try:
@@ -74,9 +82,48 @@ class Gathering:
             if isinstance(result, LeftOut):
                 gathered.excluded[result.check] += 1
                 continue
-            self._file(gathered, result, updated)
+            if result.encrypt is not None:
+                confidential.append(result)
+            else:
+                self._file(gathered, result, updated)
+        self._seal(gathered, confidential, updated)
         self._attribute(gathered, updated)
         return len(page.items)
+
+    def _seal(self, gathered: _Type, confidential: list[Filed], updated: list[Filed]) -> None:
+        """File what is to be encrypted; where the old file still says the same, it stays."""
+        for some in self._bounded(confidential):
+            files = [self._known.get(filed.path) for filed in some]
+            old = self._load([file.blob_id for file in files if file is not None and file.regular])
+            for filed, file in zip(some, files, strict=True):
+                assert filed.encrypt is not None
+                before = old.get(file.blob_id) if file is not None and file.regular else None
+                if file is not None and before is not None and self._sealing.keeps(before, filed, filed.encrypt):
+                    gathered.files[filed.path] = file.blob_id
+                    continue
+                try:
+                    sealed = replace(filed, data=self._sealing.seal(filed, filed.encrypt))
+                except ValueError as error:
+                    gathered.broken[filed.path] = f"{filed.ref}: {error}"
+                    continue
+                if before is not None and is_readable(before):
+                    gathered.exposed.add(filed.path)
+                self._file(gathered, sealed, updated)
+
+    def _bounded(self, confidential: list[Filed]) -> Iterator[Sequence[Filed]]:
+        """Yield the objects in parts whose old files take bounded memory."""
+        part: list[Filed] = []
+        size = 0
+        for filed in confidential:
+            file = self._known.get(filed.path)
+            more = max(file.size, 0) if file is not None else 0
+            if part and size + more > _MOST_AT_ONCE:
+                yield part
+                part, size = [], 0
+            part.append(filed)
+            size += more
+        if part:
+            yield part
 
     def _file(self, gathered: _Type, filed: Filed, updated: list[Filed]) -> None:
         before = self._known.get(filed.path)
@@ -102,7 +149,9 @@ class Gathering:
                 manifest = read_yaml(before, file=filed.path) if before is not None else {}
             except InvalidManifest:
                 manifest = {}  # someone edited the file into nonsense: everything counts as changed
-            who = managers_behind(manifest, filed.manifest, filed.entries)
+            old_object = manifest if filed.encrypt is None else self._sealing.before(manifest, filed)
+            # Encrypted anew for other recipients or with another key: nobody but us changed it.
+            who = (FIELD_MANAGER,) if old_object is None else managers_behind(old_object, filed.manifest, filed.entries)
             gathered.changes[filed.path] = Change(Verb.UPDATED, filed.ref, who)
 
     def add_read(self, read: TypeRead) -> None:
@@ -124,6 +173,10 @@ class Gathering:
     def secrets_omitted(self) -> int:
         """Return how many Secrets were left out because the configuration says so."""
         return self.excluded()[SECRETS_OMITTED]
+
+    def exposed(self) -> int:
+        """Return how many objects are encrypted now that the parent commit holds readable."""
+        return sum(len(gathered.exposed) for gathered in self._types.values())
 
     def incomplete(self) -> dict[str, str]:
         """Return why types, or single objects, are not as in the cluster: by name."""

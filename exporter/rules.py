@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from drsyncer import paths
-from drsyncer.config.matches import to_match
-from drsyncer.config.schema import Clean, Select
+from drsyncer.config.matches import asks_for_namespace_labels, to_match
+from drsyncer.config.schema import Clean, Exporter, Select
 from transforms.clean import Cleaner, UserRule
 from transforms.select import Selection
 
@@ -26,6 +26,11 @@ def cleaner_of(clean: Clean) -> Cleaner:
         keep=[UserRule(to_match(rule.match), tuple(paths.parse(path) for path in rule.paths)) for rule in clean.keep],
         strip=[UserRule(to_match(rule.match), tuple(paths.parse(path) for path in rule.paths)) for rule in clean.strip],
     )
+
+
+def asks_for_labels(config: Exporter) -> bool:
+    """Return whether any rule looks at the labels of namespaces: then nothing is decided without them."""
+    return asks_for_namespace_labels(config.select, *(entry.match for entry in config.secrets.also_encrypt))
 
 
 def named_namespaces(select: Select) -> list[str]:

@@ -13,10 +13,12 @@ import msgspec
 from drsyncer import own
 from drsyncer.cluster import Applied, Cluster
 from drsyncer.errors import ClusterError, ClusterUnreachable, Conflict, Invalid, NotFound, ServerFailed
-from drsyncer.json import encode_for_apply
+from drsyncer.json import decode, encode_for_apply
 from drsyncer.manifest import Manifest, ObjectRef, ResourceType, metadata
 from importer import bodies
 from importer.digests import meta_of, ownership
+from importer.masking import said_of
+from importer.opening import OF_SECRETS, SECRETS
 from importer.plan import NAMESPACES, WRITES, Action, Step
 from importer.wishes import Wish
 from transforms.stages import NEVER_RECREATED, is_custom
@@ -25,7 +27,6 @@ from transforms.stages import NEVER_RECREATED, is_custom
 _IMMUTABLE = re.compile(
     r"immutable|updates? to .* (is|are) forbidden|may not (be )?change|cannot (be )?change", re.IGNORECASE
 )
-_QUOTED = re.compile(r'(?<=, got ).*|(?<=Invalid value: )"(?:[^"\\]|\\.)*"|(?<=Value:)[^}]*', re.DOTALL)
 _PORT_TAKEN = re.compile(r"provided port is already allocated")
 _POLL = 0.2  # seconds
 _SERVICE = ResourceType("", "v1", "services", "Service", namespaced=True)
@@ -82,6 +83,7 @@ class Applier:
             result = _failed(step, error)
         except ValueError as error:  # what no YAML reader takes, so no API server either
             result = Result(step, Action.BLOCKED, step.reason, error=f"{step.ref}: {error}")
+        result = _without_values(result)
         return replace(result, milliseconds=round(1000 * (self._options.clock() - begun)))
 
     # Writing
@@ -194,7 +196,7 @@ class Applier:
         assert step.live is not None
         namespace, name = wish.ref.namespace, wish.ref.name
         tried = bodies.trial(body, suffix=secrets.token_hex(3))
-        self._cluster.create_dry_run(wish.type, encode_for_apply(tried), namespace=namespace, name=name)
+        self._cluster.create(wish.type, encode_for_apply(tried), namespace=namespace, name=name, dry_run=True)
         self._cluster.delete(wish.type, namespace=namespace, name=name, uid=step.live.uid)
         self._wait_until_gone(step)
         applied = self._apply(wish, body, force=False)
@@ -277,7 +279,17 @@ def _pending(manifest: Mapping[str, object]) -> list[str]:
 
 def said(error: Exception, ref: ObjectRef) -> str:
     """Return what the API server said of an object, without a Secret's values: it quotes what it refuses."""
-    return _QUOTED.sub("***", str(error)) if ref.type == "secrets" else str(error)
+    return said_of({}, [OF_SECRETS], str(error)) if ref.type == SECRETS else str(error)
+
+
+def _without_values(result: Result) -> Result:
+    """Return the result with no confidential value in what it says: servers and webhooks quote what they refuse."""
+    wish = result.step.wish
+    if wish is None or not wish.confidential or not (result.error or result.reason != result.step.reason):
+        return result
+    scopes, manifest = wish.confidential, decode(wish.data)
+    reason = result.reason if result.reason == result.step.reason else said_of(manifest, scopes, result.reason)
+    return replace(result, error=said_of(manifest, scopes, result.error), reason=reason)
 
 
 def _failed(step: Step, error: ClusterError) -> Result:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from drsyncer import own
 from drsyncer.cluster import Cluster
 from drsyncer.errors import ClusterError, ClusterUnreachable, Conflict, Invalid
-from drsyncer.json import encode_for_apply
+from drsyncer.json import decode, encode_for_apply
 from drsyncer.manifest import Manifest, ObjectRef, labels
-from drsyncer.match import Subject
+from drsyncer.match import Subject, annotations_of
+from drsyncer.sops.scope import Scope
 from drsyncer.yaml.emit import emit
 from importer import bodies
 from importer.apply import said
 from importer.inventory import Inventory
+from importer.masking import masked, said_of
+from importer.opening import OF_SECRETS, SECRETS, scopes_of
 from importer.plan import Action, Step
 from importer.preparation import Prepared
 from transforms.clean import Cleaner
 
-_SECRETS = "secrets"
 _SHOWN = (Action.CREATE, Action.UPDATE, Action.RECREATE, Action.PRUNE)
 
 
@@ -58,22 +60,26 @@ class _Differ:
         self._cleaner = Cleaner()
 
     def differ(self, step: Step) -> Difference:
+        scopes = [OF_SECRETS] if step.ref.type == SECRETS else []
+        scopes += step.wish.confidential if step.wish else ()
         try:
-            before = self._before(step)
+            before = self._before(step, scopes)
             after = self._after(step)
         except ClusterUnreachable:
             raise
         except ClusterError as error:
-            return Difference(step.ref, step.action, step.reason, error=said(error, step.ref))
+            return Difference(step.ref, step.action, step.reason, error=_said(error, step))
         except ValueError as error:  # what no API server would take
             return Difference(step.ref, step.action, step.reason, error=str(error))
-        before, after = _masked(step.ref, before, after)
+        before, after = masked(before, after, scopes)
         return Difference(step.ref, step.action, step.reason, tuple(_unified(step.ref, before, after)))
 
-    def _before(self, step: Step) -> Manifest:
+    def _before(self, step: Step, scopes: list[Scope]) -> Manifest:
+        """Return what DR has; add to `scopes` what an import has noted there as confidential."""
         if step.live is None:
             return {}
         found = self._cluster.read(step.live.type, namespace=step.ref.namespace, name=step.ref.name)
+        scopes += scopes_of(annotations_of(found))
         return self._clean(step, found)
 
     def _after(self, step: Step) -> Manifest:
@@ -107,20 +113,9 @@ class _Differ:
         return cleaned | {"metadata": meta | ({"labels": kept} if kept else {})}
 
 
-def _masked(ref: ObjectRef, before: Manifest, after: Manifest) -> tuple[Manifest, Manifest]:
-    """Return both sides with a Secret's values replaced, so that a change still shows, and only that there is one."""
-    if ref.type != _SECRETS:
-        return before, after
-    masked_before, masked_after = dict(before), dict(after)
-    for part in ("data", "stringData"):
-        old, new = before.get(part) or {}, after.get(part) or {}
-        if isinstance(old, Mapping) and old:
-            masked_before[part] = {
-                key: "***" if new.get(key) == value else "*** (before)" for key, value in old.items()
-            }
-        if isinstance(new, Mapping) and new:
-            masked_after[part] = {key: "***" if old.get(key) == value else "*** (after)" for key, value in new.items()}
-    return masked_before, masked_after
+def _said(error: ClusterError, step: Step) -> str:
+    text = said(error, step.ref)
+    return said_of(decode(step.wish.data), step.wish.confidential, text) if step.wish else text
 
 
 def _unified(ref: ObjectRef, before: Manifest, after: Manifest) -> Iterator[str]:

@@ -14,6 +14,7 @@ from drsyncer.manifest import ObjectRef
 from drsyncer.wording import some
 from importer.digests import Entry, ours
 from importer.live import Live, View
+from importer.masking import said_of
 from importer.records import Record
 from importer.wishes import Carried, Problem, Wish
 from transforms.stages import DEFINITIONS, apply_key
@@ -178,7 +179,7 @@ def _foreign_step(step: _StepMaker, wish: Wish, live: Live, situation: Situation
     if taken:
         return step(
             Action.BLOCKED,
-            f"exists and was made by other hands: {_fields(taken)}; "
+            f"exists and was made by other hands: {_fields(wish, taken)}; "
             "delete it, exclude it, or take it over with importer.adopt: always",
         )
     return step(Action.UPDATE, "exists and matches: taken over")
@@ -193,15 +194,17 @@ def _shared_namespace(step: _StepMaker, wish: Wish, live: Live, situation: Situa
     if taken:
         return step(
             Action.BLOCKED,
-            f"the namespace exists and differs: {_fields(taken)}; "
+            f"the namespace exists and differs: {_fields(wish, taken)}; "
             "leave them out with importer.transforms.namespaceLabels or namespaceAnnotations",
             shared=True,
         )
     return step(Action.UPDATE, "shared with others: labels and annotations are merged", shared=True)
 
 
-def _fields(taken: Mapping[str, str]) -> str:
-    return some([f"{path} belongs to {manager}" for path, manager in sorted(taken.items())])
+def _fields(wish: Wish, taken: Mapping[str, str]) -> str:
+    text = some([f"{path} belongs to {manager}" for path, manager in sorted(taken.items())])
+    # A path may hold values: elements of lists go by them.
+    return said_of(msgspec.json.decode(wish.data), wish.confidential, text) if wish.confidential else text
 
 
 def _drift(wish: Wish, live: Live) -> str:
@@ -217,7 +220,7 @@ def _drift(wish: Wish, live: Live) -> str:
         return f"was changed in DR{f' by {latest.manager}' if latest else ''}"
     by_manager: dict[str, list[str]] = {}
     for place, manager in taken.items():
-        by_manager.setdefault(manager, []).append(dotted(place, desired))
+        by_manager.setdefault(manager, []).append(dotted(place, None if wish.confidential else desired))
     return "; ".join(
         f"{some(sorted(places))} was {f'changed by {manager}' if manager else 'removed'}"
         for manager, places in sorted(by_manager.items(), reverse=True)

@@ -14,10 +14,12 @@ from drsyncer.recovery import message
 from drsyncer.recovery.git import Clone
 from drsyncer.recovery.identity import Identity
 from drsyncer.recovery.signatures import Signature
+from drsyncer.sops import age
 from importer import following, preflight, revision
 from importer.inventory import Inventory, kind_of
 from importer.live import View, look
 from importer.memory import Memory
+from importer.opening import Opener
 from importer.plan import NAMESPACES, Policy, Situation, Step, plan
 from importer.records import Record
 from importer.rules import Rules, rules_of
@@ -63,6 +65,8 @@ class Prepared:
 
 def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress) -> Prepared:
     """Read the recovery point and the DR cluster and return the plan; nothing is changed."""
+    key_file = config.secrets.age_key_file
+    opener = Opener(age.load(key_file) if key_file else None)
     chosen = following.choose(clone, config.revision, request.revision)
     # Of this very commit, and no other, the signature was verified.
     files = clone.files(chosen.point.id)
@@ -82,6 +86,7 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
             files=files,
             rules=rules,
             discovery=discovery,
+            opener=opener,
             read_definition=lambda key: preflight.definition_in_dr(cluster, discovery, key),
             only=request.only,
             advance=task.advance,

@@ -9,22 +9,25 @@ from __future__ import annotations
 import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from drsyncer.cluster import Discovery
 from drsyncer.errors import DrSyncerError, InvalidManifest
-from drsyncer.manifest import Manifest, ObjectRef, ResourceType, labels, metadata, split_api_version
+from drsyncer.json import decode
+from drsyncer.manifest import Manifest, ObjectRef, ResourceType, labels, split_api_version
 from drsyncer.match import Subject
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.recovery.layout import Place
+from drsyncer.sops.scope import Scope
 from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
 from drsyncer.yaml.lines import line_of
-from drsyncer.yaml.read import read as read_yaml
 from importer.digests import digest, of_manifest
 from importer.known_names import NAMESPACES as NAMESPACES
 from importer.known_names import KnownNames
+from importer.masking import said_of
+from importer.opening import SECRETS, Opened, Opener, check_kind, identity, marked
 from importer.records import Record
 from importer.rules import Rules
 from importer.types import Definition, definition, resolve
@@ -43,6 +46,7 @@ _OBJECTS = (f"{layout.CLUSTER}/", f"{layout.NAMESPACES}/")
 class Wish:
     """One object as DR shall have it. `data` is its JSON without the inventory's label; `digest` stands for it.
 
+    `confidential` says which of its values nobody may see: those of Secrets, and what was encrypted in Git.
     `needs` are Services that must have ready endpoints first; without them the object waits
     (`waiting_is_normal`: webhooks in standby) or is blocked. `instead_of` is Git's version when DR serves another;
     `used` are the entries of the configuration that had a say.
@@ -61,6 +65,7 @@ class Wish:
     waiting_is_normal: bool = True
     instead_of: str = ""
     used: frozenset[str] = frozenset()
+    confidential: tuple[Scope, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class RecoveryPoint:
         files: Mapping[str, TreeFile],
         rules: Rules,
         discovery: Discovery,
+        opener: Opener,
         read_definition: Callable[[str], Definition | None],
         only: Collection[str] = (),
         advance: Callable[[int], None] = lambda _: None,
@@ -117,6 +123,7 @@ class RecoveryPoint:
         self._clone = clone
         self._rules = rules
         self._discovery = discovery
+        self._opener = opener
         self._read_definition = read_definition
         self._advance = advance
         self._files = files
@@ -231,6 +238,10 @@ class RecoveryPoint:
             for path in by_blob[blob_id]:
                 yield path, data
 
+    def _open(self, path: str, data: bytes) -> Opened:
+        place = layout.place_of(path)
+        return self._opener.open(path, data, type_key=place.type if place else "")
+
     def _learn_definitions(self, paths: Iterable[str]) -> None:
         """Read the CRDs of the custom resources among `paths`: their scale path, conversion and versions."""
         types = {self._places[path].type for path in paths}
@@ -239,7 +250,7 @@ class RecoveryPoint:
         # Also with --namespace: a CRD that is not imported now still tells what its objects need.
         for path, data in self._contents([path for path in files if path in self._files], Wishes()):
             try:
-                self._definitions[files[path]] = definition(read_yaml(data, file=path))
+                self._definitions[files[path]] = definition(self._open(path, data).manifest)
             except (DrSyncerError, AttributeError, KeyError, TypeError):
                 continue  # the CRD's own turn reports it; its objects then have no type
 
@@ -261,7 +272,7 @@ class RecoveryPoint:
         found = set()
         for path, data in self._contents(paths, Wishes()):
             try:
-                target = read_yaml(data, file=path)["spec"]["scaleTargetRef"]
+                target = self._open(path, data).manifest["spec"]["scaleTargetRef"]
                 found.add((self._places[path].namespace, target["kind"], target["name"]))
             except (DrSyncerError, KeyError, TypeError):
                 continue  # the autoscaler's own turn reports it
@@ -269,8 +280,9 @@ class RecoveryPoint:
 
     def _add(self, path: str, data: bytes, autoscaled: Collection[tuple[str, str, str]], into: Wishes) -> None:
         place = self._places[path]
-        manifest = read_yaml(data, file=path)
-        ref = _identity(manifest, place, path)
+        opened = self._open(path, data)
+        manifest = opened.manifest
+        ref = identity(manifest, place, path)
         _, version = split_api_version(str(manifest.get("apiVersion", "")))
         resolved = resolve(place.type, version, self._discovery, self._definitions)
         subject = self._subject(manifest, ref, resolved.type)
@@ -285,12 +297,27 @@ class RecoveryPoint:
         if resolved.type is None:
             into.problems.append(Problem(path, self.target(path), resolved.reason))
             return
-        _check_kind(manifest, resolved.type, path)
+        check_kind(manifest, resolved.type, path)
         if resolved.instead_of:
             manifest = manifest | {"apiVersion": resolved.type.api_version}
         wish = self._wish(path, ref, manifest, resolved.type, version, resolved.instead_of, autoscaled, subject)
-        into.wishes.append(wish)
+        into.wishes.append(self._kept_secret(wish, opened.confidential) if opened.confidential else wish)
         into.deciding |= wish.used
+
+    def _kept_secret(self, wish: Wish, scopes: tuple[Scope, ...]) -> Wish:
+        """Return the wish for a confidential object: marked, and with nothing beside its data that tells a value."""
+        manifest = decode(wish.data)
+        if wish.ref.type != SECRETS:
+            manifest = marked(manifest, scopes[-1])
+        data, _ = of_manifest(manifest)
+        return replace(
+            wish,
+            data=data,
+            digest=self._opener.digest(data) or wish.source,
+            applied=tuple(said_of(manifest, scopes, text) for text in wish.applied),
+            notes=tuple(said_of(manifest, scopes, text) for text in wish.notes),
+            confidential=scopes,
+        )
 
     def _wish(
         self,
@@ -358,7 +385,8 @@ class RecoveryPoint:
         if namespace not in self._labels:
             path = layout.path_of(ObjectRef(NAMESPACES, "", namespace))
             found = [
-                labels(read_yaml(data, file=path)) for _, data in self._contents({path} & self._files.keys(), Wishes())
+                labels(self._open(path, data).manifest)
+                for _, data in self._contents({path} & self._files.keys(), Wishes())
             ]
             if path in self._files and not found:
                 raise InvalidManifest(path, 0, "cannot be read, and rules ask for the labels of this namespace")
@@ -380,33 +408,6 @@ def _unreadable(file: TreeFile) -> str:
     if file.size > MAX_FILE:
         return f"has {file.size:,} bytes; the most that one object may have is {MAX_FILE:,}"
     return ""
-
-
-def _identity(manifest: Manifest, place: Place, path: str) -> ObjectRef:
-    """Return who the object says it is. Raises InvalidManifest when that is not what its path says."""
-    meta = metadata(manifest)
-    for part in ("labels", "annotations"):
-        # Rules look at these before any API server does.
-        found = meta.get(part)
-        if found is not None and not (
-            isinstance(found, dict) and not any(isinstance(value, dict | list) for value in found.values())
-        ):
-            raise InvalidManifest(path, 0, f"metadata.{part} is no mapping of text to text", about=("metadata", part))
-    ref = ObjectRef(place.type, str(meta.get("namespace") or ""), str(meta.get("name") or ""))
-    layout.check(path, ref)
-    return ref
-
-
-def _check_kind(manifest: Manifest, type_: ResourceType, path: str) -> None:
-    kind = manifest.get("kind")
-    group, _ = split_api_version(str(manifest.get("apiVersion", "")))
-    if kind != type_.kind or group != type_.group:
-        raise InvalidManifest(
-            path,
-            0,
-            f"holds {kind} of {manifest.get('apiVersion')}; expected {type_.kind} of {type_.api_version}",
-            about=("kind",),
-        )
 
 
 def _with_hint(error: DrSyncerError) -> str:

@@ -338,13 +338,13 @@ class Cluster:
         )
         return Applied(answer.body, created=answer.status == 201)
 
-    def create_dry_run(self, type_: ResourceType, body: bytes, *, namespace: str, name: str) -> None:
-        """Ask whether `body` could be created; nothing is. Raises what the creation would raise."""
+    def create(self, type_: ResourceType, body: bytes, *, namespace: str, name: str, dry_run: bool = False) -> None:
+        """Create an object, or ask if it could be. Raises Conflict when there is one, NotFound without namespace."""
         self.request(
             "POST",
             urls.path_of(type_, namespace=namespace),
-            what=f"try {_named(type_, namespace, name)}",
-            query={"dryRun": "All", "fieldManager": FIELD_MANAGER},
+            what=f"{'try' if dry_run else 'create'} {_named(type_, namespace, name)}",
+            query={"dryRun": "All" if dry_run else "", "fieldManager": FIELD_MANAGER},
             body=body,
         )
 

@@ -19,6 +19,6 @@ def to_match(spec: MatchSpec) -> Match:
     )
 
 
-def asks_for_namespace_labels(select: Select) -> bool:
-    """Return whether a rule looks at the labels of an object's namespace."""
-    return any(spec.namespace_labels for spec in (*select.include, *select.exclude))
+def asks_for_namespace_labels(select: Select, *more: MatchSpec) -> bool:
+    """Return whether a rule of selection, or one of `more`, looks at the labels of an object's namespace."""
+    return any(spec.namespace_labels for spec in (*select.include, *select.exclude, *more))

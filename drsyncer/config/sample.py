@@ -16,13 +16,17 @@ from drsyncer.config.section import Key, Section, keys
 
 WIDTH = 100
 
-# What required keys hold in a fresh file. The URL stays empty, so that nobody runs against an invented one.
-_FIRST_VALUES: Mapping[tuple[str, ...], str] = {
+# What must be filled in holds in a fresh file. URL and recipients stay empty, so that nobody runs against an invented
+# repository, or encrypts for a key that nobody has.
+_FIRST_VALUES: Mapping[tuple[str, ...], Any] = {
     ("apiVersion",): API_VERSION,
     ("repository", "url"): "",
     ("exporter", "cluster"): "prod",
+    ("exporter", "secrets", "recipients"): [],
     ("importer", "cluster"): "dr",
 }
+
+_LIVE_SECTIONS = (("exporter",), ("exporter", "secrets"), ("importer",))
 
 _HEAD = """\
 # The configuration of DR-Syncer: one file for both sides. A cluster that only exports needs no `importer`, one that
@@ -35,7 +39,7 @@ _HEAD = """\
 
 
 def sample() -> str:
-    """Return the text of the sample. It is valid once `repository.url` is filled in."""
+    """Return the text of the sample. It is valid once the repository's URL and the recipients are filled in."""
     lines = [_HEAD.rstrip()]
     for key in keys(Config):
         lines += ["", *_entry(key, path=(key.name,), indent="", mark="")]
@@ -45,14 +49,14 @@ def sample() -> str:
 def _entry(key: Key, *, path: tuple[str, ...], indent: str, mark: str) -> Iterator[str]:
     """Yield the lines of one key. `mark` is what an outer, commented section puts before each line."""
     outer = indent + mark
-    live = not mark and (key.required or path in (("exporter",), ("importer",)))
+    live = not mark and (key.required or path in _LIVE_SECTIONS or path in _FIRST_VALUES)
     own = outer if live or mark else f"{outer}#"
     # Inside a commented section the mark is there already; the nesting follows it.
     yield from _comment(key, before=outer)
     if key.section:
         yield f"{own}{key.name}:"
         yield from _section(key.section, path=path, indent=indent, mark=mark, live=live)
-    elif key.required and path in _FIRST_VALUES:
+    elif path in _FIRST_VALUES:
         yield f"{own}{key.name}: {flow(_FIRST_VALUES[path])}"
     else:
         yield f"{own}{key.name}: {flow(key.default)}"

@@ -6,9 +6,9 @@ Make one with `Config.model_validate(...)`, or read a file with `drsyncer.config
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.rules import (
@@ -21,6 +21,7 @@ from drsyncer.config.rules import (
     Standby,
     Transforms,
 )
+from drsyncer.config.secrets import AlsoEncrypt, Decryption, Secrets
 from drsyncer.config.section import Section, written
 from drsyncer.config.signing import Signing, Verify
 from drsyncer.config.values import (
@@ -51,12 +52,14 @@ from drsyncer.config.values import (
 __all__ = [
     "API_VERSION",
     "AccessMode",
+    "AlsoEncrypt",
     "AnnotationChanges",
     "Auth",
     "Author",
     "Clean",
     "CleanRule",
     "Config",
+    "Decryption",
     "Exporter",
     "Guard",
     "Importer",
@@ -169,24 +172,6 @@ class Prune(Section):
     )
 
 
-class Secrets(Section):
-    mode: Literal["omit", "plaintext"] = Field(
-        default="omit",
-        description="What becomes of Secrets: `omit` leaves them out, `plaintext` commits them readable for everybody "
-        "who can read the repository.",
-    )
-
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _encrypt_comes_later(cls, mode: Any) -> Any:
-        if mode == "encrypt":
-            raise ValueError(
-                "this version cannot encrypt Secrets yet; choose omit (leave them out) or plaintext "
-                "(commit them readable for everybody who can read the repository)"
-            )
-        return mode
-
-
 class Exporter(Section):
     cluster: Name = Field(
         description="Name of the source cluster in commits, metrics and reports.",
@@ -270,6 +255,7 @@ class Importer(Section):
     select: Select = Field(
         default=written({}), description="Which objects are imported. Infrastructure types are out unless named."
     )
+    secrets: Decryption = Field(default=written({}), description="How encrypted objects are decrypted.")
     standby: Standby = Field(default=written({}), description="Whether imported workloads wait or run.")
     transforms: Transforms = Field(default=written({}), description="What changes on the way into DR.")
     adopt: Literal["never", "matching", "always"] = Field(

@@ -16,7 +16,7 @@ from drsyncer.json import LONGEST_SIMPLE_KEY, number, quoted, refuse_unfit
 from drsyncer.manifest import Manifest
 from drsyncer.yaml import LIMITS, Limits
 
-_FIRST_KEYS = ("apiVersion", "kind", "metadata")
+FIRST_KEYS = ("apiVersion", "kind", "metadata")
 
 # A letter or "/" first rules out numbers, dates and every indicator; ": " and " #" can not occur inside.
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./+=@%,;()$-]*+(?:(?: ++|:++)[A-Za-z0-9_./+=@%,;()$-]++)*+")
@@ -65,7 +65,7 @@ class _Writer:
         if not manifest:
             self.parts.append("{}\n")
             return
-        keys = [key for key in _FIRST_KEYS if key in manifest]
+        keys = [key for key in FIRST_KEYS if key in manifest]
         keys += sorted(manifest.keys() - keys)
         self._mapping(manifest, keys, "", "")
 

@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import cpu, exports, imports, machine, report
+from tests.bench import cpu, encryption, exports, imports, machine, report
 from tests.bench.report import Figure
 from tests.bench.sides import Sides
 from tests.cluster.control_plane import ControlPlane
 
-PARTS = ("import", "export", "memory", "cpu")
+PARTS = ("import", "export", "memory", "cpu", "encryption")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ def main() -> int:
             "import": lambda: imports.measure(sides, objects=sizes.imported, rounds=sizes.rounds),
             "export": lambda: exports.measure(sides, objects=sizes.exported, rounds=sizes.rounds),
             "cpu": lambda: cpu.measure(sides),
+            "encryption": lambda: encryption.measure(folder, rounds=sizes.rounds),
             "memory": lambda: exports.measure_memory(sides, objects=sizes.in_memory),
         }
         for part, measure in work.items():

@@ -9,10 +9,12 @@ from dataclasses import replace
 import msgspec
 
 from drsyncer.cluster import connect
+from drsyncer.config.secrets import Secrets
 from drsyncer.manifest import Manifest, ResourceType
 from drsyncer.match import Subject
 from drsyncer.yaml.emit import emit
 from drsyncer.yaml.read import read
+from exporter.confidential import confidential_of
 from exporter.filing import Filed, Filing
 from tests.bench.report import Figure
 from tests.bench.sides import Sides
@@ -24,12 +26,13 @@ from transforms.settings import Settings, Standby
 _SECONDS = 3.0  # of measuring, per figure
 _GOAL = 3_000  # per second
 DEPLOYMENTS = "deployments.apps"
+_READABLE = confidential_of(Secrets.model_validate({"mode": "plaintext"}))
 
 
 def measure(sides: Sides) -> list[Figure]:
     """Return objects per second of one core, for the halves of an export and for reading files."""
     items = _raw_objects(sides)
-    filing = Filing(selection=Selection(), cleaner=Cleaner(), plaintext_secrets=True, namespace_labels={})
+    filing = Filing(selection=Selection(), cleaner=Cleaner(), confidential=_READABLE, namespace_labels={})
     decoded = [(msgspec.json.decode(raw), type_) for raw, type_ in items]
     cleaner = Cleaner()
     subjects = [filing.subject(manifest, type_) for manifest, type_ in decoded]
@@ -111,5 +114,5 @@ def _raw_objects(sides: Sides) -> list[tuple[bytes, ResourceType]]:
 
 def _is_selected(selection: Selection, raw: msgspec.Raw, type_: ResourceType) -> bool:
     manifest: Manifest = msgspec.json.decode(raw)
-    filing = Filing(selection=selection, cleaner=Cleaner(), plaintext_secrets=True, namespace_labels={})
+    filing = Filing(selection=selection, cleaner=Cleaner(), confidential=_READABLE, namespace_labels={})
     return selection.verdict(filing.subject(manifest, type_)).included

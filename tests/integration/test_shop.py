@@ -20,6 +20,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.git_servers import bare_repository
 from tests.integration.comparison import ABSENT, Differences, Paths, compared, merged, travelling
 from tests.integration.recovery import Recovery, actions, problems
+from tests.unit.sops_samples import key_file
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 AS_IT_IS: dict[str, Any] = {"standby": {"enabled": False}, "select": {"disable": ["infrastructure"]}}
@@ -132,11 +133,13 @@ MOVED: Differences = {
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """The shop in the source cluster, exported once. Tests change it in DR only."""
+    """The shop in the source cluster, exported once, Secrets encrypted. Tests change it in DR only."""
 
     source: ControlPlane
     remote: Path
     objects: dict[str, Object]
+    exporter: dict[str, Any]
+    importer: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -149,15 +152,19 @@ def shop(_pair: tuple[ControlPlane, ControlPlane], tmp_path_factory: pytest.Temp
     source.kubectl("apply", "--server-side", f"--filename={SHOP}")
     source.apply([ROUTES, ROUTE])
     source.settle()
-    recovery = Recovery(remote=bare_repository(folder / "recovery.git"), folder=folder)
+    key, recipient = key_file(folder / "age.key")
+    (folder / "digest.key").write_bytes(b"k" * 32)
+    exporter = {"secrets": {"recipients": [recipient], "digestKeyFile": str(folder / "digest.key")}}
+    importer = {"secrets": {"ageKeyFile": str(key)}}
+    recovery = Recovery(bare_repository(folder / "recovery.git"), folder, exporter=exporter, importer=importer)
     exported = recovery.export(source)
     assert exported.incomplete == {}
-    return Shop(source, recovery.remote, travelling(source))
+    return Shop(source, recovery.remote, travelling(source), exporter, importer)
 
 
 @pytest.fixture
 def shop_recovery(shop: Shop, tmp_path: Path) -> Recovery:
-    return Recovery(remote=shop.remote, folder=tmp_path)
+    return Recovery(shop.remote, tmp_path, exporter=shop.exporter, importer=shop.importer)
 
 
 def without_the_autoscalers_part(found: Differences, namespace: str = "shop") -> Differences:

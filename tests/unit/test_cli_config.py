@@ -119,6 +119,7 @@ def test_rules_that_the_schema_cannot_judge_are_judged_all_the_same(
         "  clean:\n"
         "    strip: [{paths: [/metadata/labels, /metadata/name]}]\n"
         "    keep: [{paths: [/metadata/uid]}]\n"
+        "  secrets: {mode: omit}\n"
         "importer: {cluster: dr, select: {disable: [infrastructur]}}\n"
     )
 
@@ -131,5 +132,5 @@ def test_rules_that_the_schema_cannot_judge_are_judged_all_the_same(
         "or namespace of an object",
         "dr-syncer.yaml:8: exporter.clean.keep[0].paths[0]: path '/metadata/uid' would keep uid: another cluster "
         "refuses that, or deletes the object for it",
-        "dr-syncer.yaml:9: importer.select.disable[0]: there is no built-in exclusion 'infrastructur'",
+        "dr-syncer.yaml:10: importer.select.disable[0]: there is no built-in exclusion 'infrastructur'",
     ]

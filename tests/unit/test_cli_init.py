@@ -18,14 +18,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_init_then_the_url_then_validate_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_then_url_and_recipients_then_validate_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["init"]) == 0
-    assert "Fill in repository.url" in capsys.readouterr().out
+    assert "Fill in repository.url and exporter.secrets" in capsys.readouterr().out
     assert run(["config", "validate"]) == 2
     assert "dr-syncer.yaml:" in capsys.readouterr().err
 
     written = here / "dr-syncer.yaml"
-    written.write_text(written.read_text().replace('url: ""', "url: ssh://git@git.example.com/dr.git"))
+    text = written.read_text().replace('url: ""', "url: ssh://git@git.example.com/dr.git")
+    written.write_text(text.replace("#mode: encrypt", "mode: omit"))
 
     assert run(["config", "validate"]) == 0
     assert capsys.readouterr().out == (

@@ -43,7 +43,12 @@ def test_a_program_in_the_cache_is_found(empty_machine: Path) -> None:
     built = program(tools.cache_folder() / "etcd")
 
     assert tools.find("etcd") == built
-    assert [missing.name for missing in tools.missing()] == ["kube-apiserver", "kube-controller-manager", "kubectl"]
+    assert [missing.name for missing in tools.missing()] == [
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kubectl",
+        "sops",
+    ]
 
 
 def test_a_half_written_program_is_not_found(empty_machine: Path) -> None:
@@ -69,6 +74,15 @@ def test_assets_count_only_in_the_pinned_minor_version(
     assert ("etcd" not in missing) is fits
     assert ("kube-apiserver" not in missing) is fits
     assert "kube-controller-manager" in missing
+
+
+def test_each_module_has_a_cache_of_its_own(empty_machine: Path) -> None:
+    program(tools.cache_folder() / "sops")
+    with pytest.raises(tools.ToolMissing):
+        tools.find("sops")
+
+    built = program(tools.cache_folder(tools.SOPS) / "sops")
+    assert tools.find("sops") == built
 
 
 def test_the_pinned_version_is_read_from_go_mod() -> None:

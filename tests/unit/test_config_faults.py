@@ -37,7 +37,8 @@ def importer(line: str) -> str:
 
 
 def exporter(line: str) -> str:
-    return f"{HEAD}exporter:\n  cluster: prod\n  {line}\n"
+    chosen = "" if line.startswith("secrets") else "  secrets: {mode: omit}\n"
+    return f"{HEAD}exporter:\n  cluster: prod\n{chosen}  {line}\n"
 
 
 def test_all_faults_come_at_once_and_by_line() -> None:
@@ -61,6 +62,7 @@ def test_all_faults_come_at_once_and_by_line() -> None:
         (3, "repository.url"),
         (4, "repository.brnch"),
         (5, "exporter.cluster"),
+        (5, "exporter.secrets"),
         (6, "exporter.workers"),
         (12, "importer.select.exclude[1].labels"),
     ]
@@ -145,12 +147,56 @@ def test_a_folder_that_leaves_the_repository_is_refused(path: str) -> None:
     assert only(HEAD.replace("{url:", f'{{path: "{path}", url:')).path == "repository.path"
 
 
-def test_encrypt_is_refused_with_the_two_ways_that_there_are() -> None:
-    message = only(exporter("secrets: {mode: encrypt}")).message
+@pytest.mark.parametrize(
+    ("text", "line", "path"),
+    [
+        (exporter("secrets: {mode: encrypt}"), 5, "exporter.secrets"),
+        (exporter("secrets:\n    recipients: []"), 5, "exporter.secrets"),
+        (f"{HEAD}exporter:\n  cluster: prod\n", 3, "exporter.secrets"),
+    ],
+)
+def test_encryption_for_nobody_names_the_three_ways_that_there_are(text: str, line: int, path: str) -> None:
+    fault = only(text)
 
-    assert "cannot encrypt Secrets yet" in message
-    assert "omit" in message
-    assert "plaintext" in message
+    assert (fault.line, fault.path) == (line, path)
+    for choice in ("recipients: [age1…]", "mode: omit", "mode: plaintext"):
+        assert f"`{choice}`" in fault.message
+
+
+KEY = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "message"),
+    [
+        ("recipients: [age1qqq]", "recipients[0]", "damaged"),
+        (f"recipients: [{KEY[:-1]}x]", "recipients[0]", "damaged"),
+        ("recipients: ['ssh-ed25519 AAAA me@here']", "recipients[0]", "damaged"),
+        ("recipients: [ecdsa-sha2-nistp256 AAAA]", "recipients[0]", "expected an age public key"),
+        (f"recipients: [AGE-SECRET-KEY-1{'Q' * 58}]", "recipients[0]", "an age identity does not belong in this file"),
+        (f"recipients: [{KEY}, '{KEY} ']", "", "twice"),
+        ("mode: encrypted", "mode", "did you mean `encrypt`?"),
+        ("{mode: omit, alsoEncrypt: [{match: {types: [configmaps]}}]}", "", "alsoEncrypt needs `recipients`"),
+        (f"{{recipients: [{KEY}], alsoEncrypt: [{{match: {{}}}}]}}", "alsoEncrypt[0].match", "names nothing"),
+        (f"{{recipients: [{KEY}], alsoEncrypt: [{{}}]}}", "alsoEncrypt[0].match", "required"),
+        *(
+            (
+                f"{{recipients: [{KEY}], alsoEncrypt: [{{match: {{names: [a]}}, keys: ['{key}']}}]}}",
+                "alsoEncrypt[0].keys[0]",
+                "name of a key",
+            )
+            for key in ("metadata", "kind", "sops", "annotations", "a b", "", ".*", "a|b")
+        ),
+        ("{mode: omit, digestKeyNamespace: A_B}", "digestKeyNamespace", "name of a namespace"),
+    ],
+)
+def test_what_is_wrong_with_encryption_is_said_where_it_stands(line: str, path: str, message: str) -> None:
+    section = line if line.startswith("{") else f"{{{line}}}"
+    fault = only(exporter(f"secrets: {section}"))
+
+    assert fault.path == f"exporter.secrets.{path}".rstrip(".")
+    assert message in fault.message
+    assert "QQQQ" not in str(fault)
 
 
 def test_a_selector_and_a_path_are_checked_when_the_file_is_read() -> None:
@@ -160,18 +206,20 @@ def test_a_selector_and_a_path_are_checked_when_the_file_is_read() -> None:
 
 
 def test_a_missing_key_is_reported_where_its_section_stands() -> None:
-    fault = only(f"{HEAD}\n\nexporter:\n  workers: 4\n")
+    fault = only(f"{HEAD}\n\nexporter:\n  workers: 4\n  secrets: {{mode: omit}}\n")
 
     assert (fault.line, fault.path) == (5, "exporter.cluster")
     assert fault.message == "this key is required and missing; for example `cluster: prod`"
 
 
 def test_an_empty_section_misses_its_required_key() -> None:
-    assert only(f"{HEAD}exporter:\n").path == "exporter.cluster"
+    assert [fault.path for fault in faults(f"{HEAD}exporter:\n")] == ["exporter.cluster", "exporter.secrets"]
 
 
 def test_keys_that_stand_twice_are_all_reported() -> None:
-    found = faults(f"{HEAD}exporter:\n  cluster: a\n  cluster: b\n  workers: 1\n  workers: 2\n")
+    found = faults(
+        f"{HEAD}exporter:\n  cluster: a\n  cluster: b\n  workers: 1\n  workers: 2\n  secrets: {{mode: omit}}\n"
+    )
 
     assert [(fault.line, fault.message) for fault in found] == [
         (5, "stands here a second time; the first is on line 4"),

@@ -14,14 +14,14 @@ SMALLEST = """\
 apiVersion: dr-syncer.io/v1
 repository: {url: "ssh://git@git.example.com/dr.git"}
 """
-BOTH = SMALLEST + "exporter: {cluster: prod}\nimporter: {cluster: dr}\n"
+BOTH = SMALLEST + "exporter: {cluster: prod, secrets: {mode: omit}}\nimporter: {cluster: dr}\n"
 
 
 def read(text: str, *, folder: str = "/etc/dr-syncer") -> Config:
     return parse(text.encode(), file="dr-syncer.yaml", folder=Path(folder))
 
 
-def test_only_the_url_and_the_clusters_are_required() -> None:
+def test_only_the_url_the_clusters_and_what_becomes_of_secrets_are_required() -> None:
     config = read(BOTH)
 
     assert config.exporter is not None
@@ -59,7 +59,7 @@ def test_an_importer_without_revision_follows_the_branch_of_the_repository() -> 
 
 @pytest.mark.parametrize("include", ["", "include: ", "include: []", 'include: [{types: ["*"]}]'])
 def test_without_an_include_everything_is_included(include: str) -> None:
-    exporter = read(SMALLEST + f"exporter: {{cluster: prod, select: {{{include}}}}}").exporter
+    exporter = read(SMALLEST + f"exporter: {{cluster: prod, secrets: {{mode: omit}}, select: {{{include}}}}}").exporter
 
     assert exporter is not None
     assert [entry.types for entry in exporter.select.include] == [("*",)]
@@ -81,7 +81,7 @@ def test_paths_start_from_the_folder_of_the_file(monkeypatch: pytest.MonkeyPatch
     config = read(
         "apiVersion: dr-syncer.io/v1\n"
         "repository: {url: ../git/dr.git, cacheDir: ~/cache, auth: {sshKeyFile: keys/id, caFile: /etc/ca.pem}}\n"
-        "exporter: {cluster: prod, kubeconfig: kube/prod}\n"
+        "exporter: {cluster: prod, kubeconfig: kube/prod, secrets: {mode: omit}}\n"
     )
 
     assert config.repository.url == "/etc/dr-syncer/../git/dr.git"
@@ -129,7 +129,9 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 def test_anchors_may_be_used() -> None:
     exporter = read(
-        SMALLEST + "exporter:\n  cluster: prod\n  select:\n    exclude: &out [{names: [tmp]}]\n    include: *out\n"
+        SMALLEST
+        + "exporter:\n  cluster: prod\n  secrets: {mode: omit}\n"
+        + "  select:\n    exclude: &out [{names: [tmp]}]\n    include: *out\n"
     ).exporter
 
     assert exporter is not None

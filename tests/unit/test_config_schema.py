@@ -21,10 +21,11 @@ from drsyncer.config.schema import Config
 from drsyncer.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
+KEY = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 PLAIN = {
     "apiVersion": "dr-syncer.io/v1",
     "repository": {"url": "/srv/git"},
-    "exporter": {"cluster": "prod"},
+    "exporter": {"cluster": "prod", "secrets": {"recipients": [KEY]}},
     "importer": {"cluster": "dr"},
 }
 ENTRIES = [
@@ -39,16 +40,17 @@ KEYS = [
 
 
 def filled_in() -> str:
-    return sample().replace('url: ""', "url: /srv/git")
+    return sample().replace('url: ""', "url: /srv/git").replace("recipients: []", f"recipients: [{KEY}]")
 
 
 def read(text: str) -> Config:
     return parse(text.encode(), file="f", folder=Path("/"))
 
 
-def test_the_sample_is_valid_once_the_url_is_filled_in() -> None:
-    with pytest.raises(ConfigurationError, match=r"repository\.url: fill in"):
+def test_the_sample_is_valid_once_url_and_recipients_are_filled_in() -> None:
+    with pytest.raises(ConfigurationError, match=r"repository\.url: fill in") as error:
         read(sample())
+    assert "exporter.secrets: nobody could decrypt" in str(error.value)
 
     assert read(filled_in()) == Config.model_validate(PLAIN)
 
@@ -103,6 +105,8 @@ def test_every_example_is_valid(path: tuple[str, ...], key: section.Key) -> None
     elif path[0] == "clean":
         rule = data["clean"] if key.name == "paths" else data["clean"] | {"paths": ["/spec"]}
         data = {"exporter": {"cluster": "prod", "clean": {"strip": [rule]}}}
+    if path[:2] == ("exporter", "secrets") and key.name != "recipients":
+        data["exporter"]["secrets"]["recipients"] = [KEY]
     merged = {name: {**PLAIN[name], **data.get(name, {})} for name in ("repository", "exporter", "importer")}  # type: ignore[dict-item]
 
     Config.model_validate({**PLAIN, **merged})

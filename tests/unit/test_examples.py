@@ -83,12 +83,12 @@ def test_a_sample_configuration_is_valid(name: str) -> None:
     assert (found.importer is not None) == (name != "exporter.yaml")
 
 
-def test_only_the_demonstration_writes_secrets_in_plain_text() -> None:
+def test_no_example_writes_secrets_in_plain_text() -> None:
     modes = {name: config(name).exporter for name in ("exporter.yaml", "demo.yaml")}
 
     assert {name: section.secrets.mode for name, section in modes.items() if section} == {
         "exporter.yaml": "omit",
-        "demo.yaml": "plaintext",
+        "demo.yaml": "encrypt",
     }
 
 

@@ -19,10 +19,11 @@ from drsyncer.match import Subject
 from drsyncer.recovery.layout import Place
 from importer.digests import of_manifest
 from importer.inventory import Inventory
+from importer.opening import identity
 from importer.preflight import _named_classes
 from importer.rules import Rules, rules_of
 from importer.types import definition
-from importer.wishes import Wish, _identity
+from importer.wishes import Wish
 from transforms import standby
 from transforms.pipeline import transform
 
@@ -157,7 +158,7 @@ def spoiled(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
 
 def go_through(manifest: Manifest, type_: ResourceType, rules: Rules, *, namespace: str) -> None:
     """Do with one object what an import does before its first request."""
-    ref = _identity(manifest, Place(type_.key, namespace, "w"), _path(type_, namespace))
+    ref = identity(manifest, Place(type_.key, namespace, "w"), _path(type_, namespace))
     inside = ObjectRef(ref.type, ref.name, ref.name) if type_.key == "namespaces" else ref
     rules.selection.verdict(Subject(inside, type_, manifest, labels(manifest) if inside is not ref else {}))
     scale_path = ".spec.replicas" if type_.kind == "Gizmo" else None

@@ -1,8 +1,9 @@
-"""The programs that a test cluster is made of, found or built from source on any machine.
+"""The programs that a test cluster is made of, and sops, found or built from source on any machine.
 
-Order of search, per program:
-1. the folder in `KUBEBUILDER_ASSETS`, when what lies there is of the pinned Kubernetes minor version;
-2. the cache, `$XDG_CACHE_HOME/dr-syncer/tools/<digest of go.sum>/`;
+Each folder beside this file is a Go module that pins the programs in it: sops has hundreds of dependencies of its own,
+which must not decide about Kubernetes'. Order of search, per program:
+1. the folder in `KUBEBUILDER_ASSETS`, when what lies there is of the pinned Kubernetes minor version (not for sops);
+2. the cache, `$XDG_CACHE_HOME/dr-syncer/tools/<digest of the module's go.sum>/`;
 3. `python -m tests.cluster.tools` builds them into the cache with Go (minutes, once per machine and version).
 
 Release binaries are left out on purpose: they would need pinned digests of their own beside go.sum, which already
@@ -16,20 +17,23 @@ import hashlib
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULE = Path(__file__).with_name("kubernetes")
+KUBERNETES = Path(__file__).with_name("kubernetes")
+SOPS = Path(__file__).with_name("sops")
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 VERSION_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program and the Go package that it is built from."""
+    """A program, the Go package that it is built from, and the folder of the module that pins it."""
 
     name: str
     package: str
+    module: Path = KUBERNETES
 
 
 PROGRAMS = (
@@ -37,7 +41,9 @@ PROGRAMS = (
     Program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
     Program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     Program("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+    Program("sops", "github.com/getsops/sops/v3/cmd/sops", SOPS),
 )
+CLUSTER_PROGRAMS = tuple(program for program in PROGRAMS if program.module == KUBERNETES)
 
 
 class ToolMissing(RuntimeError):
@@ -46,9 +52,9 @@ class ToolMissing(RuntimeError):
 
 def kubernetes_version() -> str:
     """The version that go.mod pins, as `v1.36.3`."""
-    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)$", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)$", (KUBERNETES / "go.mod").read_text(), re.MULTILINE)
     if found is None:
-        raise ToolMissing(f"{MODULE / 'go.mod'} does not require k8s.io/kubernetes")
+        raise ToolMissing(f"{KUBERNETES / 'go.mod'} does not require k8s.io/kubernetes")
     return found[1]
 
 
@@ -58,22 +64,22 @@ def cache_home() -> Path:
     return Path(base) / "dr-syncer" / "tools"
 
 
-def cache_folder() -> Path:
-    """The folder of the programs that this go.sum describes; another go.sum has another."""
-    return cache_home() / hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()[:16]
+def cache_folder(module: Path = KUBERNETES) -> Path:
+    """The folder of the programs that the module's go.sum describes; another go.sum has another."""
+    return cache_home() / hashlib.sha256((module / "go.sum").read_bytes()).hexdigest()[:16]
 
 
 def find(name: str) -> Path:
     """Return the path of the program `name`. Raises `ToolMissing`, which says how to get it."""
-    found = _asset(name) or _cached(name)
+    found = next((_found(program) for program in PROGRAMS if program.name == name), None)
     if found is None:
         raise ToolMissing(f"{name} is not there yet: run `make tools` (once, minutes), or set {ASSETS_VARIABLE}")
     return found
 
 
-def missing() -> tuple[Program, ...]:
-    """The programs that `find` would not find."""
-    return tuple(program for program in PROGRAMS if not (_asset(program.name) or _cached(program.name)))
+def missing(programs: Sequence[Program] = PROGRAMS) -> tuple[Program, ...]:
+    """Those of `programs` that `find` would not find."""
+    return tuple(program for program in programs if _found(program) is None)
 
 
 def same_minor(version_output: str, wanted: str) -> bool:
@@ -83,8 +89,13 @@ def same_minor(version_output: str, wanted: str) -> bool:
     return found is not None and expected is not None and found.groups() == expected.groups()
 
 
-def _cached(name: str) -> Path | None:
-    path = cache_folder() / name
+def _found(program: Program) -> Path | None:
+    asset = _asset(program.name) if program.module == KUBERNETES else None
+    return asset or _cached(program)
+
+
+def _cached(program: Program) -> Path | None:
+    path = cache_folder(program.module) / program.name
     return path if os.access(path, os.X_OK) and path.is_file() else None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tests.cluster.claims import lock_file
-from tests.cluster.tools import MODULE, Program, cache_folder, kubernetes_version, missing
+from tests.cluster.tools import KUBERNETES, PROGRAMS, Program, cache_folder, cache_home, kubernetes_version, missing
 from tests.cluster.tools.go import build_environment, toolchain
 
 TERMINAL_SECONDS = 1.0  # between two signs of life on a terminal,
@@ -23,31 +23,30 @@ class BuildFailed(RuntimeError):
     """The Go compiler said no; its own words are on stderr."""
 
 
-def build_missing(*, out: TextIO = sys.stdout) -> Path:
-    """Build all programs that are missing and return the cache folder. One build at a time per cache.
+def build_missing(wanted: Sequence[Program] = PROGRAMS, *, out: TextIO = sys.stdout) -> None:
+    """Build those of `wanted` that are missing into the cache. One build at a time per cache.
 
     Raises `ToolMissing` (no Go) or `BuildFailed`.
     """
-    folder = cache_folder()
-    if not missing():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = lock_file(folder / ".lock")
+    if not missing(wanted):
+        return
+    cache_home().mkdir(parents=True, exist_ok=True)
+    lock = lock_file(cache_home() / ".lock")
     if lock is None:
         out.write("another build is running; waiting for it\n")
         out.flush()
-        lock = lock_file(folder / ".lock", wait=True)
+        lock = lock_file(cache_home() / ".lock", wait=True)
     try:
-        programs = missing()
-        go = toolchain() if programs else None
+        programs = missing(wanted)
         for number, program in enumerate(programs, start=1):
-            assert go is not None
+            go = toolchain(program.module)
+            folder = cache_folder(program.module)
+            folder.mkdir(parents=True, exist_ok=True)
             title = f"[{number}/{len(programs)}] {program.name}"
             _build(go, program, folder, progress=Progress(title, out))
     finally:
         if lock is not None:
             os.close(lock)
-    return folder
 
 
 class Progress:
@@ -78,18 +77,20 @@ class Progress:
 
 
 def build_command(go: Path, program: Program, target: Path) -> Sequence[str]:
-    """The argv that builds `program` into `target`, stamped with the version that go.mod pins."""
-    version = kubernetes_version()
-    major, minor, _ = version.removeprefix("v").split(".", 2)
-    stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    flags = " ".join(["-s", "-w", *(f"-X k8s.io/component-base/version.{name}={stamps[name]}" for name in stamps)])
-    return [str(go), "build", "-trimpath", "-ldflags", flags, "-o", str(target), program.package]
+    """The argv that builds `program` into `target`; Kubernetes' are stamped with the version that go.mod pins."""
+    flags = ["-s", "-w"]
+    if program.module == KUBERNETES:
+        version = kubernetes_version()
+        major, minor, _ = version.removeprefix("v").split(".", 2)
+        stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+        flags += [f"-X k8s.io/component-base/version.{name}={stamp}" for name, stamp in stamps.items()]
+    return [str(go), "build", "-trimpath", "-ldflags", " ".join(flags), "-o", str(target), program.package]
 
 
 def _build(go: Path, program: Program, folder: Path, *, progress: Progress) -> None:
     part = folder / f"{program.name}.part"
     command = build_command(go, program, part)
-    with subprocess.Popen(command, cwd=MODULE, env=build_environment(os.environ)) as process:
+    with subprocess.Popen(command, cwd=program.module, env=build_environment(os.environ)) as process:
         try:
             while process.poll() is None:
                 progress.tick()

@@ -11,15 +11,18 @@ import venv
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.cluster.tools import MODULE, ToolMissing, cache_home
+from tests.cluster.tools import KUBERNETES, ToolMissing, cache_home
 
 VERSION_TIMEOUT_SECONDS = 30.0
 INSTALL_TIMEOUT_SECONDS = 1200.0
 
 
-def toolchain() -> Path:
-    """Return a `go` that can build go.mod, installing one into the cache if need be. Raises `ToolMissing`."""
-    wanted = required_version((MODULE / "go.mod").read_text())
+def toolchain(module: Path) -> Path:
+    """Return a `go` that can build the module's go.mod, installing one into the cache if need be.
+
+    Raises `ToolMissing`.
+    """
+    wanted = required_version((module / "go.mod").read_text())
     on_path = shutil.which("go")
     if on_path and _version_of(Path(on_path)) >= wanted:
         return Path(on_path)
@@ -27,10 +30,10 @@ def toolchain() -> Path:
 
 
 def module_folder(module: str) -> Path:
-    """Return the sources of a module that go.mod requires, downloading them if need be. Raises `ToolMissing`."""
-    command = [str(toolchain()), "mod", "download", "-json", module]
+    """Return the sources of a module that Kubernetes requires, downloading them if need be. Raises `ToolMissing`."""
+    command = [str(toolchain(KUBERNETES)), "mod", "download", "-json", module]
     environment = build_environment(os.environ)
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=MODULE)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=KUBERNETES)
     found = json.loads(result.stdout or "{}")
     if "Dir" not in found:
         raise ToolMissing(f"Go does not find the module {module}: {found.get('Error') or result.stderr}")
