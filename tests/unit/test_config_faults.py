@@ -154,7 +154,7 @@ def test_encrypt_is_refused_with_the_two_ways_that_there_are() -> None:
 
 
 def test_a_selector_and_a_path_are_checked_when_the_file_is_read() -> None:
-    found = faults(exporter("clean: {keep: [{match: {labels: 'a in'}, paths: [spec]}]}"))
+    found = faults(exporter("clean: {keep: [{match: {labels: 'a in'}, paths: [spec..x]}]}"))
 
     assert [fault.path for fault in found] == ["exporter.clean.keep[0].match.labels", "exporter.clean.keep[0].paths[0]"]
 
