@@ -14,14 +14,16 @@ from drsyncer.recovery import message
 from drsyncer.recovery.git import Clone
 from drsyncer.recovery.identity import Identity
 from drsyncer.recovery.signatures import Signature
-from importer import following, preflight, revision
+from drsyncer.templates.renderer import Renderer
+from importer import following, preflight, revision, rulebook
 from importer.inventory import Inventory, kind_of
 from importer.live import View, look
 from importer.memory import Memory
 from importer.plan import NAMESPACES, Policy, Situation, Step, plan
 from importer.records import Record
-from importer.rules import Rules, rules_of
+from importer.rules import Rules, rules_of, scope_of
 from importer.wishes import Carried, RecoveryPoint, Wishes
+from transforms.steps import Render
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,13 @@ class Prepared:
 
 def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress) -> Prepared:
     """Read the recovery point and the DR cluster and return the plan; nothing is changed."""
+    with Renderer() as renderer:
+        return _prepare(config, clone, cluster, request, progress, renderer.render)
+
+
+def _prepare(
+    config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress, render: Render
+) -> Prepared:
     chosen = following.choose(clone, config.revision, request.revision)
     # Of this very commit, and no other, the signature was verified.
     files = clone.files(chosen.point.id)
@@ -73,7 +82,12 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
     # Another cluster's history has nothing to do with what was accepted of the one before.
     anew = inventory.source_uid != source.uid
     standing = following.accept(clone, chosen, config.revision, inventory, anew=anew)
-    rules = rules_of(config, inventory)
+    rules = rules_of(
+        config,
+        inventory,
+        repository=rulebook.in_repository(clone, files) if config.transforms.from_repository else (),
+        scope=scope_of(config, source, chosen.point.id, render),
+    )
     revision.check_scope(request.only, files, inventory, rules)
     discovery = cluster.discover()
     with progress.task("Reading the recovery point", total=None) as task:
@@ -119,7 +133,8 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
             *chosen.warnings,
             *point.strays(),
             *preflight.missing_classes(cluster, wishes.wishes),
-            *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried)),
+            *rulebook.ignored(files, config.transforms),
+            *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried, request)),
         ),
     )
 
@@ -231,6 +246,9 @@ def _prunable(view: View, point: RecoveryPoint, request: Request) -> Collection[
     return {ref for ref in view.objects if ref.namespace in targets}
 
 
-def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried]) -> list[str]:
-    """Return the user's rules that decided nothing; unknown when objects were carried over unread."""
-    return [] if carried else rules.selection.unused(wishes.deciding)
+def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:
+    """Return the user's rules that decided nothing or were about nothing; unknown when not every object was read."""
+    if carried:
+        return []
+    unread = request.only or wishes.unread
+    return rules.selection.unused(wishes.deciding) + ([] if unread else rules.book.unused(wishes.matched))

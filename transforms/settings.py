@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from drsyncer import own
 from drsyncer.errors import DrSyncerError, UsageError
 from drsyncer.manifest import Manifest, ObjectRef
+
+if TYPE_CHECKING:
+    from transforms.rules import Chosen
 
 NAMESPACE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 label, what the API server accepts
 STAR = "*"
@@ -234,6 +237,7 @@ class Subject:
 
     `scale_path` is the CRD's specReplicasPath (`.spec.replicas`), None without a scale subresource.
     `autoscaled` says that a HorizontalPodAutoscaler targets it. `known_namespaces` are the source's.
+    `chosen` are the general rules that are about it.
     """
 
     ref: ObjectRef
@@ -241,6 +245,7 @@ class Subject:
     scale_path: str | None = None
     autoscaled: bool = False
     known_namespaces: frozenset[str] = frozenset()
+    chosen: Chosen | None = None
 
 
 @dataclass(frozen=True, slots=True)

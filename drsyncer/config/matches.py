@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from drsyncer.config.rules import MatchSpec, Select
+from drsyncer.config.match_spec import MatchSpec
+from drsyncer.config.rules import Select
 from drsyncer.match import Match, match
 
 

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 
 from drsyncer.config.flow import flow
-from drsyncer.config.rules import CleanRule, MatchSpec
+from drsyncer.config.match_spec import MatchSpec
+from drsyncer.config.rules import CleanRule
 from drsyncer.config.sample import sample
 from drsyncer.config.schema import Config
 from drsyncer.config.section import Key, Section, keys, walk

@@ -7,62 +7,24 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.section import Section, written
+from drsyncer.config.transform_rules import Json, RuleSpec, unique_names
 from drsyncer.config.values import (
     ChangeableKey,
     Flag,
     Glob,
     Host,
     LabelValue,
-    MetadataKey,
     NamespacePattern,
     ObjectName,
     PathText,
-    SelectorText,
     Text,
     Unspaced,
 )
 
 Changes = TypeVar("Changes")
 AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
-
-
-class MatchSpec(Section):
-    types: tuple[Glob, ...] = Field(
-        default=(),
-        description="Types as plural.group (`deployments.apps`), plural, kind or short name, or a glob over "
-        "plural.group such as `*.cert-manager.io`. Left out: any type.",
-        examples=[["deployments.apps", "*.cert-manager.io"]],
-    )
-    namespaces: tuple[Glob, ...] = Field(
-        default=(),
-        description="Namespaces, as names or globs. When given, cluster-scoped objects do not match.",
-        examples=[["shop", "team-*"]],
-    )
-    names: tuple[Glob, ...] = Field(
-        default=(), description="Names of objects, as names or globs.", examples=[["web", "tmp-*"]]
-    )
-    labels: SelectorText = Field(
-        default="",
-        description="A label selector in Kubernetes' own syntax, on the object's labels.",
-        examples=["app=web,tier notin (test)"],
-    )
-    namespace_labels: SelectorText = Field(
-        default="",
-        description="The same on the labels of the object's namespace.",
-        examples=["environment=production"],
-    )
-    annotations: Mapping[MetadataKey, Text] = Field(
-        default={},
-        description="Annotations that the object must carry, each with a glob for its value; `*` asks only for "
-        "presence.",
-        examples=[{"example.com/backup": "*"}],
-    )
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether this names nothing, so that every object matches."""
-        return not any((self.types, self.namespaces, self.names, self.labels, self.namespace_labels, self.annotations))
 
 
 EVERYTHING = {"types": ["*"]}
@@ -190,6 +152,26 @@ class Transforms(Section):
         default=written({}), description="Labels of every imported object. Pod templates and selectors are left alone."
     )
     annotations: AnnotationChanges = Field(default=written({}), description="Annotations of every imported object.")
+    values: Mapping[Text, Json] = Field(
+        default={},
+        description="What templates see as `values`. No secrets: templates cannot hide them.",
+        examples=[{"domain": "dr.example.com"}],
+    )
+    from_repository: Flag = Field(
+        default=True,
+        description="Whether the rules in `transforms/*.yaml` of the recovery repository are applied, before those "
+        "below. With false they are ignored, and a run says so.",
+    )
+    rules: tuple[RuleSpec, ...] = Field(
+        default=(),
+        description="General rules, applied in order after all of the above but labels and annotations.",
+        examples=[[{"name": "a", "match": {"types": ["cm"]}, "steps": [{"remove": {"path": "/data/x"}}]}]],
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _named_once(cls, rules: tuple[RuleSpec, ...]) -> tuple[RuleSpec, ...]:
+        return unique_names(rules)
 
     @field_validator("namespaces")
     @classmethod

@@ -10,13 +10,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.rules import (
     AccessMode,
     AnnotationChanges,
     Clean,
     CleanRule,
     LabelChanges,
-    MatchSpec,
     Select,
     Standby,
     Transforms,

@@ -78,10 +78,10 @@ def test_one_object_through_all_of_them():
     assert done.ref == ObjectRef("deployments.apps", "shop-dr", "web")
     assert done.held == ""
     assert done.applied == (
-        "standby: /spec/replicas 3 -> 0",
-        "standby: /metadata/annotations/dr-syncer.io~1replicas remembers 3",
         "namespaces: /metadata/namespace shop -> shop-dr",
         "images: /spec/template/spec/containers/0/image reg.io/web:1 -> dr.io/web:1",
+        "standby: /spec/replicas 3 -> 0",
+        "standby: /metadata/annotations/dr-syncer.io~1replicas remembers 3",
         "labels: /metadata/labels/old removed",
         "labels: /metadata/labels/site added",
         "labels: /metadata/annotations/note added",
@@ -112,13 +112,14 @@ def test_standby_reads_the_override_before_labels_are_removed():
 
 def test_the_order_is_fixed():
     assert [step.name for step in PIPELINE] == [
-        "standby",
         "namespaces",
         "storageClasses",
         "accessModes",
         "images",
         "hosts",
         "loadBalancerIP",
+        "rules",
+        "standby",
         "labels",
     ]
 

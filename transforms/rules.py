@@ -1,0 +1,126 @@
+"""The general rules of users: which objects, under what conditions, and the steps that change them.
+
+A rule's match and conditions look at the object as Git has it, so that neither the namespace map nor another rule
+decides whether it applies. Its steps work on what the transforms before it and the rules before it made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from drsyncer import untouchable
+from drsyncer.manifest import Manifest, ResourceType
+from drsyncer.match import Match, Subject, guessed_type
+from transforms.conditions import Condition
+from transforms.edits import Unreachable
+from transforms.settings import Result, TransformFailed
+from transforms.settings import Subject as Place
+from transforms.steps import Scope, Step, Template
+
+NAME = "rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `origin` says where it is written: a file of the recovery repository, or the configuration."""
+
+    name: str
+    match: Match
+    steps: tuple[Step, ...]
+    when: tuple[Condition, ...] = ()
+    origin: str = "configuration"
+
+    @property
+    def uses_commit(self) -> bool:
+        """Whether what it makes depends on the commit that is imported."""
+        return any(isinstance(step, Template) and "commit" in step.names for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The rules that are about one object, in order, and what their templates may look at."""
+
+    rules: tuple[Rule, ...]
+    scope: Scope = field(default_factory=Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a rule, done: the object before and after."""
+
+    rule: Rule
+    number: int  # of the step, from 1
+    step: Step
+    before: Manifest
+    after: Manifest
+
+    @property
+    def label(self) -> str:
+        """The step for people: `smaller-heap, step 1 (set)`."""
+        return _label(self.rule, self.number, self.step)
+
+
+class RuleBook:
+    """All rules of one run, arranged per type when a type is first seen."""
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self.rules = tuple(rules)
+        self._by_type: dict[ResourceType, tuple[Rule, ...]] = {}
+
+    def matching(self, subject: Subject) -> tuple[Rule, ...]:
+        """Return the rules that are about an object, given as Git has it."""
+        type_ = subject.type or guessed_type(subject.ref, subject.manifest)
+        about = self._by_type.get(type_)
+        if about is None:
+            about = tuple(rule for rule in self.rules if rule.match.type_matches(type_))
+            self._by_type[type_] = about
+        return tuple(
+            rule
+            for rule in about
+            if rule.match.object_matches(subject) and all(one.holds(subject.manifest) for one in rule.when)
+        )
+
+    def unused(self, seen: Collection[str]) -> list[str]:
+        """Given the names of the rules that matched something return those that did not."""
+        return [f"rule {rule.name} ({rule.match})" for rule in self.rules if rule.name not in seen]
+
+
+def apply_rules(manifest: Manifest, subject: Place) -> Result:
+    """Apply the rules that were chosen for the object. Raises TransformFailed for a step that cannot be done whole."""
+    if subject.chosen is None:
+        return Result(manifest)
+    applied = []
+    for change in walk(manifest, subject.chosen, subject.ref.type):
+        if change.after is not change.before:
+            applied.append(f"{change.step.at} {_DONE[change.step.word]} by {change.rule.name}")
+        manifest = change.after
+    return Result(manifest, tuple(applied))
+
+
+_DONE = {"set": "set", "remove": "removed", "merge": "merged", "jsonPatch": "patched", "template": "rendered"}
+
+
+def walk(manifest: Manifest, chosen: Chosen, type_key: str) -> Iterator[Change]:
+    """Yield every step of the chosen rules as it is done, also those that change nothing. Raises TransformFailed."""
+    for rule in chosen.rules:
+        for number, step in enumerate(rule.steps, start=1):
+            label = _label(rule, number, step)
+            try:
+                after = step.apply(manifest, type_key, chosen.scope)
+            except Unreachable as error:
+                raise TransformFailed(rule=label, path=error.at, found=error.found, expected=error.expected) from None
+            if after is not manifest:
+                _check(manifest, after, label)
+            yield Change(rule, number, step, manifest, after)
+            manifest = after
+
+
+def _label(rule: Rule, number: int, step: Step) -> str:
+    return f"rule {rule.name}, step {number} ({step.word})"
+
+
+def _check(before: Manifest, after: Manifest, label: str) -> None:
+    found = untouchable.change(before, after)
+    if found is not None:
+        raise TransformFailed(rule=label, path=found[0], found=found[1], expected=found[2])
