@@ -67,8 +67,13 @@ class _Differ:
             return Difference(step.ref, step.action, step.reason, error=said(error, step.ref))
         except ValueError as error:  # what no API server would take
             return Difference(step.ref, step.action, step.reason, error=str(error))
-        before, after = _masked(step.ref, before, after)
-        return Difference(step.ref, step.action, step.reason, tuple(_unified(step.ref, before, after)))
+        before, after = masked(step.ref, before, after)
+        return Difference(
+            step.ref,
+            step.action,
+            step.reason,
+            tuple(unified(before, after, names=(f"live/{step.ref}", f"git/{step.ref}"))),
+        )
 
     def _before(self, step: Step) -> Manifest:
         if step.live is None:
@@ -107,7 +112,7 @@ class _Differ:
         return cleaned | {"metadata": meta | ({"labels": kept} if kept else {})}
 
 
-def _masked(ref: ObjectRef, before: Manifest, after: Manifest) -> tuple[Manifest, Manifest]:
+def masked(ref: ObjectRef, before: Manifest, after: Manifest) -> tuple[Manifest, Manifest]:
     """Return both sides with a Secret's values replaced, so that a change still shows, and only that there is one."""
     if ref.type != _SECRETS:
         return before, after
@@ -123,8 +128,10 @@ def _masked(ref: ObjectRef, before: Manifest, after: Manifest) -> tuple[Manifest
     return masked_before, masked_after
 
 
-def _unified(ref: ObjectRef, before: Manifest, after: Manifest) -> Iterator[str]:
+def unified(before: Manifest, after: Manifest, *, names: tuple[str, str]) -> Iterator[str]:
+    """Yield the lines of a unified diff of two objects as files show them; an empty one is no file."""
+
     def text(manifest: Any) -> list[str]:
         return emit(manifest).decode().splitlines() if manifest else []
 
-    yield from difflib.unified_diff(text(before), text(after), f"live/{ref}", f"git/{ref}", lineterm="")
+    yield from difflib.unified_diff(text(before), text(after), *names, lineterm="")

@@ -232,6 +232,7 @@ class RecoveryPoint:
             try:
                 self._add(path, data, scaled, into)
             except InvalidManifest as error:
+                into.unread = True
                 line = error.line or line_of(data, error.about)
                 located = InvalidManifest(error.file, line, error.reason, hint=error.hint)
                 into.problems.append(Problem(path, self.target(path), _with_hint(located)))

@@ -99,6 +99,8 @@ def _made(rest: tuple[Segment, ...], value: Any, at: Place) -> Any:
 
 def expected(segment: Segment) -> str:
     """Say what must be there for `segment` to mean something."""
+    if isinstance(segment, Key) and segment.name == "-":
+        return "a key or an index: only jsonPatch adds elements"
     if isinstance(segment, Key):
         return f"a list with an element {segment.index}" if segment.index >= 0 else f"a mapping for {segment.name!r}"
     field = getattr(segment, "field", "")

@@ -100,7 +100,7 @@ def traced(manifest: Manifest, subject: Subject) -> Iterator[tuple[str, Manifest
     """
     for step in PIPELINE:
         if step.name == rules.NAME and subject.chosen is not None:
-            for change in rules.walk(manifest, subject.chosen, subject.ref.type):
+            for change in rules.walk(manifest, subject.chosen, subject):
                 if change.after is not change.before:
                     yield change.label, change.after
                 manifest = change.after

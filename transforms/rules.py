@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from drsyncer import untouchable
 from drsyncer.manifest import Manifest, ResourceType
 from drsyncer.match import Match, Subject, guessed_type
+from transforms import standby
 from transforms.conditions import Condition
 from transforms.edits import Unreachable
 from transforms.settings import Result, TransformFailed
@@ -91,7 +92,7 @@ def apply_rules(manifest: Manifest, subject: Place) -> Result:
     if subject.chosen is None:
         return Result(manifest)
     applied = []
-    for change in walk(manifest, subject.chosen, subject.ref.type):
+    for change in walk(manifest, subject.chosen, subject):
         if change.after is not change.before:
             applied.append(f"{change.step.at} {_DONE[change.step.word]} by {change.rule.name}")
         manifest = change.after
@@ -101,13 +102,14 @@ def apply_rules(manifest: Manifest, subject: Place) -> Result:
 _DONE = {"set": "set", "remove": "removed", "merge": "merged", "jsonPatch": "patched", "template": "rendered"}
 
 
-def walk(manifest: Manifest, chosen: Chosen, type_key: str) -> Iterator[Change]:
+def walk(manifest: Manifest, chosen: Chosen, subject: Place) -> Iterator[Change]:
     """Yield every step of the chosen rules as it is done, also those that change nothing. Raises TransformFailed."""
+    manifest = standby.recalled(manifest, type_key=subject.ref.type, scale_path=subject.scale_path)
     for rule in chosen.rules:
         for number, step in enumerate(rule.steps, start=1):
             label = _label(rule, number, step)
             try:
-                after = step.apply(manifest, type_key, chosen.scope)
+                after = step.apply(manifest, subject.ref.type, chosen.scope)
             except Unreachable as error:
                 raise TransformFailed(rule=label, path=error.at, found=error.found, expected=error.expected) from None
             if after is not manifest:
