@@ -11,6 +11,15 @@ from drsyncer.config.rules import CleanRule
 from drsyncer.config.sample import sample
 from drsyncer.config.schema import Config
 from drsyncer.config.section import Key, Section, keys, walk
+from drsyncer.config.transform_rules import (
+    ConditionSpec,
+    PatchOperation,
+    RemoveStep,
+    RuleSpec,
+    SetStep,
+    StepSpec,
+    TemplateStep,
+)
 
 _INTRODUCTION = """\
 <!-- Made by `python -m drsyncer.config.reference > docs/configuration.md` from the schema. Do not edit. -->
@@ -41,11 +50,27 @@ def reference() -> str:
             parts += [f"## `{'.'.join(path)}`\n", key.description + "\n", _table(key.section)]
     parts += [
         "## Entries that name objects\n",
-        "Used by `select.include`, `select.exclude` and the `match` of a cleaning rule. An object matches when every "
+        "Used by `select.include`, `select.exclude` and the `match` of a rule. An object matches when every "
         "key that is given matches; a list matches when one of its entries does. Names and globs are case-sensitive.\n",
         _table(MatchSpec),
         "## Entries of `clean.keep` and `clean.strip`\n",
         _table(CleanRule),
+        "## Entries of `importer.transforms.rules`\n",
+        "And of `rules` in `transforms/*.yaml` of the recovery repository. What steps, paths and templates mean: "
+        "[reference/rules.md](reference/rules.md).\n",
+        _table(RuleSpec),
+        "An entry of `when`:\n",
+        _table(ConditionSpec),
+        "An entry of `steps`, exactly one of:\n",
+        _table(StepSpec),
+        "`set`:\n",
+        _table(SetStep),
+        "`remove`:\n",
+        _table(RemoveStep),
+        "An entry of `jsonPatch`:\n",
+        _table(PatchOperation),
+        "`template`:\n",
+        _table(TemplateStep),
         "## A whole file\n",
         "What `dr-syncer init` writes:\n",
         f"```yaml\n{sample()}```\n",

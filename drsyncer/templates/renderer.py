@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from drsyncer.errors import DrSyncerError
-from drsyncer.templates import TemplateFailed, worker
+from drsyncer.templates import MOST_CLOCK, TemplateFailed, worker
 
 _START = 60.0  # seconds until a worker is ready: Python's start on a busy machine
 _GRACE = 5.0  # seconds beyond the worker's own clock limit, for the exchange itself
@@ -34,7 +34,7 @@ class Renderer:
     A worker that does not answer in time, or ended, is killed and replaced by a new one for the next template.
     """
 
-    def __init__(self, *, clock: float = worker.MOST_CLOCK) -> None:
+    def __init__(self, *, clock: float = MOST_CLOCK) -> None:
         """`clock`: seconds that one rendering may take, as seen from here."""
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None

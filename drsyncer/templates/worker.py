@@ -17,9 +17,8 @@ import sys
 import time
 from typing import Any
 
-MOST_MEMORY = 256 * 1024 * 1024  # bytes of address space, what Python itself needs included
-MOST_PROCESSOR = 1.0  # seconds for one rendering, rounded up to whole seconds by the kernel
-MOST_CLOCK = 10.0  # seconds for one rendering
+from drsyncer.templates import MOST_CLOCK, MOST_MEMORY, MOST_PROCESSOR
+
 READY = b"ready\n"
 OUT_OF_MEMORY = 3  # exit status: what memory looks like after that is nobody's guess
 _REHEARSAL = (

@@ -297,6 +297,16 @@ def test_a_run_that_would_prove_nothing_is_wrong_usage(
     assert message in capsys.readouterr().err
 
 
+def test_the_example_of_the_how_to_passes(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "write-a-rule.md").read_text()
+    blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    rules = next(block for block in blocks if block.startswith("apiVersion") and "repository:" not in block)
+    cases = next(block for block in blocks if block.startswith("name:"))
+    write(folder, {"transforms/10-heap.yaml": rules, "transforms/tests/heap.yaml": cases})
+
+    assert run(["transforms", "test"]) == 0
+
+
 # list ----------------------------------------------------------------------------------------------
 
 

@@ -196,3 +196,17 @@ def test_faults_of_all_files_come_at_once() -> None:
 
     assert {fault.file for fault in refusal.value.faults} == {"a.yaml", "b.yaml"}
     assert "fromRepository" in refusal.value.hint
+
+
+@pytest.mark.parametrize("page", ["write-a-rule.md", "template-a-host.md"])
+def test_the_examples_of_the_how_tos_are_rules(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / page).read_text()
+    seen = 0
+    for block in (part.partition("```")[0] for part in text.split("```yaml\n")[1:]):
+        if block.startswith("- "):
+            steps = block.startswith("- template")
+            lines = "".join(f"{'      ' if steps else '  '}{line}\n" for line in block.splitlines())
+            head = "rules:\n  - name: a\n    steps:\n" if steps else "rules:\n"
+            assert file_faults(FILE + head + lines) == []
+            seen += 1
+    assert seen
