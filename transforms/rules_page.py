@@ -126,7 +126,7 @@ A path is a JSON Pointer, or has dots between its keys. Both may pick from lists
 | `/metadata/labels/example.com~1*` | | every key that begins so |
 
 In a pointer `~0` is a tilde, `~1` a slash, `~2` a star, `~3` an opening and `~4` a closing bracket. With dots, what is
-in quotes is meant as it stands.
+in quotes is meant as it stands. YAML itself needs quotes around a path with brackets where it stands in `{{ }}`.
 
 ## Steps
 
