@@ -139,15 +139,18 @@ class Operation:
     origin: Path | None = None
 
 
-def patched(document: Any, operations: Sequence[Operation]) -> Any:
+def patched(document: Any, operations: Sequence[Operation], *, quoting: bool = True) -> Any:
     """Return `document` after all `operations`, in order. The first that fails raises Unreachable and nothing is done.
 
-    The error's `expected` tells the number of the operation.
+    The error's `expected` tells the operation's number. Without `quoting` a failed test names only sorts of values.
     """
     result = document
     for number, operation in enumerate(operations):
         try:
-            result = _OPERATIONS[operation.op](result, operation)
+            if operation.op == "test":
+                _test(result, operation, shown=_shown if quoting else sized)
+            else:
+                result = _OPERATIONS[operation.op](result, operation)
         except Unreachable as error:
             where = f"{error.expected} (operation {number + 1}, {operation.op})"
             raise Unreachable(error.at, error.found, where) from None
@@ -184,12 +187,11 @@ def _copy(document: Any, operation: Operation) -> Any:
     return _added(document, operation.path, value)
 
 
-def _test(document: Any, operation: Operation) -> Any:
+def _test(document: Any, operation: Operation, *, shown: Callable[[Any], str]) -> None:
     place, value = _existing(document, operation.path)
     if not equal(value, operation.value):
-        found, wanted = _shown(value), _shown(operation.value)
+        found, wanted = shown(value), shown(operation.value)
         raise Unreachable(pointer(place), found, f"another: {wanted}" if found == wanted else wanted)
-    return document
 
 
 def _shown(value: Any) -> str:
@@ -203,7 +205,6 @@ _OPERATIONS: Mapping[Word, Callable[[Any, Operation], Any]] = {
     "replace": _replace,
     "move": _move,
     "copy": _copy,
-    "test": _test,
 }
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from drsyncer.manifest import Manifest, metadata
-from drsyncer.paths import Path, remove
+from drsyncer.paths import Key, Path, remove
 from drsyncer.templates import TemplateFailed
 from transforms.edits import Operation, Unreachable, merged, patched, put
 from transforms.pods import describe
 
 SECRETS = "secrets"
+_DATA = ("data", "stringData")
 Render = Callable[[str, Mapping[str, Any]], str]
 ValueType = Literal["string", "integer", "number", "boolean"]
 
@@ -112,7 +113,15 @@ class Patch:
         return ", ".join(changing or [operation.path.text for operation in self.operations])
 
     def apply(self, manifest: Manifest, type_key: str, scope: Scope) -> Manifest:
-        return _object(patched(manifest, self.operations))
+        if type_key != SECRETS:
+            return _object(patched(manifest, self.operations))
+        for operation in self.operations:
+            origin = operation.origin
+            if origin and _leads_to_data(origin, unsure=True) and not _leads_to_data(operation.path, unsure=False):
+                raise Unreachable(
+                    origin.text, f"data of a Secret that goes to {operation.path}", "it staying in the data"
+                )
+        return _object(patched(manifest, self.operations, quoting=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,12 @@ class Template:
         except TemplateFailed as error:
             raise Unreachable(self.path.text, str(error), "a template that can be rendered") from None
         return _object(put(manifest, self.path, _typed(rendered, self.type, self.path.text)))
+
+
+def _leads_to_data(path: Path, *, unsure: bool) -> bool:
+    """Return whether a path leads into a Secret's data; `unsure` where only the object tells."""
+    head = path.segments[0]
+    return head.name in _DATA if isinstance(head, Key) else unsure
 
 
 def visible(manifest: Manifest, type_key: str) -> Manifest:

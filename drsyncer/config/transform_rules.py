@@ -105,7 +105,9 @@ class ConditionSpec(Section):
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
-        if len(self.model_fields_set & {"exists", "equals", "matches"}) != 1:
+        asked = self.model_fields_set & {"exists", "equals", "matches"}
+        # `exists:` with nothing behind it asks nothing; `equals:` asks for null.
+        if len(asked) != 1 or ("equals" not in asked and self.exists is None and self.matches is None):
             raise ValueError("expected exactly one of exists, equals and matches beside the path")
         return self
 
@@ -147,7 +149,7 @@ class PatchOperation(Section):
     def _fits(self) -> Self:
         wanted = {"add": "value", "replace": "value", "test": "value", "move": "origin", "copy": "origin"}.get(self.op)
         for key, name in (("value", "value"), ("origin", "from")):
-            if key == wanted and key not in self.model_fields_set:
+            if key == wanted and (key not in self.model_fields_set or (key == "origin" and not self.origin)):
                 raise ValueError(f"{self.op} needs `{name}`")
             if key != wanted and key in self.model_fields_set:
                 raise ValueError(f"{self.op} has no `{name}`")

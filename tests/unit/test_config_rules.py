@@ -92,6 +92,7 @@ OURS = "it would change keys under dr-syncer.io/ or applyset.kubernetes.io/, whi
         ("{jsonPatch: [{op: add, path: /a}]}", [("jsonPatch[0]", "add needs `value`")]),
         ("{jsonPatch: [{op: remove, path: /a, value: 1}]}", [("jsonPatch[0]", "remove has no `value`")]),
         ("{jsonPatch: [{op: move, path: /a}]}", [("jsonPatch[0]", "move needs `from`")]),
+        ("{jsonPatch: [{op: move, path: /a, from: }]}", [("jsonPatch[0]", "move needs `from`")]),
         ("{jsonPatch: [{op: copy, from: /kind, path: /spec/a}]}", []),
         ("{jsonPatch: [{op: move, from: /kind, path: /spec/a}]}", [("jsonPatch[0]", f"no rule may go there: {WHO}")]),
         ("{jsonPatch: [{op: add, path: '/a[b=c]', value: 1}]}", [("jsonPatch[0]", "the path of add ends with a key, an index or `-`")]),
@@ -122,6 +123,19 @@ def test_all_faults_of_all_rules_come_at_once_each_with_its_line() -> None:
         (15, "[2].when[1].exists"),
         (18, "[2].steps[1].remove.path"),
     ]
+
+
+@pytest.mark.parametrize(
+    "condition", ["{path: /a}", "{path: /a, exists: }", "{path: /a, matches: }", "{path: /a, exists: true, equals: 1}"]
+)
+def test_a_condition_asks_exactly_one_question(condition: str) -> None:
+    (found,) = faults(f"- name: a\n  when: [{condition}]\n  steps: [{{remove: {{path: /a}}}}]\n")
+
+    assert found.message == "expected exactly one of exists, equals and matches beside the path"
+
+
+def test_a_condition_may_ask_for_null() -> None:
+    assert faults("- name: a\n  when: [{path: /a, equals: }]\n  steps: [{remove: {path: /a}}]\n") == []
 
 
 def test_two_rules_of_one_name_are_refused() -> None:

@@ -235,6 +235,24 @@ def test_of_a_secret_a_template_sees_no_data() -> None:
     assert visible(secret, "configmaps") is secret
 
 
+def test_the_data_of_a_secret_goes_nowhere_else_and_is_never_quoted() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"pin": 4711, "b": "x"}}
+    ref = ObjectRef("secrets", "shop", "a")
+
+    def said(*operations: Operation) -> str:
+        with pytest.raises(TransformFailed) as failed:
+            transform(secret, ref, settings=Settings(), chosen=Chosen((rule(Patch(operations)),)))
+        return str(failed.value)
+
+    for word in ("copy", "move"):
+        out = Operation(word, parse("metadata.annotations.x"), origin=parse("/data/b"))
+        assert "found data of a Secret that goes to metadata.annotations.x" in said(out)
+    assert "4711" not in said(Operation("test", parse("/data/pin"), 1))
+    inside = Patch((Operation("copy", parse("/data/c"), origin=parse("/data/b")),))
+    done = transform(secret, ref, settings=Settings(), chosen=Chosen((rule(inside),)))
+    assert done.manifest["data"]["c"] == "x"
+
+
 # What they are about -------------------------------------------------------------------------------
 
 
