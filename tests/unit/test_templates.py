@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jinja2 import nodes
 
 from drsyncer.templates import TemplateFailed
@@ -150,3 +153,28 @@ def test_jinja_is_not_loaded_by_those_who_have_no_templates() -> None:
         "folder=Path('/')); sys.exit('jinja2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+WORDS = """
+    {{ }} {% %} {# #} ( ) [ ] { } . , : | ~ + - * / % == < not in is and or if else elif endif for endfor set raw endraw
+    block macro include import from as with autoescape call filter do object values cluster commit x default replace
+    upper split defined none true '' 'a' "b" 'a\\N{' '\\x5f' 1 0x1f 1.5 1e999 9_9 __class__ é '
+"""
+TOKENS = st.sampled_from([*WORDS.split(), "\n", ""])
+TEXTS = st.lists(TOKENS, max_size=25).map(" ".join)
+
+
+@settings(max_examples=400)
+@given(TEXTS | TEXTS.map(lambda text: f"{{{{ {text} }}}}"))
+def test_whatever_is_written_is_allowed_or_refused_and_whatever_is_allowed_is_rendered_or_fails(text: str) -> None:
+    try:
+        names = check(text)
+    except NotAllowed:
+        return
+    with contextlib.suppress(TemplateFailed):
+        rendered = FUZZED.render(text, {name: CONTEXT[name] for name in names})
+        assert "built-in" not in rendered
+        assert "object at 0x" not in rendered
+
+
+FUZZED = Renderer()
