@@ -21,7 +21,7 @@ from importer.diff import masked, unified
 from importer.inventory import Inventory
 from importer.rules import Rules, rules_of, scope_of
 from importer.wishes import MAX_FILE, RecoveryPoint
-from transforms.kinds import type_of
+from transforms.kinds import plural_of, type_of
 from transforms.namespaces import target_ref
 from transforms.pipeline import traced
 from transforms.rules import Rule
@@ -139,7 +139,7 @@ def find(files: Mapping[str, TreeFile], text: str) -> str:
     meant = sorted(
         str(ref)
         for type_ in types
-        if word.casefold() in words_of(type_of({}, type_key=type_)) | {type_.partition(".")[0].removesuffix("s")}
+        if {word.casefold(), plural_of(word)} & words_of(type_of({}, type_key=type_))
         and str(ref := ObjectRef(type_, namespace, name)) in there
     )
     if len(meant) > 1:

@@ -312,6 +312,8 @@ class RecoveryPoint:
 
     def explain(self, path: str) -> tuple[Case, transforming.Subject]:
         """Return one object as Git has it, and what its transforms are told. Raises DrSyncerError as its turn would."""
+        if reason := _unreadable(self._files[path]):
+            raise InvalidManifest(path, 0, reason)
         self._learn_definitions([path])
         ((_, data),) = self._contents([path], Wishes())
         case = self._case(path, data)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from drsyncer.config.flow import flow
+from drsyncer.config.golden import GoldenCase
 from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.rules import CleanRule
 from drsyncer.config.sample import sample
@@ -71,6 +72,9 @@ def reference() -> str:
         _table(PatchOperation),
         "`template`:\n",
         _table(TemplateStep),
+        "## Golden cases\n",
+        "What `dr-syncer transforms test` runs: documents of the files in `tests/`, beside the rules.\n",
+        _table(GoldenCase),
         "## A whole file\n",
         "What `dr-syncer init` writes:\n",
         f"```yaml\n{sample()}```\n",

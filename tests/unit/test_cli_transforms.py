@@ -140,9 +140,24 @@ def test_an_object_is_followed_step_by_step(explain: Callable[..., tuple[int, st
     assert max(map(len, out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("name", ["shop/deploy/web", "shop/deployment/web", "shop/deployments/web"])
+@pytest.mark.parametrize(
+    "name", ["shop/deploy/web", "shop/deployment/web", "shop/deployments/web", "shop/Deployment/web"]
+)
 def test_an_object_may_be_named_as_for_kubectl(explain: Callable[..., tuple[int, str, str]], name: str) -> None:
     assert data_of(explain, name)["object"] == "shop/deployments.apps/web"
+
+
+def test_a_link_in_the_repository_is_no_object(explain: Callable[..., tuple[int, str, str]], folder: Path) -> None:
+    work = folder / "work"
+    (work / "namespaces/shop/widgets.example.com/link.yaml").symlink_to("w.yaml")
+    git("add", "-A", cwd=work)
+    git("commit", "-q", "-m", "y", cwd=work)
+    git("push", "-q", folder / "recovery.git", "main", cwd=work)
+
+    code, _, err = explain("shop/widgets.example.com/link")
+
+    assert code == 1
+    assert "is a symbolic link; expected a file with one object" in err
 
 
 def test_the_values_of_a_secret_are_never_shown(explain: Callable[..., tuple[int, str, str]]) -> None:

@@ -87,7 +87,7 @@ OURS = "it would change keys under dr-syncer.io/ or applyset.kubernetes.io/, whi
         ("{merge: {}}", [("merge", "expected what to merge, such as {metadata: {labels: {site: dr}}}")]),
         ("{merge: [a]}", [("merge", "expected a mapping, such as {metadata: {labels: {site: dr}}}")]),
         ("{merge: {metadata: {name: x}}}", [("merge", f"no rule may merge this: {WHO}")]),
-        ("{jsonPatch: []}", [("jsonPatch", "expected a list such as [{types: [configmaps]}] with at least one entry")]),
+        ("{jsonPatch: []}", [("jsonPatch", "expected a list such as [{op: add}] with at least one entry")]),
         ("{jsonPatch: [{op: tset, path: /a, value: 1}]}", [("jsonPatch[0].op", "expected one of add, remove, replace, move, copy, test; did you mean `test`?")]),
         ("{jsonPatch: [{op: add, path: /a}]}", [("jsonPatch[0]", "add needs `value`")]),
         ("{jsonPatch: [{op: remove, path: /a, value: 1}]}", [("jsonPatch[0]", "remove has no `value`")]),
