@@ -135,6 +135,7 @@ def _prepare(
             *preflight.missing_classes(cluster, wishes.wishes),
             *rulebook.ignored(files, config.transforms),
             *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried, request)),
+            *_idle(rules, wishes, carried, request),
         ),
     )
 
@@ -252,3 +253,10 @@ def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: R
         return []
     unread = request.only or wishes.unread
     return rules.selection.unused(wishes.deciding) + ([] if unread else rules.book.unused(wishes.matched))
+
+
+def _idle(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:
+    """Return a warning for each removal of a rule that found nothing; unknown when not every object was transformed."""
+    if carried or request.only or wishes.problems:
+        return []
+    return rules.book.idle(wishes.matched, {line for wish in wishes.wishes for line in wish.applied})

@@ -17,7 +17,7 @@ from transforms.conditions import Condition
 from transforms.edits import Unreachable
 from transforms.settings import Result, TransformFailed
 from transforms.settings import Subject as Place
-from transforms.steps import Scope, Step, Template
+from transforms.steps import Remove, Scope, Step, Template
 
 NAME = "rules"
 
@@ -86,6 +86,19 @@ class RuleBook:
         """Given the names of the rules that matched something return those that did not."""
         return [f"rule {rule.name} ({rule.match})" for rule in self.rules if rule.name not in seen]
 
+    def idle(self, seen: Collection[str], applied: Collection[str]) -> list[str]:
+        """Given the names of the rules that matched and the `applied` lines of all objects return idle removals.
+
+        Such a step found in no object what it is there to take out: its path is misspelt, or its time is over.
+        """
+        return [
+            f"rule {rule.name} removes {step.at}, which no object that it is about has"
+            for rule in self.rules
+            if rule.name in seen
+            for step in rule.steps
+            if isinstance(step, Remove) and f"{NAME}: {_line(step, rule)}" not in applied
+        ]
+
 
 def apply_rules(manifest: Manifest, subject: Place) -> Result:
     """Apply the rules that were chosen for the object. Raises TransformFailed for a step that cannot be done whole."""
@@ -94,9 +107,13 @@ def apply_rules(manifest: Manifest, subject: Place) -> Result:
     applied = []
     for change in walk(manifest, subject.chosen, subject):
         if change.after is not change.before:
-            applied.append(f"{change.step.at} {_DONE[change.step.word]} by {change.rule.name}")
+            applied.append(_line(change.step, change.rule))
         manifest = change.after
     return Result(manifest, tuple(applied))
+
+
+def _line(step: Step, rule: Rule) -> str:
+    return f"{step.at} {_DONE[step.word]} by {rule.name}"
 
 
 _DONE = {"set": "set", "remove": "removed", "merge": "merged", "jsonPatch": "patched", "template": "rendered"}

@@ -108,7 +108,8 @@ which must all hold:
 | `{{path: P, matches: G}}` | one of them holds text (or a number) that the glob fits: `*`, `?`, `[abc]` |
 
 Both look at the object as Git has it: with the source's namespace, and before any other rule. A rule that is about no
-object is reported after a run that looked at all of them.
+object is reported after a run that looked at all of them, and so is a `remove` that found nothing in any of its
+objects.
 
 ## Paths
 

@@ -52,7 +52,7 @@ def test_rules_change_what_arrives_and_a_second_import_writes_nothing(
         recovery,
         namespace("shop"),
         configmap("shop", "app", host="web.prod.example.com"),
-        configmap("shop", "other", a="1"),
+        configmap("shop", "other", a="1", b="2"),
         deployment("shop", "web"),
     )
     section = rules(
@@ -71,6 +71,7 @@ def test_rules_change_what_arrives_and_a_second_import_writes_nothing(
             when=[{"path": "/spec/template/spec/containers/0/image", "matches": "nginx:*"}],
         ),
         rule("nobody", "secrets", {"remove": {"path": "/data/x"}}),
+        rule("idle", "configmaps", {"remove": {"path": "/data/a"}}, {"remove": {"path": "/dat/a"}}),
         values={"domain": "dr.example.com"},
     )
 
@@ -78,11 +79,13 @@ def test_rules_change_what_arrives_and_a_second_import_writes_nothing(
 
     assert problems(outcome) == {}
     assert data(clean_dr, "app") == {"host": "app.dr.example.com"}
-    assert data(clean_dr, "other") == {"a": "1"}
+    assert data(clean_dr, "other") == {"b": "2"}
     web = clean_dr.get("/apis/apps/v1/namespaces/shop/deployments/web")
     assert web["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:dr"
     assert warned(outcome, "rule nobody (types secrets) matched nothing")
     assert not warned(outcome, "rule host")
+    assert warned(outcome, "rule idle removes /dat/a, which no object that it is about has")
+    assert not warned(outcome, "rule idle removes /data/a")
 
     clean_dr.audit.mark()
     again = recovery.import_into(clean_dr, config=section)

@@ -310,6 +310,17 @@ def test_a_rule_is_about_what_matches_when_all_its_conditions_hold() -> None:
     assert book.unused(found) == ["rule other (types cm)", "rule not-held (everything)"]
 
 
+def test_a_removal_that_found_nothing_anywhere_is_reported() -> None:
+    one = rule(Remove(parse("/spec/x")), Remove(parse("/spec/y")), name="one")
+    book = RuleBook([one, rule(Remove(parse("/spec/z")), name="other")])
+    manifest = deployment()
+    manifest["spec"]["y"] = 1
+
+    applied = done(manifest, one).applied
+
+    assert book.idle({"one"}, applied) == ["rule one removes /spec/x, which no object that it is about has"]
+
+
 @pytest.mark.parametrize(
     ("fields", "may"),
     [
