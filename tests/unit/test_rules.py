@@ -233,6 +233,9 @@ def test_of_a_secret_a_template_sees_no_data() -> None:
     assert "hunter2" not in str(seen)
     assert seen["metadata"] == {"name": "a", "annotations": {"b": "c"}}
     assert visible(secret, "configmaps") is secret
+    echoed = Chosen((rule(template("/type", "{{ object }}")),), Scope(render=echo))
+    done = transform(secret, ObjectRef("secrets", "", "a"), settings=Settings(), chosen=echoed)
+    assert done.manifest["type"] == str({"object": seen})
 
 
 def test_the_data_of_a_secret_goes_nowhere_else_and_is_never_quoted() -> None:

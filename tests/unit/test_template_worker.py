@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -157,6 +158,7 @@ def test_it_gets_no_variables_and_no_open_files(renderer: Renderer, monkeypatch:
     assert "Max address space         268435456" in limits
     assert "Max file size             0 " in limits
     assert "Max open files            3 " in limits
+    assert re.search(r"Max cpu time +[1-9] ", limits)
 
 
 def test_a_process_that_cannot_be_started_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
