@@ -30,6 +30,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+LONGEST = 1_000  # characters of a path: deeper ones could only exhaust whoever follows them
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -118,6 +120,8 @@ GONE: Final = _Gone()  # what a function given to `replace` returns to take the 
 
 def parse(text: str) -> Path:
     """Given the text of a path return the Path. Raise ValueError with one sentence that says what is wrong."""
+    if len(text) > LONGEST:
+        raise ValueError(f"path {text[:40]!r}…: has more than {LONGEST:,} characters")
     if not text.startswith("/"):
         return Path(tuple(_dotted(text)), text)
     segments: list[Segment] = []
@@ -193,7 +197,7 @@ _BRACKET = re.compile(
 
 def _dotted(text: str) -> Iterator[Segment]:
     """Yield the segments of a path with dots between its keys."""
-    if not text or "/" in text.partition("[")[0]:
+    if not text or ("/" in text and "." not in text and "[" not in text):
         raise ValueError(f"path {text!r}: must start with a slash, such as /spec/replicas, or be written spec.replicas")
     at = 0
     while at < len(text):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from drsyncer.paths import GONE, Key, Path, Segment, changed_parts, pointer_token
+from drsyncer.yaml import LIMITS, Limits
 from transforms.pods import describe
 
 Place = tuple[str | int, ...]  # keys and indexes from the top of an object
@@ -53,6 +54,33 @@ def sized(value: Any) -> str:
 def pointer(place: Place) -> str:
     """Return the JSON Pointer of a place."""
     return "".join("/" + pointer_token(key) for key in place)
+
+
+def excess(value: Any, limits: Limits = LIMITS) -> str:
+    """Return what a value has too much of to be written to a file and read back, or "".
+
+    A few copies of an object into itself make one that no memory holds, since its parts are shared until it is
+    written. So this looks no further than the limits.
+    """
+    nodes, size = limits.nodes, limits.max_bytes
+    todo = [(value, 1)]
+    while todo:
+        node, depth = todo.pop()
+        nodes -= 1
+        if isinstance(node, str):
+            size -= len(node)
+        elif isinstance(node, dict | list):
+            if depth > limits.depth:
+                return f"more than {limits.depth} levels"
+            nodes -= len(node)
+            if isinstance(node, dict):
+                size -= sum(map(len, node))
+            todo += [(part, depth + 1) for part in (node.values() if isinstance(node, dict) else node)]
+        if nodes < 0:
+            return f"more than {limits.nodes:,} keys and values"
+        if size < 0:
+            return f"more than {limits.max_bytes:,} characters"
+    return ""
 
 
 # -- set ---------------------------------------------------------------------------------------------

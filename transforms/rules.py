@@ -14,7 +14,7 @@ from drsyncer.manifest import Manifest, ResourceType
 from drsyncer.match import Match, Subject, guessed_type
 from transforms import standby
 from transforms.conditions import Condition
-from transforms.edits import Unreachable
+from transforms.edits import Unreachable, excess
 from transforms.settings import Result, TransformFailed
 from transforms.settings import Subject as Place
 from transforms.steps import Remove, Scope, Step, Template
@@ -143,3 +143,5 @@ def _check(before: Manifest, after: Manifest, label: str) -> None:
     found = untouchable.change(before, after)
     if found is not None:
         raise TransformFailed(rule=label, path=found[0], found=found[1], expected=found[2])
+    if much := excess(after):
+        raise TransformFailed(rule=label, path="", found=f"an object of {much}", expected="one that can be read back")

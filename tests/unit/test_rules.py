@@ -256,6 +256,28 @@ def test_the_data_of_a_secret_goes_nowhere_else_and_is_never_quoted() -> None:
     assert done.manifest["data"]["c"] == "x"
 
 
+@pytest.mark.parametrize(
+    ("step", "much"),
+    [
+        (
+            Patch(tuple(Operation("copy", parse(f"/spec/x{n}"), origin=parse("/spec")) for n in range(60))),
+            "more than 200,000 keys and values",
+        ),
+        (
+            Patch(tuple(Operation("copy", parse("/spec/x"), origin=parse("/spec")) for _ in range(200))),
+            "more than 100 levels",
+        ),
+        (Set(parse("/spec/many/*"), "a" * 200_000), "more than 10,485,760 characters"),
+    ],
+)
+def test_a_rule_that_makes_an_object_grow_without_bound_blocks_it(step: Step, much: str) -> None:
+    """Rules come from a repository that is not trusted with the machine."""
+    manifest = deployment()
+    manifest["spec"]["many"] = [0] * 1000
+
+    assert f"/: found an object of {much}, expected one that can be read back" in failure(manifest, rule(step))
+
+
 # What they are about -------------------------------------------------------------------------------
 
 
