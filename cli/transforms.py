@@ -104,7 +104,7 @@ def explain(ctx: Context, object_: str, revision: str) -> None:
     from importer.explain import explain as explain_object
 
     config, section = ctx.load_importer()
-    with Clone.open(remote_of(config.repository)) as clone:
+    with ctx.refusals_shown(), Clone.open(remote_of(config.repository)) as clone:
         found = explain_object(config=section, clone=clone, revision_=revision, text=object_)
     ctx.show(lambda out: _draw_explanation(out, found), found.to_data)
     ctx.exit(ExitCode.PARTIAL if found.blocked else ExitCode.DONE)

@@ -16,7 +16,7 @@ from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.templates.renderer import Renderer
 from drsyncer.yaml.read import read
-from importer import revision, rulebook
+from importer import following, revision, rulebook
 from importer.diff import masked, unified
 from importer.inventory import Inventory
 from importer.rules import Rules, rules_of, scope_of
@@ -70,7 +70,8 @@ def explain(*, config: Importer, clone: Clone, revision_: str, text: str) -> Exp
     As in standby or not by the configuration: what state the DR cluster is in is not asked. Raises UsageError when the
     recovery point holds no such object, ConfigurationError for faulty rules in it.
     """
-    commit, _ = revision.resolve(clone, revision_ or revision.configured(config.revision))
+    # Also here: rules and objects that nobody signed are not shown as what an import would do.
+    commit = following.choose(clone, config.revision, revision_).point.id
     files = clone.files(commit)
     source = revision.identity_of(clone, commit, files)
     path = find(files, text)
