@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drsyncer.errors import ConfigurationError
+from drsyncer.config.schema import Config
+from drsyncer.errors import ConfigurationError, Refused
+from drsyncer.recovery.git import Clone
+from importer.explain import explain
 from importer.outcome import Outcome
 from importer.plan import Action
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.recovery import Recovery, actions, configmap, deployment, namespace, problems
 from tests.integration.written import cron_job, result_of, service, write
+from tests.unit.signers import allowed, needs_ssh_keygen, signer
 
 HEAD = "apiVersion: dr-syncer.io/v1\nrules:\n"
 SITE = HEAD + "  - name: site\n    match: {types: [configmaps]}\n    steps: [{set: {path: /data/site, value: dr}}]\n"
@@ -319,3 +324,27 @@ def test_an_export_leaves_the_rules_alone(
     assert {"transforms/site.yaml", "transforms/tests/site.yaml"} <= set(recovery.paths())
     recovery.import_into(clean_dr)
     assert data(clean_dr, "app") == {"a": "2", "site": "dr"}
+
+
+@needs_ssh_keygen
+def test_rules_that_nobody_signed_are_neither_applied_nor_explained(
+    clean_source: ControlPlane, clean_dr: ControlPlane, recovery: Recovery, tmp_path: Path
+) -> None:
+    key = signer(tmp_path, "exporter@prod")
+    recovery.repository |= {
+        "signing": {"keyFile": str(key.file)},
+        "verify": {"allowedSignersFile": str(allowed(tmp_path, key.line()))},
+    }
+    clean_source.apply([namespace("shop"), configmap("shop", "app", a="1")])
+    recovery.export(clean_source)
+    recovery.import_into(clean_dr)
+    recovery.commit({"transforms/site.yaml": SITE})
+
+    with pytest.raises(Refused, match="is not signed"):
+        recovery.import_into(clean_dr)
+    config = Config.model_validate(recovery.config()).importer
+    assert config is not None
+    with Clone.open(recovery.remote_of()) as clone, pytest.raises(Refused, match="is not signed"):
+        explain(config=config, clone=clone, revision_="", text="shop/configmaps/app")
+
+    assert data(clean_dr, "app") == {"a": "1"}
