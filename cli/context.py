@@ -46,9 +46,10 @@ class Context:
 
         Raises ConfigurationError with every fault of the file.
         """
+        from cli.rules import faults
         from drsyncer.config.load import Loaded, load
 
-        loaded = load(self.config_file, environ=os.environ)
+        loaded = load(self.config_file, environ=os.environ, check=faults)
         given: dict[str, str] = {}
         if self.kubeconfig:
             given["kubeconfig"] = self.kubeconfig

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from drsyncer.config.schema import Config, Importer
+    from importer.funnel import Explanation
     from importer.outcome import Outcome
 
 _MOST_ROWS = 40  # lines of one action on a terminal; -o json has them all
@@ -36,9 +38,18 @@ _QUIET = ("unchanged",)
     help="Only this namespace (as Git names it); repeatable.",
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would happen; change nothing.")
+@click.option("--explain", metavar="OBJECT", help="Say what becomes of an object, and why: [NAMESPACE/]TYPE/NAME.")
 @click.option("--yes", is_flag=True, help="Confirm deletions that the prune guard holds back.")
 @click.option("--adopt", is_flag=True, help="Accept that the repository now holds another cluster.")
-def import_(ctx: Context, revision: str, namespaces: tuple[str, ...], plan_only: bool, yes: bool, adopt: bool) -> None:
+def import_(
+    ctx: Context,
+    revision: str,
+    namespaces: tuple[str, ...],
+    plan_only: bool,
+    explain: str | None,
+    yes: bool,
+    adopt: bool,
+) -> None:
     """Bring the DR cluster to a recovery point.
 
     Reads one commit of the recovery repository, transforms its objects as configured, applies what
@@ -51,6 +62,7 @@ def import_(ctx: Context, revision: str, namespaces: tuple[str, ...], plan_only:
     \b
     Examples:
       dr-syncer import --plan
+      dr-syncer import --explain shop/deployments.apps/web
       dr-syncer import --revision 3f2c1a9 --namespace shop
       dr-syncer import --context dr -o json
     """
@@ -58,6 +70,10 @@ def import_(ctx: Context, revision: str, namespaces: tuple[str, ...], plan_only:
     from importer.preparation import Request
 
     config, section = ctx.load_importer()
+    if explain:
+        with ctx.refusals_shown():
+            _explain(ctx, config, section, revision, explain)
+        return
     with ctx.refusals_shown():
         outcome = import_recovery_point(
             config=section,
@@ -70,6 +86,48 @@ def import_(ctx: Context, revision: str, namespaces: tuple[str, ...], plan_only:
     for warning in outcome.warnings:
         click.echo(f"warning: {warning}", err=True)
     ctx.exit(outcome.exit_code)
+
+
+def _explain(ctx: Context, config: Config, section: Importer, revision: str, text: str) -> None:
+    from drsyncer.recovery.git import Clone
+    from importer.funnel import explain
+
+    with Clone.open(remote_of(config.repository)) as clone:
+        found = explain(
+            config=section, clone=clone, cluster=dr_of(section), revision=revision, text=text, progress=ctx.progress
+        )
+    ctx.show(lambda out: _draw_explanation(out, found), found.to_data)
+
+
+def _draw_explanation(out: Console, found: Explanation) -> None:
+    from cli import render
+
+    title = f"{found.ref}: " + (
+        f"{found.step.action}: {found.step.reason}" if found.step else "left out of the import" if found.path else ""
+    )
+    render.paragraph(out, title, style="bold")
+    where = f"file: {found.path}" if found.path else "file: none, it left Git"
+    render.paragraph(out, f"{where} (recovery point {found.revision[:12]})")
+    if last := found.last_change:
+        render.paragraph(
+            out,
+            f"last changed: {last.time:%Y-%m-%d %H:%M:%S} UTC in {last.commit[:12]} by {last.author}: {last.subject}",
+        )
+    rows = [("passed" if passage.passed else "stopped", passage.check, passage.reason) for passage in found.passages]
+    render.table(out, rows, headers=("", "CHECK", "WHY"))
+    if found.problem:
+        render.paragraph(out, f"cannot be had: {found.problem}", style="bold red")
+    if found.wish is None:
+        return
+    if found.target != found.ref:
+        render.paragraph(out, f"in DR: {found.target}")
+    render.paragraph(out, f"written as: {found.wish.type.api_version} {found.wish.type.kind}")
+    for line in found.wish.applied:
+        render.paragraph(out, f"transform: {line}")
+    for note in found.wish.notes:
+        render.paragraph(out, f"note: {note}", style="dim")
+    if found.wish.held:
+        render.paragraph(out, f"held: {found.wish.held}", style="magenta")
 
 
 def _draw(out: Console, outcome: Outcome) -> None:

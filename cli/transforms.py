@@ -38,14 +38,15 @@ def transforms() -> None:
     """
 
 
-@transforms.command("list", short_help="List the exclusions, the cleaning rules and your rules.")
+@transforms.command("list", short_help="List exclusions, cleaning rules, transforms and your rules.")
 @options.config
 @options.output
 @options.verbosity
 def list_(ctx: Context) -> None:
-    """List the built-in exclusions, the cleaning rules and the general rules of the configuration.
+    """List the built-in exclusions, cleaning rules and transforms, and the general rules of the configuration.
 
     Exclusions are switched off by name in `select.disable`; cleaning rules are held back by path in `clean.keep`.
+    Transforms do what the keys named beside them say.
     Rules in the recovery repository are not listed: `transforms explain` shows those that are about an object.
 
     \b
@@ -58,7 +59,7 @@ def list_(ctx: Context) -> None:
     from importer import rulebook
     from transforms import reference
 
-    checks, rules = reference.checks(), reference.rules()
+    checks, rules, steps = reference.checks(), reference.rules(), reference.steps()
     section = _importer_if_any(ctx)
     own = rulebook.in_order((), section.transforms) if section else []
 
@@ -71,12 +72,24 @@ def list_(ctx: Context) -> None:
         render.line(out, "Removed from what is exported", style="bold")
         rows = [(row["name"], row["appliesTo"], row["why"]) for row in rules]
         render.table(out, rows, headers=("NAME", "APPLIES TO", "WHY"))
+        render.line(out, "")
+        render.line(out, "Changed by an import, in this order", style="bold")
+        rows = [(row["name"], ", ".join(row["configuredBy"]), row["changes"]) for row in steps]
+        render.table(out, rows, headers=("NAME", "CONFIGURED BY", "CHANGES"))
         if own:
             render.line(out, "")
-            render.line(out, "Changed by your rules on the way into DR", style="bold")
+            render.line(out, "Changed by your rules", style="bold")
             render.table(out, [_row(rule) for rule in own], headers=("NAME", "APPLIES TO", "STEPS"))
 
-    ctx.show(text, lambda: {"checks": checks, "rules": rules, "userRules": [_described(rule) for rule in own]})
+    ctx.show(
+        text,
+        lambda: {
+            "checks": checks,
+            "rules": rules,
+            "transforms": steps,
+            "userRules": [_described(rule) for rule in own],
+        },
+    )
 
 
 @transforms.command("explain", short_help="Show how an object of the recovery repository is changed.")

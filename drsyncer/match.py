@@ -76,6 +76,10 @@ class Match:
         """Given a type return whether an entry without a glob is about it: the writer means this very type."""
         return any(not pattern.is_glob and pattern.matches(type_) for pattern in self._types)
 
+    def may_be_about(self, group: str) -> bool:
+        """Given an API group return whether objects of some type in it could match, whatever types it may have."""
+        return not self._types or any(pattern.may_be_in(group) for pattern in self._types)
+
     def object_matches(self, subject: Subject) -> bool:
         """Given an object whose type is known to match return whether the other fields hold."""
         ref = subject.ref
@@ -161,9 +165,10 @@ def guessed_type(ref: ObjectRef, manifest: Manifest) -> ResourceType:
 class _TypePattern:
     """One compiled entry of `types`."""
 
-    __slots__ = ("_glob", "_group", "_word", "is_glob")
+    __slots__ = ("_glob", "_group", "_text", "_word", "is_glob")
 
     def __init__(self, text: str) -> None:
+        self._text = text
         self.is_glob = any(character in text for character in "*?[")
         self._glob = glob([text]) if self.is_glob else None
         word, dot, group = text.partition(".")
@@ -178,6 +183,15 @@ class _TypePattern:
         if self._word in KUBERNETES_WORDS and not is_kubernetes_own(type_.group):
             return False
         return self._word in words_of(type_)
+
+    def may_be_in(self, group: str) -> bool:
+        """Return whether a type of `group` could match whose names nobody knows."""
+        if self._glob:
+            # Some plural takes what is before the dot; the rest of the pattern must fit the group.
+            return any(glob([self._text[at:]])(f".{group}") for at in range(len(self._text)))
+        if self._group is not None:
+            return group == self._group
+        return self._word not in KUBERNETES_WORDS or is_kubernetes_own(group)
 
 
 def words_of(type_: ResourceType) -> frozenset[str]:

@@ -30,7 +30,7 @@ from exporter.gathering import Gathering
 from exporter.outcome import Outcome
 from exporter.reading import PageRead, read
 from exporter.rules import cleaner_of, is_confined, named_namespaces, selection_of
-from exporter.versions import CRDS, candidates, storage_version
+from exporter.versions import CRDS, candidates, storage_version, unserved
 from transforms.select import Selection
 
 # Read before everything else: what they say decides how the rest is read and selected.
@@ -185,6 +185,7 @@ class _Run:
         self._progress = progress
         self._selection: Selection = selection_of(config.select)
         self._confined = is_confined(config.select)
+        self._labels_matter = asks_for_namespace_labels(config.select)
         self._namespace_labels: dict[str, Mapping[str, str]] = {}
         self._stored: dict[str, str] = {}
         self._filing = Filing(
@@ -192,6 +193,8 @@ class _Run:
             cleaner=cleaner_of(config.clean),
             plaintext_secrets=config.secrets.mode == "plaintext",
             namespace_labels=self._namespace_labels,
+            # What a confined selection can let in lies in namespaces that it names, and those were read.
+            labels_matter=self._labels_matter and not self._confined,
         )
         self.gathering = Gathering(
             filing=self._filing,
@@ -226,13 +229,8 @@ class _Run:
 
     def _may_be_wanted(self, group_version: str) -> bool:
         """Return whether types of a group that cannot be discovered might be selected: then their absence matters."""
-        group, version = split_api_version(group_version)
-        unknown = ResourceType(group, version, "unknown", "Unknown", namespaced=True, verbs=frozenset({"list"}))
-        return (
-            self._selection.type_verdict(unknown) is None
-            or any(word.endswith(f".{group}") for spec in self._config.select.include for word in spec.types)
-            or group in self._known_groups
-        )
+        group, _ = split_api_version(group_version)
+        return self._selection.may_want(group) or group in self._known_groups
 
     def _is_wanted(self, type_: ResourceType) -> bool:
         if not candidates(type_.key, self._discovery, self._stored):
@@ -262,9 +260,9 @@ class _Run:
                 self._learn(news)
                 if self._selected(news.type_):
                     advance(self.gathering.add_page(news), detail=news.type_.key)
-            elif news.type_.key == NAMESPACES and news.error and asks_for_namespace_labels(self._config.select):
+            elif news.type_.key == NAMESPACES and self._labels_matter and not news.saw_everything:
                 raise ClusterError(
-                    f"rules ask for the labels of namespaces, which cannot be read: {news.error}",
+                    f"rules ask for the labels of namespaces, which cannot be read: {news.why_incomplete}",
                     hint="Without them, objects would be left out or let in wrongly. Grant `list` on namespaces.",
                 )
             elif self._selected(news.type_):
@@ -278,14 +276,18 @@ class _Run:
             manifest = msgspec.json.decode(raw)
             if page.type_.key == NAMESPACES:
                 self._namespace_labels[metadata(manifest)["name"]] = labels(manifest)
-            elif stored := storage_version(manifest):
+                continue
+            if stored := storage_version(manifest):
                 self._stored[stored[0]] = stored[1]
+            missing = unserved(manifest, self._discovery)
+            if missing is not None and self._selected(missing):
+                self.failing[missing.key] = "it is defined and established, and the API server does not serve it (yet)"
 
     def deleted(self) -> dict[str, Change]:
         """Return path → change of every object that certainly left the cluster or the selection."""
         gone = self.gathering.gone(
             served=lambda key: key in self._wanted and self._selected(self._wanted[key][0]),
-            unknown=lambda key: bool(self._discovery.failing_group(key.partition(".")[2])),
+            unknown=lambda key: key in self.failing or bool(self._discovery.failing_group(key.partition(".")[2])),
         )
         return {path: Change(Verb.DELETED, ref) for path, ref in gone}
 

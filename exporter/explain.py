@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from drsyncer.cluster import Cluster, Discovery
+from drsyncer.config.matches import asks_for_namespace_labels
 from drsyncer.config.schema import Exporter
-from drsyncer.errors import NotFound, UsageError
+from drsyncer.errors import Forbidden, NotFound, UsageError
 from drsyncer.manifest import ObjectRef, ResourceType, labels
 from exporter.filing import NAMESPACES, Filed, Filing, LeftOut, ref_of
 from exporter.rules import cleaner_of, selection_of
 from exporter.versions import CRDS, candidates, storage_version
 from transforms.select import Passage
+from transforms.stages import is_custom
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def explain(*, config: Exporter, cluster: Cluster, text: str) -> Explanation:
         selection=selection,
         cleaner=cleaner_of(config.clean),
         plaintext_secrets=config.secrets.mode == "plaintext",
-        namespace_labels=_namespace_labels(cluster, discovery, ref),
+        namespace_labels=_namespace_labels(cluster, discovery, ref) if asks_for_namespace_labels(config.select) else {},
     )
     return Explanation(
         ref=ref_of(manifest, type_),
@@ -91,11 +93,11 @@ def _version(cluster: Cluster, discovery: Discovery, type_: ResourceType) -> Res
     """Return the version that an export reads `type_` in."""
     crds = discovery.get(CRDS)
     stored: dict[str, str] = {}
-    if crds is not None:
+    if crds is not None and is_custom(type_.key):
         try:
             found = storage_version(cluster.read(crds, namespace="", name=type_.key))
-        except NotFound:
-            found = None  # a built-in type has no CRD
+        except (NotFound, Forbidden):
+            found = None  # an aggregated API has no CRD; and who may not read them exports the preferred version
         stored = dict([found]) if found else {}
     return candidates(type_.key, discovery, stored)[0] if "list" in type_.verbs else type_
 

@@ -48,7 +48,7 @@ def ref_of(manifest: Manifest, type_: ResourceType) -> ObjectRef:
 class Filing:
     """Selects, cleans and writes one object at a time; remembers which user rules ever decided.
 
-    `namespace_labels` maps each namespace to its labels, for rules that ask for them.
+    `namespace_labels` maps each namespace to its labels, for rules that ask for them (`labels_matter`).
     """
 
     def __init__(
@@ -58,11 +58,13 @@ class Filing:
         cleaner: Cleaner,
         plaintext_secrets: bool,
         namespace_labels: Mapping[str, Mapping[str, str]],
+        labels_matter: bool = False,
     ) -> None:
         self._selection = selection
         self._cleaner = cleaner
         self._plaintext_secrets = plaintext_secrets
         self._namespace_labels = namespace_labels
+        self._labels_matter = labels_matter
         self.deciding: set[str] = set()
         self._cleaning: set[str] = set()
 
@@ -83,9 +85,14 @@ class Filing:
         )
 
     def file(self, manifest: Manifest, type_: ResourceType) -> Filed | LeftOut:
-        """Return the file for one object as the API server gave it. Raises ValueError when YAML cannot hold it."""
+        """Return the file for one object as the API server gave it.
+
+        Raises ValueError when YAML cannot hold it, or when rules need its namespace's labels and nobody read them.
+        """
         subject = self.subject(manifest, type_)
         ref = ref_of(manifest, type_)
+        if self._labels_matter and ref.namespace and ref.namespace not in self._namespace_labels:
+            raise ValueError("its namespace was made while the cluster was being read; the next export looks at it")
         verdict = self._selection.verdict(subject)
         self.deciding.add(verdict.check)
         if not verdict.included:

@@ -127,12 +127,7 @@ class Gathering:
 
     def incomplete(self) -> dict[str, str]:
         """Return why types, or single objects, are not as in the cluster: by name."""
-        found = {}
-        for key, read in self._reads.items():
-            if read.error:
-                found[key] = read.error
-            elif read.namespaces is not None:
-                found[key] = "may be listed only in " + ", ".join(sorted(read.namespaces))
+        found = {key: read.why_incomplete for key, read in self._reads.items() if not read.saw_everything}
         for gathered in self._types.values():
             found |= gathered.broken
         return dict(sorted(found.items()))

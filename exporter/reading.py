@@ -45,6 +45,18 @@ class TypeRead:
     started: datetime
     finished: datetime
 
+    @property
+    def saw_everything(self) -> bool:
+        """Whether every object of this type that was asked for was seen."""
+        return self.namespaces is None and not self.error
+
+    @property
+    def why_incomplete(self) -> str:
+        """Why not everything was seen, or ""."""
+        if self.error or self.namespaces is None:
+            return self.error
+        return "may be listed only in " + ", ".join(sorted(self.namespaces))
+
     def saw(self, namespace: str) -> bool:
         """Return whether every object of this type in `namespace` ("" for cluster-scoped ones) was seen."""
         if self.namespaces is None:

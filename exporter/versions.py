@@ -26,6 +26,25 @@ def storage_version(crd: Manifest) -> tuple[str, str] | None:
     return None
 
 
+def unserved(crd: Manifest, discovery: Discovery) -> ResourceType | None:
+    """Return the type of a CRD that is established and that discovery does not show, else None.
+
+    A server that has just started shows its custom types some moments later: until then their objects are not gone.
+    """
+    spec, status = crd.get("spec") or {}, crd.get("status") or {}
+    established = any(
+        condition.get("type") == "Established" and condition.get("status") == "True"
+        for condition in status.get("conditions") or []
+    )
+    served = [str(version["name"]) for version in spec.get("versions") or [] if version.get("served")]
+    if not established or not served:
+        return None
+    names = spec["names"]
+    namespaced = spec.get("scope") == "Namespaced"
+    type_ = ResourceType(spec["group"], served[0], names["plural"], names["kind"], namespaced, frozenset({"list"}))
+    return None if type_.key in discovery.served else type_
+
+
 def candidates(key: str, discovery: Discovery, stored: Mapping[str, str]) -> tuple[ResourceType, ...]:
     """Return the served, listable versions of the type `key` in the order to try them.
 

@@ -147,7 +147,10 @@ _WRITTEN = frozenset({Action.CREATE, Action.UPDATE, Action.RECREATE, Action.UNCH
 
 
 def _settled(inventory: Inventory, prepared: Prepared, results: Sequence[Result], *, whole: bool) -> Inventory:
-    """Return the inventory after a run: without the types and namespaces that no member is left in."""
+    """Return the inventory after a run: without the types and namespaces that no member is left in.
+
+    A type that DR does not serve now stays: its members may be there still, and are looked for when it is served again.
+    """
     blocked = any(result.action is Action.BLOCKED for result in results)
     if not whole or blocked or prepared.view.unknown:
         return inventory
@@ -155,9 +158,10 @@ def _settled(inventory: Inventory, prepared: Prepared, results: Sequence[Result]
     types = {step.wish.type for step in kept if step.wish} | {step.live.type for step in kept if step.live}
     types |= {found.types[0] for found in prepared.carried}
     namespaces = {step.ref.namespace for step in kept if step.ref.namespace}
+    served = {kind_of(versions[0]) for versions in prepared.discovery.served.values()}
     return replace(
         inventory,
-        types=frozenset(kind_of(type_) for type_ in types),
+        types=frozenset(kind_of(type_) for type_ in types) | (inventory.types - served),
         namespaces=frozenset(namespaces | {inventory.namespace}),
         revision=prepared.commit,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,16 +15,31 @@ from drsyncer.manifest import ObjectRef, ResourceType
 from drsyncer.wording import some
 from importer.types import Definition, definition
 from importer.wishes import NAMESPACES, Wish
+from transforms.pods import CLAIMS, EACH, POD_SPECS, Path
 from transforms.stages import DEFINITIONS
 
 _SLICES = ResourceType("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", namespaced=True)
+_STORAGE, _INGRESS = "storageclasses.storage.k8s.io", "ingressclasses.networking.k8s.io"
+_PRIORITY, _RUNTIME = "priorityclasses.scheduling.k8s.io", "runtimeclasses.node.k8s.io"
 _CLASSES = {
-    "storageclasses.storage.k8s.io": ResourceType(
-        "storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False
-    ),
-    "ingressclasses.networking.k8s.io": ResourceType(
-        "networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False
-    ),
+    _STORAGE: ResourceType("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False),
+    _INGRESS: ResourceType("networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False),
+    _PRIORITY: ResourceType("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False),
+    _RUNTIME: ResourceType("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", namespaced=False),
+}
+# Where objects name a class: type to (kind of class, path). A pod whose class is missing is refused when it is made,
+# which for a workload in standby is at activation.
+_NAMES: Mapping[str, tuple[tuple[str, Path], ...]] = {
+    "ingresses.networking.k8s.io": ((_INGRESS, ("spec", "ingressClassName")),),
+    "persistentvolumeclaims": ((_STORAGE, ("spec", "storageClassName")),),
+    **{
+        type_key: (
+            (_PRIORITY, (*pod, "priorityClassName")),
+            (_RUNTIME, (*pod, "runtimeClassName")),
+            *((_STORAGE, (*claim, "spec", "storageClassName")) for claim in CLAIMS[type_key]),
+        )
+        for type_key, pod in POD_SPECS.items()
+    },
 }
 
 
@@ -105,15 +121,16 @@ def foreign_fields(
 
 
 def missing_classes(cluster: Cluster, wishes: Iterable[Wish]) -> list[str]:
-    """Return a warning for each storage class and ingress class that objects name and DR does not have."""
+    """Return a warning for each class (storage, ingress, priority, runtime) that objects name and DR does not have."""
     wanted: dict[tuple[str, str], list[ObjectRef]] = {}
     coming = {(wish.ref.type, wish.ref.name) for wish in wishes if wish.ref.type in _CLASSES}
     for wish in wishes:
         for kind, name in _named_classes(wish):
             if (kind, name) not in coming:
                 wanted.setdefault((kind, name), []).append(wish.ref)
+    warnings: list[str] = []
     there: dict[str, set[str]] = {}
-    for kind in {kind for kind, _ in wanted}:
+    for kind in sorted({kind for kind, _ in wanted}):
         try:
             there[kind] = {
                 msgspec.json.decode(raw)["metadata"]["name"]
@@ -123,30 +140,27 @@ def missing_classes(cluster: Cluster, wishes: Iterable[Wish]) -> list[str]:
         except ClusterUnreachable:
             raise
         except ClusterError as error:
-            return [f"whether {kind} exist in DR is not known: {error}"]
-    return [
+            warnings.append(f"whether {kind} exist in DR is not known: {error}")
+    return warnings + [
         f"{_CLASSES[kind].kind} {name} does not exist in DR; named by {some(refs)}"
         for (kind, name), refs in sorted(wanted.items())
-        if name not in there[kind]
+        if kind in there and name not in there[kind]
     ]
 
 
 def _named_classes(wish: Wish) -> Iterable[tuple[str, str]]:
-    if wish.ref.type not in ("persistentvolumeclaims", "statefulsets.apps", "ingresses.networking.k8s.io"):
-        return
-    spec = decode(wish.data).get("spec")
-    if not isinstance(spec, dict):
-        return  # the API server says what is wrong with it
-    if wish.ref.type == "ingresses.networking.k8s.io":
-        kind, named = "ingressclasses.networking.k8s.io", [spec.get("ingressClassName")]
-    elif wish.ref.type == "persistentvolumeclaims":
-        kind, named = "storageclasses.storage.k8s.io", [spec.get("storageClassName")]
-    else:
-        templates = spec.get("volumeClaimTemplates")
-        templates = templates if isinstance(templates, list) else []
-        specs = [claim.get("spec") for claim in templates if isinstance(claim, dict)]
-        kind = "storageclasses.storage.k8s.io"
-        named = [claim.get("storageClassName") for claim in specs if isinstance(claim, dict)]
-    for name in named:
-        if name and isinstance(name, str):
-            yield kind, name
+    names = _NAMES.get(wish.ref.type, ())
+    manifest = decode(wish.data) if names else {}
+    return {(kind, name) for kind, path in names for name in _texts_at(manifest, path) if name}
+
+
+def _texts_at(node: Any, path: Path) -> Iterator[str]:
+    """Yield the texts at a path; of what is not as it should be the API server says what is wrong."""
+    if not path:
+        if isinstance(node, str):
+            yield node
+    elif path[0] == EACH:
+        for item in node if isinstance(node, list) else ():
+            yield from _texts_at(item, path[1:])
+    elif isinstance(node, dict):
+        yield from _texts_at(node.get(path[0]), path[1:])

@@ -133,8 +133,8 @@ def _prepare(
             *chosen.warnings,
             *point.strays(),
             *preflight.missing_classes(cluster, wishes.wishes),
+            *(f"importer.{rule} decided nothing" for rule in _unused(rules, wishes, carried, request)),
             *rulebook.ignored(files, config.transforms),
-            *(f"{rule} matched nothing" for rule in _unused(rules, wishes, carried, request)),
             *_idle(rules, wishes, carried, request),
         ),
     )
@@ -248,15 +248,21 @@ def _prunable(view: View, point: RecoveryPoint, request: Request) -> Collection[
 
 
 def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:
-    """Return the user's rules that decided nothing or were about nothing; unknown when not every object was read."""
-    if carried:
-        return []
-    unread = request.only or wishes.unread
-    return rules.selection.unused(wishes.deciding) + ([] if unread else rules.book.unused(wishes.matched))
+    """Return the user's rules that decided nothing; unknown for those about what this run does not look at.
+
+    Those are all rules with --namespace, and those about what came in where objects were carried over unread.
+    """
+    return [] if request.only else rules.unused(wishes.deciding, all_seen=not carried)
 
 
 def _idle(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:
-    """Return a warning for each removal of a rule that found nothing; unknown when not every object was transformed."""
-    if carried or request.only or wishes.problems:
+    """Return a warning for each general rule that was about nothing, and for each removal that found nothing.
+
+    Unknown when not every object was looked at.
+    """
+    if carried or request.only or wishes.unread:
         return []
-    return rules.book.idle(wishes.matched, {line for wish in wishes.wishes for line in wish.applied})
+    warnings = [f"{rule} matched nothing" for rule in rules.book.unused(wishes.matched)]
+    if wishes.problems:
+        return warnings
+    return warnings + rules.book.idle(wishes.matched, {line for wish in wishes.wishes for line in wish.applied})

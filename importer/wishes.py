@@ -24,6 +24,8 @@ from drsyncer.yaml import LIMITS
 from drsyncer.yaml.lines import line_of
 from drsyncer.yaml.read import read as read_yaml
 from importer.digests import digest, of_manifest
+from importer.known_names import NAMESPACES as NAMESPACES
+from importer.known_names import KnownNames
 from importer.records import Record
 from importer.rules import Rules
 from importer.types import Definition, Resolved, definition, resolve
@@ -31,11 +33,11 @@ from transforms import namespaces, standby
 from transforms import settings as transforming
 from transforms.pipeline import transformed
 from transforms.rules import Chosen, Rule
+from transforms.select import Passage
 from transforms.settings import TransformFailed
 from transforms.stages import DEFINITIONS, is_custom
 
 HPAS = "horizontalpodautoscalers.autoscaling"
-NAMESPACES = "namespaces"
 _SCALED = ("deployments.apps", "statefulsets.apps", "replicasets.apps", "replicationcontrollers")
 MAX_FILE = LIMITS.max_bytes
 _OBJECTS = (f"{layout.CLUSTER}/", f"{layout.NAMESPACES}/")
@@ -46,7 +48,8 @@ class Wish:
     """One object as DR shall have it. `data` is its JSON without the inventory's label; `digest` stands for it.
 
     `needs` are Services that must have ready endpoints first; without them the object waits
-    (`waiting_is_normal`: webhooks in standby) or is blocked. `instead_of` is Git's version when DR serves another.
+    (`waiting_is_normal`: webhooks in standby) or is blocked. `instead_of` is Git's version when DR serves another;
+    `used` are the entries of the configuration that had a say.
     """
 
     path: str
@@ -61,6 +64,7 @@ class Wish:
     needs: tuple[tuple[str, str], ...] = ()
     waiting_is_normal: bool = True
     instead_of: str = ""
+    used: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Wishes:
     deciding: set[str] = field(default_factory=set)
     matched: set[str] = field(default_factory=set)
     unread: bool = False
+    walks: dict[str, list[Passage]] | None = None  # by path, where somebody wants to know (--explain)
 
 
 class Case(NamedTuple):
@@ -136,20 +141,22 @@ class RecoveryPoint:
         self._advance = advance
         self._files = files
         self._places: dict[str, Place] = {}
+        everything: list[Place] = []
         for path in self._files:
             place = layout.place_of(path)
-            if place is not None and _in_scope(place, only):
-                self._places[path] = place
+            if place is not None:
+                everything.append(place)
+                if _in_scope(place, only):
+                    self._places[path] = place
         self._hpas: dict[str, list[str]] = {}
         for path, place in self._places.items():
             if place.type == HPAS:
                 self._hpas.setdefault(place.namespace, []).append(path)
-        self._known_namespaces = frozenset(
-            place.namespace or place.stem
-            for place in self._places.values()
-            if place.namespace or place.type == NAMESPACES
-        )
+        # Of all, whatever this run is limited to: else an object would come out of two runs differently.
+        self._known = KnownNames.of(everything)
+        self._names = self._known.digest if rules.settings.renames_services else ""
         self._definitions: dict[str, Definition] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
         self._asked_in_dr: set[str] = set()
 
     def strays(self) -> list[str]:
@@ -163,10 +170,9 @@ class RecoveryPoint:
             return []
         return [f"not read, since no object's file is called so: {some([f'{path!r:.200}' for path in found])}"]
 
-    @property
-    def size(self) -> int:
-        """How many objects the recovery point holds within its limits."""
-        return len(self._places)
+    def holds(self, path: str) -> bool:
+        """Return whether the recovery point holds this object's file, within its limits."""
+        return path in self._places
 
     def target(self, path: str) -> ObjectRef:
         """Return what the object of `path` is called in DR, as well as its path can tell."""
@@ -191,6 +197,7 @@ class RecoveryPoint:
             elif record.ref is None:
                 wishes.out[path] = record
                 wishes.left_out[record.desired] += 1
+                wishes.deciding.add(record.desired)
             elif types:
                 carried.append(Carried(path, record.ref, types, record))
             else:
@@ -209,7 +216,9 @@ class RecoveryPoint:
         if place.type in _SCALED:
             looked_up += sorted(self._hpas.get(place.namespace, ()))
         found = [self._files[other].blob_id if other in self._files else "" for other in looked_up]
-        return digest(self._rules.digest, self._files[path].blob_id, in_dr, *found, *self._commit_for(path))
+        return digest(
+            self._rules.digest, self._names, self._files[path].blob_id, in_dr, *found, *self._commit_for(path)
+        )
 
     def _commit_for(self, path: str) -> tuple[str, ...]:
         """Return the commit if what the file gives may depend on it: no other file is read anew for a new commit."""
@@ -241,7 +250,7 @@ class RecoveryPoint:
                 into.problems.append(Problem(path, self.target(path), _with_hint(error)))
             self._advance(1)
 
-    def _contents(self, paths: list[str], into: Wishes) -> Iterable[tuple[str, bytes]]:
+    def _contents(self, paths: Iterable[str], into: Wishes) -> Iterable[tuple[str, bytes]]:
         """Yield the content of regular files of bearable size; the others become problems."""
         by_blob: dict[str, list[str]] = {}
         for path in paths:
@@ -296,6 +305,8 @@ class RecoveryPoint:
 
     def _add(self, path: str, data: bytes, autoscaled: Collection[tuple[str, str, str]], into: Wishes) -> None:
         case = self._case(path, data)
+        if into.walks is not None:
+            into.walks[path] = self._rules.selection.walk(case.subject)
         verdict = self._rules.selection.verdict(case.subject)
         into.deciding.add(verdict.check)
         if not verdict.included:
@@ -308,7 +319,9 @@ class RecoveryPoint:
             into.problems.append(Problem(path, self.target(path), case.resolved.reason))
             return
         _check_kind(case.manifest, case.resolved.type, path)
-        into.wishes.append(self._wish(path, case, case.resolved.type, chosen, autoscaled))
+        wish = self._wish(path, case, case.resolved.type, chosen, autoscaled)
+        into.wishes.append(wish)
+        into.deciding |= wish.used
 
     def explain(self, path: str) -> tuple[Case, transforming.Subject]:
         """Return one object as Git has it, and what its transforms are told. Raises DrSyncerError as its turn would."""
@@ -350,7 +363,9 @@ class RecoveryPoint:
             settings=self._rules.settings,
             scale_path=crd.scale_paths.get(case.version) if crd else None,
             autoscaled=(ref.namespace, type_.kind, ref.name) in autoscaled,
-            known_namespaces=self._known_namespaces,
+            known_namespaces=self._known.namespaces,
+            known_services=self._known.services,
+            as_in_git=case.subject,
             chosen=Chosen(chosen, self._rules.scope) if chosen else None,
         )
 
@@ -379,6 +394,7 @@ class RecoveryPoint:
             needs=needs,
             waiting_is_normal=normal,
             instead_of=case.resolved.instead_of,
+            used=done.used,
         )
 
     def _needs(
@@ -389,7 +405,7 @@ class RecoveryPoint:
             return (), True
         if crd is not None and crd.conversion and version != crd.storage:
             namespace, name = crd.conversion
-            return ((self._rules.settings.namespace_map.target(namespace), name),), False
+            return ((self._rules.settings.namespace_map.reference(namespace, self._known.namespaces), name),), False
         return standby.backends(manifest, ref), True
 
     def _subject(self, manifest: Manifest, ref: ObjectRef, type_: ResourceType | None) -> Subject:
@@ -402,12 +418,15 @@ class RecoveryPoint:
         """Return the labels of a Namespace of the recovery point, for rules that ask for them."""
         if not namespace or not self._rules.asks_for_namespace_labels:
             return {}
-        path = layout.path_of(ObjectRef(NAMESPACES, "", namespace))
-        if path not in self._files:
-            return {}
-        for found, data in self._contents([path], Wishes()):
-            return labels(read_yaml(data, file=found))
-        return {}
+        if namespace not in self._labels:
+            path = layout.path_of(ObjectRef(NAMESPACES, "", namespace))
+            found = [
+                labels(read_yaml(data, file=path)) for _, data in self._contents({path} & self._files.keys(), Wishes())
+            ]
+            if path in self._files and not found:
+                raise InvalidManifest(path, 0, "cannot be read, and rules ask for the labels of this namespace")
+            self._labels[namespace] = found[0] if found else {}
+        return self._labels[namespace]
 
 
 def _in_scope(place: Place, only: Collection[str]) -> bool:

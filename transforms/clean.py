@@ -12,7 +12,7 @@ from typing import Any
 
 from drsyncer.manifest import Manifest, ResourceType
 from drsyncer.match import Match, Subject, guessed_type
-from drsyncer.paths import GONE, Key, Path, Segment, changed_parts, remove
+from drsyncer.paths import GONE, Key, Path, Segment, changed_parts, find, remove
 from transforms.clean_conditions import Condition, Cut
 from transforms.clean_rules import BUILT_IN, Rule
 
@@ -43,15 +43,17 @@ class Cleaner:
     """The rules of one configuration, compiled per type. Threads may share an instance.
 
     `strip` removes beyond the built-in rules; `keep` holds back both. Of a path that is kept inside one that goes, just
-    the kept part stays. Raises ValueError for a strip path that would take an object's identity away.
+    the kept part stays. Raises ValueError with one sentence for a path that `forbidden_strip` or `forbidden_keep`
+    objects to.
     """
 
     def __init__(
         self, rules: Sequence[Rule] = BUILT_IN, *, keep: Sequence[UserRule] = (), strip: Sequence[UserRule] = ()
     ) -> None:
-        for path in (path for rule in strip for path in rule.paths):
-            if remove(_IDENTITY, path)[1]:
-                raise ValueError(f"path {path.text!r} would remove apiVersion, kind, name or namespace of an object")
+        for forbidden, given in ((forbidden_strip, strip), (forbidden_keep, keep)):
+            for objection in (forbidden(path) for rule in given for path in rule.paths):
+                if objection:
+                    raise ValueError(objection)
         self._order = [rule.name for rule in rules] + [f"strip[{index}]" for index in range(len(strip))]
         self._rules = rules
         self._keep = list(_ends(keep, "keep"))
@@ -101,6 +103,31 @@ class Cleaner:
 
 
 _IDENTITY = {"apiVersion": "v1", "kind": "Kind", "metadata": {"name": "name", "namespace": "namespace"}}
+# What no rule of a user may hold back: an API server refuses it, or acts on it at once.
+_SERVERS_OWN = {
+    "metadata": dict.fromkeys(
+        (
+            *("uid", "resourceVersion", "generation", "selfLink", "managedFields", "creationTimestamp"),
+            *("deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences"),
+        )
+    )
+}
+
+
+def forbidden_strip(path: Path) -> str:
+    """Return why `clean.strip` must not hold `path`, in one sentence; "" when it may."""
+    if remove(_IDENTITY, path)[1]:
+        return f"path {path.text!r} would remove apiVersion, kind, name or namespace of an object"
+    return ""
+
+
+def forbidden_keep(path: Path) -> str:
+    """Return why `clean.keep` must not hold `path`, in one sentence; "" when it may."""
+    above = Path(path.segments[:2], path.text)  # what lies below is as forbidden
+    for place, _ in find(_SERVERS_OWN, above):
+        what = place.removeprefix("/metadata").removeprefix("/") or "all that the API server writes there"
+        return f"path {path.text!r} would keep {what}: another cluster refuses that, or deletes the object for it"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Condition:
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]{5}"  # k8s.io/apimachinery/pkg/util/rand
+_DEFAULT_PRIORITY = (0, "PreemptLowerPriority")
 _TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
 _CA_INJECTIONS = frozenset(
     [
@@ -155,7 +156,11 @@ PORT_NOT_DECLARED = Condition(
 )
 TOKEN_VOLUME = Condition("the ServiceAccount admission plug-in added it", _is_token_volume)
 DEFAULT_TOLERATION = Condition("it is the injected one (Exists, NoExecute, 300 s)", _is_default_toleration)
-HAS_PRIORITY_CLASS = Condition("priorityClassName is set", lambda cut: bool(_spec(cut).get("priorityClassName")))
+PRIORITY_OF_CLASS = Condition(
+    "priorityClassName is set, or it is the default (0, PreemptLowerPriority)",
+    lambda cut: bool(_spec(cut).get("priorityClassName")) or cut.value in _DEFAULT_PRIORITY,
+)
+HAS_RUNTIME_CLASS = Condition("runtimeClassName is set", lambda cut: bool(_spec(cut).get("runtimeClassName")))
 HAS_ACCOUNT_NAME = Condition("serviceAccountName is set", lambda cut: bool(_spec(cut).get("serviceAccountName")))
 BOUND_BY_CONTROLLER = Condition("a controller bound or provisioned the volume", _was_bound_by_controller)
 GENERATED_FOR_JOB = Condition(
@@ -168,7 +173,8 @@ CA_IS_INJECTED = Condition(
     "an annotation asks cert-manager or service-ca to fill it in",
     lambda cut: not _CA_INJECTIONS.isdisjoint(annotations_of(cut.manifest)),
 )
-IS_AGGREGATED = Condition("aggregationRule is set", lambda cut: bool(cut.manifest.get("aggregationRule")))
+# Also an empty one: the controller then sees to it that there are no rules.
+IS_AGGREGATED = Condition("aggregationRule is set", lambda cut: cut.manifest.get("aggregationRule") is not None)
 IS_ACCOUNT_TOKEN = Condition(
     "the type is kubernetes.io/service-account-token",
     lambda cut: cut.manifest.get("type") == "kubernetes.io/service-account-token",

@@ -209,9 +209,16 @@ _POD = (
     _rule(
         "pod-priority",
         "/spec/priority /spec/preemptionPolicy",
-        "The Priority admission plug-in copies them from the class and refuses other values.",
+        "The Priority admission plug-in copies them from the class, or the default class, and refuses other values.",
         types="pods",
-        when=conditions.HAS_PRIORITY_CLASS,
+        when=conditions.PRIORITY_OF_CLASS,
+    ),
+    _rule(
+        "pod-overhead",
+        "/spec/overhead",
+        "The RuntimeClass admission plug-in copies it from the class and refuses another value (KEP-688).",
+        types="pods",
+        when=conditions.HAS_RUNTIME_CLASS,
     ),
     _rule(
         "pod-service-account",

@@ -1,4 +1,4 @@
-"""The host map: names that the world uses, in Ingress, Gateway API, OpenShift Routes and ExternalDNS.
+"""The host map: names that the world uses, in Ingress, Gateway API, certificates, and what is like them.
 
 An exact key beats a suffix, the longest suffix wins, never chained. `*.prod.example.com` matches every
 name below it, at any depth, and itself as a wildcard host; not `prod.example.com`.
@@ -14,21 +14,39 @@ from transforms.settings import Result, Subject
 
 NAME = "hosts"
 
-ROUTE_HOSTS: tuple[Path, ...] = (("spec", "hostnames", EACH),)
+_FILTERS: tuple[Path, ...] = (
+    ("spec", "rules", EACH, "filters", EACH, "requestRedirect", "hostname"),
+    ("spec", "rules", EACH, "filters", EACH, "urlRewrite", "hostname"),
+)
+ROUTE_HOSTS: tuple[Path, ...] = (("spec", "hostnames", EACH), *_FILTERS)
+LISTENER_HOSTS: tuple[Path, ...] = (("spec", "listeners", EACH, "hostname"),)
 
 HOSTS: dict[str, tuple[Path, ...]] = {
     "ingresses.networking.k8s.io": (("spec", "rules", EACH, "host"), ("spec", "tls", EACH, "hosts", EACH)),
-    "gateways.gateway.networking.k8s.io": (("spec", "listeners", EACH, "hostname"),),
+    "gateways.gateway.networking.k8s.io": LISTENER_HOSTS,
+    "listenersets.gateway.networking.k8s.io": LISTENER_HOSTS,
+    "xlistenersets.gateway.networking.x-k8s.io": LISTENER_HOSTS,
     "httproutes.gateway.networking.k8s.io": ROUTE_HOSTS,
     "grpcroutes.gateway.networking.k8s.io": ROUTE_HOSTS,
     "tlsroutes.gateway.networking.k8s.io": ROUTE_HOSTS,
     "routes.route.openshift.io": (("spec", "host"),),
+    "certificates.cert-manager.io": (("spec", "commonName"), ("spec", "dnsNames", EACH)),
+    "dnsendpoints.externaldns.k8s.io": (("spec", "endpoints", EACH, "dnsName"),),
+    "virtualservices.networking.istio.io": (("spec", "hosts", EACH),),
 }
 
-# On any type: ExternalDNS reads them from Services, Ingresses, routes and nodes. A comma list each.
+# On any type, a comma list each. ExternalDNS reads its own from Services, Ingresses, routes and nodes; cert-manager
+# and ingress-nginx read theirs from Ingresses and Gateways.
 HOST_LISTS: tuple[Path, ...] = tuple(
-    ("metadata", "annotations", f"external-dns.alpha.kubernetes.io/{name}")
-    for name in ("hostname", "internal-hostname")
+    ("metadata", "annotations", name)
+    for name in (
+        "external-dns.alpha.kubernetes.io/hostname",
+        "external-dns.alpha.kubernetes.io/internal-hostname",
+        "external-dns.alpha.kubernetes.io/ingress-hostname",
+        "cert-manager.io/common-name",
+        "cert-manager.io/alt-names",
+        "nginx.ingress.kubernetes.io/server-alias",
+    )
 )
 
 

@@ -2,12 +2,11 @@
 
 Each reference is a row: where it is, and how the namespace is written there. Fields of built-in types and
 of APIs with a published meaning are rewritten. In other custom resources a `namespace` beside a `name` may
-be a reference or may not, and a host name in a text is a guess at best: both are reported, never touched.
+be a reference or may not: those are reported, never touched. Names of Services in texts: `transforms.literals`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,17 +15,16 @@ from typing import Any
 from drsyncer.manifest import Manifest, ObjectRef
 from transforms.pods import (
     CLAIMS,
-    CONTAINERS,
     EACH,
     POD_SPECS,
     Ledger,
     Path,
     describe,
+    few,
     lookup,
     pointer,
     replace,
     rewrite,
-    strings,
 )
 from transforms.settings import NAMESPACE_NAME, NamespaceMap, Result, Subject
 from transforms.stages import is_custom
@@ -36,20 +34,13 @@ NAMESPACES = "namespaces"
 NAME_LABEL = "kubernetes.io/metadata.name"  # put on every Namespace by the API server, so that selectors can name one
 USER_PREFIX = "system:serviceaccount:"
 GROUP_PREFIX = "system:serviceaccounts:"
-MAX_NOTES = 20  # per object; a text full of host names should not bury the report
-
-HOST_MARK = ".svc"
-# A service's DNS name, `<service>.<namespace>.svc`, with or without the cluster's domain behind it.
-SERVICE_HOST = re.compile(
-    r"(?<![\w-])([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)\.([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)\.svc(?![\w-])"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """The map and the ledger of one object, as the rows' functions need them."""
+    """What moves and the ledger of one object, as the rows' functions need them."""
 
-    names: NamespaceMap
+    about: Subject
     ledger: Ledger
 
     def plain(self, node: Any, at: Path) -> Any:
@@ -81,7 +72,7 @@ class Renaming:
 
     def target(self, name: str, at: Path) -> str:
         """Return the name in DR. Raises TransformFailed when the pattern makes a name that no namespace can have."""
-        new = self.names.target(name)
+        new = self.about.namespace_in_dr(name)
         if new != name and not NAMESPACE_NAME.fullmatch(new):
             raise self.ledger.fault(at, f"{new!r} for {name!r}", "a name of at most 63 characters")
         return new
@@ -120,11 +111,24 @@ class Renaming:
         return node if mapped is node else list(dict.fromkeys(mapped))
 
     def secret_parameters(self, node: Any, at: Path) -> Any:
-        """Parameters of a class: `csi.storage.k8s.io/<use>-secret-namespace` (Kubernetes CSI: StorageClass Secrets)."""
+        """Parameters of a class: `csi.storage.k8s.io/<use>-secret-namespace` (Kubernetes CSI: StorageClass Secrets).
+
+        Some drivers have their own: `secretNamespace`, `adminSecretNamespace`, `userSecretNamespace`.
+        """
         if not isinstance(node, dict):
             raise self.ledger.fault(at, describe(node), "a mapping")
-        keys = (key for key in node if key.startswith("csi.storage.k8s.io/") and key.endswith("secret-namespace"))
+        keys = (key for key in node if key.endswith(("secret-namespace", "ecretNamespace")))
         return self.follow(node, tuple(Row((key,), Renaming.plain) for key in keys), at)
+
+    def policy_rule(self, node: Any, at: Path) -> Any:
+        """A rule of a ClusterRole: what may be done to namespaces by their names."""
+        if not isinstance(node, dict):
+            raise self.ledger.fault(at, describe(node), "a mapping")
+        resources = node.get("resources")
+        named = isinstance(resources, list) and resources and isinstance(node.get("resourceNames"), list)
+        if not named or any(str(name).partition("/")[0] != NAMESPACES for name in resources or ()):
+            return node
+        return rewrite(node, ("resourceNames",), self.names_once, ledger=self.ledger, at=at)
 
     def affinity(self, node: Any, at: Path) -> Any:
         """The affinity of a pod; most have none, so its rows are only walked where there is one."""
@@ -183,6 +187,18 @@ ROUTE = _plain(
     "spec.rules.*.backendRefs.*.namespace",
     "spec.rules.*.filters.*.requestMirror.backendRef.namespace",
     "spec.rules.*.backendRefs.*.filters.*.requestMirror.backendRef.namespace",
+    "spec.rules.*.filters.*.externalAuth.backendRef.namespace",
+)
+LISTENERS = _plain("spec.parentRef.namespace", "spec.listeners.*.tls.certificateRefs.*.namespace")
+CLUSTER_POLICY = (
+    *_selectors("spec.subject.namespaces", "spec.subject.pods.namespaceSelector"),
+    *(
+        row
+        for rules, peers in (("ingress", "from"), ("egress", "to"))
+        for row in _selectors(
+            f"spec.{rules}.*.{peers}.*.namespaces", f"spec.{rules}.*.{peers}.*.pods.namespaceSelector"
+        )
+    ),
 )
 MONITOR = (Row(("spec", "namespaceSelector", "matchNames"), Renaming.names_once),)
 SECRET_PARAMETERS = (Row(("parameters",), Renaming.secret_parameters),)
@@ -191,6 +207,12 @@ SECRET_PARAMETERS = (Row(("parameters",), Renaming.secret_parameters),)
 REFERENCES: dict[str, tuple[Row, ...]] = {
     NAMESPACES: (*_plain("metadata.name"), Row(("metadata", "labels", NAME_LABEL), Renaming.plain)),
     "serviceaccounts": _plain("secrets.*.namespace"),
+    "clusterroles.rbac.authorization.k8s.io": (Row(("rules", EACH), Renaming.policy_rule),),
+    "ingressclasses.networking.k8s.io": _plain("spec.parameters.namespace"),
+    "ingresses.networking.k8s.io": tuple(
+        Row(("metadata", "annotations", f"nginx.ingress.kubernetes.io/{name}"), Renaming.qualified)
+        for name in ("auth-secret", "auth-tls-secret", "proxy-ssl-secret", "auth-proxy-set-headers")
+    ),
     "rolebindings.rbac.authorization.k8s.io": RBAC_SUBJECTS,
     "clusterrolebindings.rbac.authorization.k8s.io": RBAC_SUBJECTS,
     "flowschemas.flowcontrol.apiserver.k8s.io": (
@@ -241,10 +263,18 @@ REFERENCES: dict[str, tuple[Row, ...]] = {
         *_plain(
             "spec.listeners.*.tls.certificateRefs.*.namespace",
             "spec.listeners.*.tls.frontendValidation.caCertificateRefs.*.namespace",
+            "spec.tls.backend.clientCertificateRef.namespace",
+            "spec.tls.frontend.default.validation.caCertificateRefs.*.namespace",
+            "spec.tls.frontend.perPort.*.tls.validation.caCertificateRefs.*.namespace",
         ),
         *_selectors("spec.listeners.*.allowedRoutes.namespaces.selector"),
     ),
     **{f"{kind}routes.gateway.networking.k8s.io": ROUTE for kind in ("http", "grpc", "tls", "tcp", "udp")},
+    "listenersets.gateway.networking.k8s.io": LISTENERS,
+    "xlistenersets.gateway.networking.x-k8s.io": LISTENERS,
+    "adminnetworkpolicies.policy.networking.k8s.io": CLUSTER_POLICY,
+    "baselineadminnetworkpolicies.policy.networking.k8s.io": CLUSTER_POLICY,
+    "clusternetworkpolicies.policy.networking.k8s.io": CLUSTER_POLICY,
     "referencegrants.gateway.networking.k8s.io": _plain("spec.from.*.namespace"),
     "servicemonitors.monitoring.coreos.com": MONITOR,
     "podmonitors.monitoring.coreos.com": MONITOR,
@@ -261,14 +291,6 @@ NESTED: dict[str, tuple[Row, ...]] = {
     )
     for type_key in POD_SPECS.keys() | CLAIMS.keys()
 }
-
-# Where texts may hold host names of services; annotations, and all of a custom resource, are read in any case.
-TEXTS: dict[str, tuple[Path, ...]] = {
-    "configmaps": (("data",),),
-    "services": (("spec", "externalName"),),
-    **{type_key: tuple((*path, containers) for containers in CONTAINERS) for type_key, path in POD_SPECS.items()},
-}
-CONTAINER_TEXTS = ("command", "args", "env")
 
 
 def target_ref(ref: ObjectRef, names: NamespaceMap) -> ObjectRef:
@@ -288,11 +310,10 @@ def merged(names: NamespaceMap, known: Iterable[str]) -> dict[str, tuple[str, ..
 
 def map_namespaces(manifest: Manifest, subject: Subject) -> Result:
     """Move the object and rewrite what refers to mapped namespaces; report what only may refer to one."""
-    names = subject.settings.namespace_map
-    if not names:
+    if not subject.settings.namespace_map:
         return Result(manifest)
     type_key = subject.ref.type
-    renaming = Renaming(names, Ledger(NAME))
+    renaming = Renaming(subject, Ledger(NAME))
     _check_place(manifest, subject.ref, renaming.ledger)
     changed = renaming.follow(manifest, (*ANY, *REFERENCES.get(type_key, ()), *NESTED.get(type_key, ())))
     return Result(changed, renaming.ledger.applied, _notes(manifest, subject, rewritten=renaming.ledger.changed.keys()))
@@ -308,23 +329,14 @@ def _check_place(manifest: Manifest, ref: ObjectRef, ledger: Ledger) -> None:
 
 def _notes(manifest: Manifest, subject: Subject, *, rewritten: Iterable[Path]) -> tuple[str, ...]:
     """Return a sentence for each place that was left alone. Read from the original: names may be swapped."""
-    names = subject.settings.namespace_map
     done = frozenset(rewritten)
     notes = list(_merge_note(subject))
-    for at, text in _texts(manifest, subject.ref.type):
-        if at not in done:
-            for host, namespace in sorted({(found[0], found[2]) for found in SERVICE_HOST.finditer(text)}):
-                target = names.target(namespace)
-                if target != namespace:
-                    notes.append(f"{pointer(at)} names {host}, not rewritten: {namespace} is {target} in DR")
     if is_custom(subject.ref.type):
         for at, namespace in _references({key: value for key, value in manifest.items() if key != "metadata"}):
-            target = names.target(namespace)
+            target = subject.namespace_in_dr(namespace)
             if target != namespace and at not in done:
                 notes.append(f"{pointer(at)} refers to {namespace}, not rewritten: it is {target} in DR")
-    if len(notes) > MAX_NOTES:
-        notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES} more places that name a mapped namespace"]
-    return tuple(notes)
+    return few(notes, "places that name a mapped namespace")
 
 
 def _merge_note(subject: Subject) -> Iterator[str]:
@@ -337,41 +349,17 @@ def _merge_note(subject: Subject) -> Iterator[str]:
         yield f"{target} in DR takes in {', '.join(others)} too: objects with the same type and name collide"
 
 
-def _texts(manifest: Manifest, type_key: str) -> Iterator[tuple[Path, str]]:
-    """Yield the texts that are read for host names. Secrets have none but their annotations."""
-    annotations: Path = ("metadata", "annotations")
-    yield from strings(_at(manifest, annotations), HOST_MARK, at=annotations)
-    if is_custom(type_key):
-        for key, value in manifest.items():
-            if key != "metadata":
-                yield from strings(value, HOST_MARK, at=(key,))
-        return
-    for path in TEXTS.get(type_key, ()):
-        found = _at(manifest, path)
-        if path[-1] not in CONTAINERS or not isinstance(found, list):
-            yield from strings(found, HOST_MARK, at=path)
-            continue
-        for index, container in enumerate(found):
-            for key in CONTAINER_TEXTS if isinstance(container, dict) else ():
-                if key in container:
-                    yield from strings(container[key], HOST_MARK, at=(*path, str(index), key))
-
-
-def _at(node: Any, path: Path) -> Any:
-    """Return the value at a path, None for whatever is not there or not a mapping: a report asks for no order."""
-    for key in path:
-        node = node.get(key) if isinstance(node, dict) else None
-    return node
-
-
 def _references(node: Any, at: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Yield each `namespace` beside a `name` or a `kind`."""
+    """Yield what by its key is a namespace: `namespace`, `targetNamespace`, and the elements of `namespaces`."""
     if isinstance(node, dict):
-        namespace = node.get("namespace")
-        if isinstance(namespace, str) and ("name" in node or "kind" in node):
-            yield (*at, "namespace"), namespace
         for key, value in node.items():
-            yield from _references(value, (*at, str(key)))
+            if isinstance(value, str) and key.endswith(("namespace", "Namespace")):
+                yield (*at, key), value
+            elif isinstance(value, list) and key.endswith(("namespaces", "Namespaces", "matchNames")):
+                yield from (((*at, key, str(index)), name) for index, name in enumerate(value) if isinstance(name, str))
+            if isinstance(value, (dict, list)):
+                yield from _references(value, (*at, str(key)))
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _references(value, (*at, str(index)))
+            if isinstance(value, (dict, list)):
+                yield from _references(value, (*at, str(index)))

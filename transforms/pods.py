@@ -10,7 +10,7 @@ does for the API server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,11 @@ from transforms.settings import TransformFailed
 Path = tuple[str, ...]
 Visit = Callable[[Any, Path], Any]
 EACH = "*"
+MAX_NOTES = 20  # per object and transform; a text full of host names should not bury the report
 
 TEMPLATE: Path = ("spec", "template", "spec")
 
-# Type to the path of its PodSpec (Kubernetes API reference; Rollout and DeploymentConfig: their projects' references).
+# Type to the path of its PodSpec (Kubernetes API reference; the others: their projects' references).
 POD_SPECS: dict[str, Path] = {
     "pods": ("spec",),
     "podtemplates": ("template", "spec"),
@@ -35,6 +36,10 @@ POD_SPECS: dict[str, Path] = {
     "cronjobs.batch": ("spec", "jobTemplate", "spec", "template", "spec"),
     "rollouts.argoproj.io": TEMPLATE,
     "deploymentconfigs.apps.openshift.io": TEMPLATE,
+    "services.serving.knative.dev": TEMPLATE,
+    "clonesets.apps.kruise.io": TEMPLATE,
+    "statefulsets.apps.kruise.io": TEMPLATE,
+    "daemonsets.apps.kruise.io": TEMPLATE,
 }
 
 # The container lists of a PodSpec.
@@ -44,20 +49,24 @@ CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 EPHEMERAL_CLAIM: Path = ("volumes", EACH, "ephemeral", "volumeClaimTemplate")
 
 # Type to the paths of everything in it that is a claim: metadata and a PersistentVolumeClaimSpec below `spec`.
+_WITH_CLAIMS = ("statefulsets.apps", "statefulsets.apps.kruise.io", "clonesets.apps.kruise.io")
 CLAIMS: dict[str, tuple[Path, ...]] = {
     "persistentvolumeclaims": ((),),
-    "statefulsets.apps": (("spec", "volumeClaimTemplates", EACH), (*TEMPLATE, *EPHEMERAL_CLAIM)),
-    **{
-        type_key: ((*path, *EPHEMERAL_CLAIM),)
-        for type_key, path in POD_SPECS.items()
-        if type_key != "statefulsets.apps"
-    },
+    **{type_key: ((*path, *EPHEMERAL_CLAIM),) for type_key, path in POD_SPECS.items()},
+    **dict.fromkeys(_WITH_CLAIMS, (("spec", "volumeClaimTemplates", EACH), (*TEMPLATE, *EPHEMERAL_CLAIM))),
 }
 
 
 def pointer(path: Path) -> str:
     """Return the RFC 6901 pointer for a path of keys: `("a", "b/c")` is `/a/b~1c`."""
     return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path)
+
+
+def few(notes: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return the notes; of very many the first ones, and how many more there are of `what`."""
+    if len(notes) <= MAX_NOTES:
+        return tuple(notes)
+    return (*notes[:MAX_NOTES], f"and {len(notes) - MAX_NOTES} more {what}")
 
 
 def describe(value: object) -> str:
@@ -182,24 +191,3 @@ def drop(node: Any, path: Path, *, ledger: Ledger, tidy: bool = False) -> Any:
     if tidy and changed is not node and not lookup(changed, path[:-1], ledger=ledger):
         return drop(changed, path[:-1], ledger=ledger)
     return changed
-
-
-def strings(node: Any, holding: str, *, at: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Yield every string value at or below `node` that holds `holding`, with its path. Keys are not values."""
-    if isinstance(node, str):
-        if holding in node:
-            yield at, node
-        return
-    if isinstance(node, dict):
-        items: Iterable[tuple[object, Any]] = node.items()
-    elif isinstance(node, list):
-        items = enumerate(node)
-    else:
-        return
-    for key, value in items:
-        # Most values are strings without a hit, and a generator for each would cost more than the search.
-        if isinstance(value, str):
-            if holding in value:
-                yield (*at, str(key)), value
-        elif isinstance(value, (dict, list)):
-            yield from strings(value, holding, at=(*at, str(key)))

@@ -1,4 +1,4 @@
-"""The reference pages of selection and cleaning, written from the tables that the program works with.
+"""The reference pages of selection, cleaning and transforms, written from the tables that the program works with.
 
 `python -m transforms.reference docs/reference` writes them anew; a test fails while they are not up to date.
 """
@@ -13,6 +13,10 @@ from typing import Any
 from drsyncer.match import Match
 from transforms.clean_rules import BUILT_IN as RULES
 from transforms.clean_rules import Rule
+from transforms.hosts import HOST_LISTS, HOSTS
+from transforms.namespaces import ANY, REFERENCES
+from transforms.pipeline import PIPELINE
+from transforms.pods import POD_SPECS, pointer
 from transforms.rules_page import rules_page
 from transforms.select_checks import BUILT_IN as CHECKS
 from transforms.select_checks import INFRASTRUCTURE, Check
@@ -54,6 +58,14 @@ def rules() -> list[dict[str, Any]]:
     return [described_rule(rule) for rule in RULES]
 
 
+def steps() -> list[dict[str, Any]]:
+    """Return all built-in transforms, in the order in which they work."""
+    return [
+        {"name": step.name, "configuredBy": [f"importer.{key}" for key in step.keys], "changes": step.changes}
+        for step in PIPELINE
+    ]
+
+
 def selection_page() -> str:
     """Return docs/reference/selection.md."""
     rows = [
@@ -90,11 +102,36 @@ def general_rules_page() -> str:
     return rules_page(_WARNING, _table)
 
 
+def transforms_page() -> str:
+    """Return docs/reference/transforms.md."""
+    order = [
+        (f"`{step['name']}`", "<br>".join(f"`{key}`" for key in step["configuredBy"]), step["changes"])
+        for step in steps()
+    ]
+    pods = [(f"`{type_key}`", f"`{pointer(path)}`") for type_key, path in sorted(POD_SPECS.items())]
+    moved = {"every object": ANY, **{f"`{type_key}`": rows for type_key, rows in sorted(REFERENCES.items())}}
+    references = [(about, _paths(row.path for row in rows)) for about, rows in moved.items()]
+    hosts = [("every object", _paths(HOST_LISTS))]
+    hosts += [(f"`{type_key}`", _paths(paths)) for type_key, paths in sorted(HOSTS.items())]
+    return _TRANSFORMS.format(
+        order=_table(("Name", "Configured by", "Changes"), order),
+        references=_table(("In", "Fields"), references),
+        pods=_table(("Type", "Pod spec"), pods),
+        hosts=_table(("In", "Fields"), hosts),
+        warning=_WARNING,
+    )
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "selection.md": selection_page,
     "cleaning.md": cleaning_page,
+    "transforms.md": transforms_page,
     "rules.md": general_rules_page,
 }
+
+
+def _paths(paths: Iterable[tuple[str, ...]]) -> str:
+    return "<br>".join(f"`{pointer(path)}`" for path in paths)
 
 
 def _about(*matches: Match) -> str:
@@ -124,7 +161,8 @@ _SELECTION = """\
 # Selection
 
 Every object goes through a row of named checks. The first that says no leaves it out and is the explanation that
-`dr-syncer export --explain OBJECT` prints.
+`dr-syncer export --explain OBJECT` prints, and on the DR side `dr-syncer import --explain OBJECT`. How to use it:
+[exclude noise](../how-to/exclude-noise.md). Type by type: [built-in types](types.md).
 
 1. `ignore`: the object carries `dr-syncer.io/ignore: "true"`, as a label or an annotation.
 2. `exclude[n]`: the n-th entry of `select.exclude` matches it.
@@ -132,6 +170,10 @@ Every object goes through a row of named checks. The first that says no leaves i
 4. `include[n]`: some entry of `select.include` must match it, when there are any.
 
 Rules of the configuration that never decided anything are reported after the run.
+
+What cannot be looked at is never taken for gone. A type that may not be listed, or a group that cannot be discovered
+and that a rule may be about, makes the export incomplete, and its files stay. Rules that ask for the labels of
+namespaces stop an export that cannot read them: objects would be let in or left out by guess.
 
 ## Match
 
@@ -174,6 +216,7 @@ _CLEANING = """\
 What the API server or a controller wrote into an object does not travel. The rules below are a list of what goes, never
 of what stays: fields that no rule names survive, and so do nulls and empty mappings and lists. What became empty only
 because a rule took its last part goes with it where the cluster had made it, and so do emptied labels and annotations.
+What that means for each built-in type stands in [types.md](types.md).
 
 ## Paths
 
@@ -191,6 +234,9 @@ Or they have dots between their keys, with quotes around what holds dots or slas
 
 `clean.keep` holds rules back: what its paths name stays, also inside something that goes. `clean.strip` removes more.
 Where both name a place, it stays. Paths that were found in no object are reported.
+
+Not to be stripped: apiVersion, kind, name and namespace. Not to be kept: what another cluster refuses (`uid`,
+`resourceVersion`, `managedFields` and the like) or deletes the object for (`ownerReferences`).
 
 ```yaml
 exporter:
@@ -211,9 +257,54 @@ exporter:
 """
 
 
+_TRANSFORMS = """\
+{warning}
+
+# Transforms
+
+What an import changes on the way from Git into the DR cluster, in this order. Every step works on what the steps
+before it left, once: no map is applied to its own results. A step that is not configured is skipped. One that cannot
+do its work (a field is not what the API says it is, two names become one) blocks its object, which then does not go in
+at all; the report says which step, where, and what was there instead.
+
+{order}
+
+The keys are explained in [configuration.md](../configuration.md); `dr-syncer transforms list` prints the same table.
+How to use them: [map a namespace](../how-to/map-a-namespace.md), [change a storage
+class](../how-to/change-a-storage-class.md), [run smaller in DR](../how-to/run-smaller-in-dr.md).
+
+## Entries with a match
+
+`replicas`, `scheduling`, `resources`, `env`, `loadBalancers` and `literals.entries` are lists of entries, each with a
+`match` in the grammar of [selection](selection.md#match). It is asked of the object as Git has it: with the source's
+namespace, names and labels. Of several entries about the same thing the first that matches decides; entries never add
+up. An entry that had no say in a whole run is reported as a warning.
+
+## What follows a moved namespace
+
+`*` stands for every element of a list. In all other custom resources, fields that by their name hold a namespace are
+reported as a note, never changed.
+
+{references}
+
+The affinity between pods and the data sources of claims follow in every type that holds them. In a ClusterRole's rules
+and in selectors, names that become one are listed once.
+
+## Where pods are
+
+Images, scheduling, resources and env reach into the pods of these types.
+
+{pods}
+
+## Where hosts are
+
+{hosts}
+"""
+
+
 def main(arguments: Sequence[str]) -> None:
     """Write the pages into the folder that the only argument names."""
-    if len(arguments) != 1:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
         raise SystemExit("usage: python -m transforms.reference FOLDER")
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)

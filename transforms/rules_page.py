@@ -147,7 +147,7 @@ such a key) blocks that object. Labels and annotations stay text.
 
 ## Order
 
-1. The built-in transforms: namespaces, storage classes, access modes, images, hosts, load balancer addresses.
+1. The built-in transforms ([transforms.md](transforms.md)), but for the last two.
 2. The files of `transforms/` by their names, and the rules of a file as they stand there.
 3. The rules of the configuration.
 4. Standby, then `labels` and `annotations` of the configuration.

@@ -55,6 +55,7 @@ class _Funnel(NamedTuple):
     includes: tuple[tuple[str, Match], ...]  # those that can match; the ones that name the type come first
 
 
+_UNKNOWN = "~unknown~"  # no type is called so, and no pattern but one for the whole group fits it
 _INCLUDED = "no check leaves it out"
 _NOT_INCLUDED = "no include rule of the configuration matches it"
 
@@ -74,8 +75,9 @@ class Selection:
         disable: Collection[str] = (),
         checks: Sequence[Check] = BUILT_IN,
     ) -> None:
-        for name in disable:
-            _refuse_unless_switchable(name, checks)
+        for objection in (why_not_switchable(name, checks) for name in disable):
+            if objection:
+                raise ValueError(objection)
         self._checks = [check for check in checks if check.name not in disable]
         self._exclude = [(f"exclude[{index}]", rule) for index, rule in enumerate(exclude)]
         self._include = [(f"include[{index}]", rule) for index, rule in enumerate(include)]
@@ -90,6 +92,13 @@ class Selection:
         if self._include and not funnel.includes:
             return Verdict(False, "include", _NOT_INCLUDED)
         return None
+
+    def may_want(self, group: str) -> bool:
+        """Return whether objects of `group` could be in, although nobody can say which types it has."""
+        unknown = ResourceType(group, "", _UNKNOWN, _UNKNOWN, namespaced=True, verbs=frozenset({"list"}))
+        if any(gate.stops is None for gate in self._funnel(unknown).gates):
+            return False
+        return not self._include or any(rule.may_be_about(group) for _, rule in self._include)
 
     def verdict(self, subject: Subject) -> Verdict:
         """Return whether an object is in, and the check that decided."""
@@ -111,12 +120,14 @@ class Selection:
         verdict = self._by_include(funnel, subject)
         return [*passages, Passage(verdict.check, verdict.included, verdict.reason)]
 
-    def unused(self, seen: Collection[str]) -> list[str]:
+    def unused(self, seen: Collection[str], *, all_seen: bool = True) -> list[str]:
         """Given the `check` of every verdict of a run (of types, too) return the configuration's rules not among them.
 
-        Such a rule matched nothing, or nothing that a rule before it had not decided.
+        Such a rule matched nothing, or nothing that a rule before it had not decided. `all_seen` is false when only
+        the verdicts on what is out are known: then nothing can be said of the include rules.
         """
-        return [f"{name} ({rule})" for name, rule in (*self._include, *self._exclude) if name not in seen]
+        rules = (*self._include, *self._exclude) if all_seen else self._exclude
+        return [f"{name} ({rule})" for name, rule in rules if name not in seen]
 
     def _by_include(self, funnel: _Funnel, subject: Subject) -> Verdict:
         if not self._include:
@@ -175,11 +186,13 @@ def _stops(matches: Sequence[Match], when: Callable[[Subject], bool] | None) -> 
     return stops
 
 
-def _refuse_unless_switchable(name: str, checks: Sequence[Check]) -> None:
+def why_not_switchable(name: str, checks: Sequence[Check] = BUILT_IN) -> str:
+    """Return why `name` cannot be switched off among `checks`, in one sentence; "" when it can."""
     known = {check.name: check for check in checks}
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(sorted(known))}"
-        raise ValueError(f"there is no built-in exclusion {name!r}; {hint}")
+        return f"there is no built-in exclusion {name!r}; {hint}"
     if known[name].always:
-        raise ValueError(f"the built-in exclusion {name!r} cannot be switched off: {known[name].why}")
+        return f"the built-in exclusion {name!r} cannot be switched off: {known[name].why}"
+    return ""

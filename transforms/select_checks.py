@@ -115,9 +115,15 @@ BUILT_IN: tuple[Check, ...] = (
     ),
     Check(
         name="storage-versions",
-        matches=_types("storageversions.internal.apiserver.k8s.io"),
-        reason="it says how this API server stores objects",
-        why="written by each API server for itself",
+        matches=_types("storageversions.internal.apiserver.k8s.io", "storageversionmigrations.storagemigration.k8s.io"),
+        reason="it is about how this API server stores objects",
+        why="written by each API server for itself; a migration has done its work where it was asked for",
+    ),
+    Check(
+        name="status-requests",
+        matches=_types("resourcepoolstatusrequests.resource.k8s.io"),
+        reason="it asks this cluster a question, once",
+        why="answered in its status by a controller, about the devices of this cluster's nodes",
     ),
     Check(
         name="metrics",
@@ -166,9 +172,12 @@ BUILT_IN: tuple[Check, ...] = (
     ),
     Check(
         name="cluster-ca",
-        matches=(match(types=["configmaps"], names=["kube-root-ca.crt", "openshift-service-ca.crt"]),),
+        matches=(
+            match(types=["configmaps"], names=["kube-root-ca.crt", "openshift-service-ca.crt"]),
+            match(types=["clustertrustbundles.certificates.k8s.io"], names=["kubernetes.io:kube-apiserver-serving:*"]),
+        ),
         reason="it holds the certificate of this cluster's authority",
-        why="a controller publishes it in every namespace",
+        why="a controller publishes it, the ConfigMaps in every namespace",
     ),
     Check(
         name="default-service-account",

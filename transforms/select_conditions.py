@@ -14,6 +14,7 @@ from drsyncer.match import Subject, annotations_of
 _SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]{5}"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SERVICE_ACCOUNT = "kubernetes.io/service-account.name"
+_ENDPOINT_CONTROLLERS = frozenset(["kube-controller-manager", "endpoint-controller"])
 _SLICE_CONTROLLERS = frozenset(["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"])
 
 
@@ -70,14 +71,14 @@ def made_for_service(subject: Subject) -> bool:
         return labels(found).get("endpointslice.kubernetes.io/managed-by") in _SLICE_CONTROLLERS or any(
             owner.get("kind") == "Service" for owner in _mappings(metadata(found).get("ownerReferences"))
         )
+    written = list(_managed(found))
+    by_controller = [manager in _ENDPOINT_CONTROLLERS for manager, _ in written]
     return (
         labels(found).get("endpoints.kubernetes.io/managed-by") == "endpoint-controller"  # since 1.33
         or "endpoints.kubernetes.io/last-change-trigger-time" in annotations_of(found)
-        or any(
-            "f:subsets" in fields
-            for manager, fields in _managed(found)
-            if manager in ("kube-controller-manager", "endpoint-controller")
-        )
+        # Before that, those of a Service without Pods carry no sign but who made them.
+        or (bool(written) and all(by_controller))
+        or any("f:subsets" in fields for (_, fields), its_own in zip(written, by_controller, strict=True) if its_own)
     )
 
 

@@ -12,9 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from drsyncer import own
+from drsyncer import match, own
 from drsyncer.errors import DrSyncerError, UsageError
 from drsyncer.manifest import Manifest, ObjectRef
+from transforms.entries import (
+    Entry,
+    EnvEntry,
+    LiteralEntry,
+    LiteralMode,
+    LoadBalancerEntry,
+    ReplicaEntry,
+    ResourceEntry,
+    SchedulingEntry,
+)
 
 if TYPE_CHECKING:
     from transforms.rules import Chosen
@@ -68,6 +78,26 @@ class Standby:
     daemon_sets: Literal["keep", "park"] = "keep"
 
 
+CLUSTER_DOMAIN = "cluster.local"  # kubeadm's and nearly everybody's
+
+
+@dataclass(frozen=True, slots=True)
+class Literals:
+    """Names of Services in texts. `domains`: a cluster domain of the source and the one in its place in DR.
+
+    `mode` is for all objects that no entry is about.
+    """
+
+    mode: LiteralMode = "report"
+    domains: Mapping[str, str] = field(default_factory=lambda: {CLUSTER_DOMAIN: CLUSTER_DOMAIN})
+    entries: tuple[LiteralEntry, ...] = ()
+
+    @property
+    def moves_domains(self) -> bool:
+        """Whether a cluster domain is another one in DR."""
+        return any(source != target for source, target in self.domains.items())
+
+
 @dataclass(frozen=True, slots=True)
 class NamespacePattern:
     """`prefix*suffix` and what it becomes; `target_suffix` is None when the target takes no capture."""
@@ -118,6 +148,14 @@ class NamespaceMap:
                     return found
         return name
 
+    def reference(self, name: str, known: frozenset[str]) -> str:
+        """Return what a namespace that something refers to is called in DR.
+
+        Of `known` (what the recovery point holds; empty: not known) and those that the map names. Others do not move:
+        with `{"*": "dr-*"}`, kube-system stays where it is in every cluster.
+        """
+        return self.target(name) if not known or name in known or name in self.exact else name
+
 
 def namespace_map(entries: Mapping[str, str]) -> NamespaceMap:
     """Compile `{"shop": "shop-dr", "team-*": "dr-team-*"}`. Raises UsageError for what can never map."""
@@ -161,6 +199,12 @@ class Settings:
     labels: Changes = Changes()
     annotations: Changes = Changes()
     standby: Standby | None = None
+    replicas: tuple[ReplicaEntry, ...] = ()
+    scheduling: tuple[SchedulingEntry, ...] = ()
+    resources: tuple[ResourceEntry, ...] = ()
+    env: tuple[EnvEntry, ...] = ()
+    load_balancers: tuple[LoadBalancerEntry, ...] = ()
+    literals: Literals = Literals()
     namespace_map: NamespaceMap = field(init=False, repr=False, compare=False)
     image_prefixes: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
 
@@ -168,6 +212,17 @@ class Settings:
         object.__setattr__(self, "namespace_map", namespace_map(self.namespaces))
         object.__setattr__(self, "image_prefixes", image_prefixes(self.images))
         _check_hosts(self.hosts)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries that have a match, in the order of the transforms."""
+        groups = (self.replicas, self.scheduling, self.resources, self.env, self.load_balancers, self.literals.entries)
+        return tuple(entry for group in groups for entry in group)
+
+    @property
+    def renames_services(self) -> bool:
+        """Whether a Service's DNS name can be another one in DR."""
+        return bool(self.namespace_map) or self.literals.moves_domains
 
 
 def full_image(image: str) -> str:
@@ -236,7 +291,8 @@ class Subject:
     """One object's place in a run: who it is in Git and what is known about it from elsewhere.
 
     `scale_path` is the CRD's specReplicasPath (`.spec.replicas`), None without a scale subresource.
-    `autoscaled` says that a HorizontalPodAutoscaler targets it. `known_namespaces` are the source's.
+    `autoscaled` says that a HorizontalPodAutoscaler targets it. `known_namespaces` and `known_services`
+    (namespace, name) are the source's. `as_in_git` is what entries with a match look at.
     `chosen` are the general rules that are about it.
     """
 
@@ -245,7 +301,19 @@ class Subject:
     scale_path: str | None = None
     autoscaled: bool = False
     known_namespaces: frozenset[str] = frozenset()
+    known_services: frozenset[tuple[str, str]] = frozenset()
+    as_in_git: match.Subject | None = None
     chosen: Chosen | None = None
+
+    def namespace_in_dr(self, name: str) -> str:
+        """Return what a namespace that the object refers to is called in DR."""
+        own = self.ref.name if self.ref.type == "namespaces" else self.ref.namespace
+        names = self.settings.namespace_map
+        return names.target(name) if name == own else names.reference(name, self.known_namespaces)
+
+    def seen(self, manifest: Manifest) -> match.Subject:
+        """Return the object as matches look at it; `manifest` stands in when this subject has none."""
+        return self.as_in_git or match.Subject(self.ref, None, manifest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +321,11 @@ class Result:
     """One transform's answer. `manifest` is the input itself when nothing changed, and shares what did not.
 
     `applied` are `/path what`, `notes` sentences for the report, `held` the reason to wait, "" if none.
+    `used` are the labels of the entries that had a say.
     """
 
     manifest: Manifest
     applied: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     held: str = ""
+    used: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from drsyncer import own
 from drsyncer.manifest import Manifest, ObjectRef
+from transforms.entries import MAX_REPLICAS
 from transforms.pods import EACH, TEMPLATE, Ledger, Path, describe, drop, lookup, put, rewrite
 from transforms.settings import Result, Subject
 
@@ -26,7 +27,6 @@ ANNOTATIONS: Path = ("metadata", "annotations")
 OVERRIDE: Path = ("metadata", "labels", own.SCALE_OVERRIDE)
 KEEP = "true"  # the override that leaves an object as the source has it
 COUNT = re.compile(r"0|[1-9][0-9]{0,9}")
-MAX_REPLICAS = 2**31 - 1  # int32 in the API
 
 REPLICAS: Path = ("spec", "replicas")
 SUSPEND: Path = ("spec", "suspend")
@@ -125,7 +125,7 @@ def recalled(manifest: Manifest, *, type_key: str, scale_path: str | None = None
     means that of the running source. Raises TransformFailed as `park` does.
     """
     case = _case(manifest, type_key, scale_path, autoscaled=False, daemon_sets="keep")
-    if case.scale is not None and _count(manifest, case.scale, case.ledger) == 0:
+    if case.scale is not None and count_at(manifest, case.scale, case.ledger) == 0:
         memory = _memory(manifest, case.scale, case)
         if memory is not None and _is_count(memory):
             return _forgotten(_written(manifest, case.scale, int(memory), None, case), own.REPLICAS, case)
@@ -159,6 +159,13 @@ def backends(manifest: Manifest, ref: ObjectRef) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def scale_of(type_key: str, scale_path: str | None) -> Path | None:
+    """Return where objects of a type have their replica count, None for what has none."""
+    if type_key in SCALED:
+        return REPLICAS
+    return tuple(scale_path.removeprefix(".").split(".")) if scale_path and type_key not in BEHAVIOURS else None
+
+
 def _behaviour(type_key: str, scale_path: str | None) -> Behaviour | None:
     return BEHAVIOURS.get(type_key) or (BEHAVIOUR_OF_SCALED if scale_path else None)
 
@@ -175,12 +182,7 @@ def _case(
     override = lookup(manifest, OVERRIDE, ledger=ledger)
     if override is not None and override != KEEP and not _is_count(override):
         raise ledger.fault(OVERRIDE, repr(override), 'a replica count or "true"')
-    scale: Path | None = None
-    if type_key in SCALED:
-        scale = REPLICAS
-    elif scale_path and type_key not in BEHAVIOURS:
-        scale = tuple(scale_path.removeprefix(".").split("."))
-    return Case(type_key, scale, override, autoscaled, daemon_sets, ledger)
+    return Case(type_key, scale_of(type_key, scale_path), override, autoscaled, daemon_sets, ledger)
 
 
 def _is_count(text: object) -> bool:
@@ -192,7 +194,7 @@ def _is_count(text: object) -> bool:
 
 def _park_scaled(manifest: Manifest, case: Case) -> Result:
     scale = _scale(case)
-    count = _count(manifest, scale, case.ledger)
+    count = count_at(manifest, scale, case.ledger)
     memory = _memory(manifest, scale, case) if count == 0 else None
     notes: tuple[str, ...] = ()
     if memory is None:
@@ -204,14 +206,14 @@ def _park_scaled(manifest: Manifest, case: Case) -> Result:
 
 def _wake_scaled(manifest: Manifest, case: Case) -> Result:
     scale = _scale(case)
-    count = _count(manifest, scale, case.ledger)
+    count = count_at(manifest, scale, case.ledger)
     if case.override is not None and case.override != KEEP:
         count = int(case.override)
         woken = _written(manifest, scale, count, None, case)
     else:
         memory = _memory(manifest, scale, case) if count == 0 else None
         woken = _restored(manifest, scale, memory, case)
-        count = _count(woken, scale, case.ledger)
+        count = count_at(woken, scale, case.ledger)
     woken = _forgotten(woken, own.REPLICAS, case)
     if not case.autoscaled or count is None or count == 0:
         return Result(woken, case.ledger.applied)
@@ -226,8 +228,8 @@ def _scale(case: Case) -> Path:
     return case.scale or REPLICAS
 
 
-def _count(manifest: Manifest, scale: Path, ledger: Ledger) -> int | None:
-    """Return the replica count, None when absent or null."""
+def count_at(manifest: Manifest, scale: Path, ledger: Ledger) -> int | None:
+    """Return the replica count, None when absent or null. Raises TransformFailed for what is no count."""
     value = lookup(manifest, scale, ledger=ledger)
     if value is None:
         return None

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from drsyncer.manifest import Manifest
-from transforms.pods import CLAIMS, Ledger, Path, describe, replace, rewrite
+from transforms.pods import CLAIMS, Ledger, Path, describe, few, pointer, replace, rewrite
 from transforms.settings import Result, Subject
+from transforms.stages import is_custom
+from transforms.texts import changed_texts
 
 CLASSES_NAME = "storageClasses"
 MODES_NAME = "accessModes"
@@ -41,7 +43,25 @@ def map_storage_classes(manifest: Manifest, subject: Subject) -> Result:
     quota = QUOTAS.get(subject.ref.type)
     if quota is not None:
         manifest = rewrite(manifest, quota, lambda hard, at: _quota(hard, at, classes, ledger), ledger=ledger)
-    return Result(manifest, ledger.applied)
+    notes = _left_over(manifest, classes, ledger) if is_custom(subject.ref.type) else ()
+    return Result(manifest, ledger.applied, notes)
+
+
+def _left_over(manifest: Manifest, classes: Mapping[str, str], ledger: Ledger) -> tuple[str, ...]:
+    """Return a note for each field of a custom resource that by its name holds a mapped class."""
+    notes: list[str] = []
+
+    def look(text: str, at: Path) -> str:
+        if at[-1] in ("storageClassName", "storageClass") and at not in ledger.changed:
+            new = classes.get(text, text)
+            if new != text:
+                notes.append(f"{pointer(at)} names the storage class {text}, not rewritten: it is {new} in DR")
+        return text
+
+    for key in manifest:
+        if key != "metadata":
+            changed_texts(manifest, (key,), look)
+    return few(notes, "places that name a mapped storage class")
 
 
 def map_access_modes(manifest: Manifest, subject: Subject) -> Result:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drsyncer.manifest import ResourceType
+from drsyncer.match import Match
 
 ACCEPT = (
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
@@ -44,18 +45,14 @@ class Discovery:
         return None
 
     def find(self, word: str) -> list[ResourceType]:
-        """Return the types that a person may mean by `word`: plural.group, plural, singular, kind or short name.
+        """Return the types that a person may mean by `word`, by the grammar of rules (`drsyncer.match`); no globs.
 
         An exact `plural.group` wins alone; otherwise every candidate, so that the caller can ask.
         """
         if word in self.served:
             return [self.served[word][0]]
-        low = word.lower()
-        return [
-            type_
-            for type_ in self.preferred()
-            if low in (type_.plural, type_.singular, type_.kind.lower()) or low in type_.short_names
-        ]
+        asked = Match(types=(word,))
+        return [type_ for type_ in self.preferred() if asked.names_type(type_)]
 
     def failing_group(self, group: str) -> str:
         """Return why `group` is not fully known, or ""."""

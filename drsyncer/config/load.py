@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,19 +28,27 @@ class Loaded:
     file: str
 
 
-def load(path: Path | None, *, environ: Mapping[str, str]) -> Loaded:
+Check = Callable[[Config], Iterable[tuple[Loc, str]]]  # what else is wrong, and where
+
+
+def _nothing_else(_: Config) -> Iterable[tuple[Loc, str]]:
+    return ()
+
+
+def load(path: Path | None, *, environ: Mapping[str, str], check: Check = _nothing_else) -> Loaded:
     """Return the configuration in `path`, else in the file that $DR_SYNCER_CONFIG names, else in ./dr-syncer.yaml.
 
-    Relative paths inside start from the folder of the file. Raises ConfigurationError with all faults, by line.
+    Relative paths inside start from the folder of the file. Raises ConfigurationError with all faults, by line; `check`
+    finds those that the schema cannot know.
     """
     chosen = path or Path(environ.get(FILE_VARIABLE) or DEFAULT_FILE)
-    return Loaded(parse(_read(chosen), file=str(chosen), folder=chosen.absolute().parent), str(chosen))
+    return Loaded(parse(_read(chosen), file=str(chosen), folder=chosen.absolute().parent, check=check), str(chosen))
 
 
-def parse(data: bytes, *, file: str, folder: Path) -> Config:
+def parse(data: bytes, *, file: str, folder: Path, check: Check = _nothing_else) -> Config:
     """Return the configuration in `data`; `file` names it in faults, relative paths start from `folder`.
 
-    Raises ConfigurationError with all faults, by line.
+    Raises ConfigurationError with all faults, by line; see `load` for `check`.
     """
     found = document.read(data, file=file)
     faults = list(found.faults)
@@ -52,6 +60,8 @@ def parse(data: bytes, *, file: str, folder: Path) -> Config:
         config, wrong = _validate(found, file=file, folder=folder)
         already = {(fault.line, fault.path) for fault in faults}
         faults.extend(fault for fault in wrong if (fault.line, fault.path) not in already and fault.path not in leaked)
+    if config is not None:
+        faults.extend(Fault(file, found.line(loc), dotted(loc), message) for loc, message in check(config))
     if config is None or faults:
         clean = {_without_secrets(fault) for fault in faults}
         raise ConfigurationError(sorted(clean, key=lambda fault: (fault.line, fault.path, fault.message)))

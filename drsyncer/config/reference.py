@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from drsyncer.config.flow import flow
 from drsyncer.config.golden import GoldenCase
 from drsyncer.config.match_spec import MatchSpec
-from drsyncer.config.rules import CleanRule
+from drsyncer.config.rules import CleanRule, Transforms
 from drsyncer.config.sample import sample
 from drsyncer.config.schema import Config
 from drsyncer.config.section import Key, Section, keys, walk
@@ -51,11 +51,12 @@ def reference() -> str:
             parts += [f"## `{'.'.join(path)}`\n", key.description + "\n", _table(key.section)]
     parts += [
         "## Entries that name objects\n",
-        "Used by `select.include`, `select.exclude` and the `match` of a rule. An object matches when every "
+        "Used by `select.include`, `select.exclude` and every `match`. An object matches when every "
         "key that is given matches; a list matches when one of its entries does. Names and globs are case-sensitive.\n",
         _table(MatchSpec),
         "## Entries of `clean.keep` and `clean.strip`\n",
         _table(CleanRule),
+        *_entries(),
         "## Entries of `importer.transforms.rules`\n",
         "And of `rules` in `transforms/*.yaml` of the recovery repository. What steps, paths and templates mean: "
         "[reference/rules.md](reference/rules.md).\n",
@@ -80,6 +81,22 @@ def reference() -> str:
         f"```yaml\n{sample()}```\n",
     ]
     return "\n".join(parts)
+
+
+def _entries() -> Iterator[str]:
+    """Yield the tables of the lists below `importer.transforms`, and of the sections inside their entries."""
+    for path, key in walk(Transforms, ("transforms",)):
+        if key.entries is None:
+            continue
+        name = ".".join(path)
+        yield f"## Entries of `{name}`\n"
+        yield key.description + "\n"
+        yield _table(key.entries)
+        for below, inner in walk(key.entries, (name,)):
+            inside = inner.section or inner.entries
+            if inside is not None and inside is not MatchSpec:
+                yield f"### `{'.'.join(below[1:])}` in `{name}`\n"
+                yield _table(inside)
 
 
 def _table(section: type[Section]) -> str:

@@ -7,6 +7,7 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from drsyncer.config.adjustments import EnvRule, Literals, LoadBalancerRule, ReplicaRule, ResourceRule, SchedulingRule
 from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.section import Section, written
 from drsyncer.config.transform_rules import Json, RuleSpec, unique_names
@@ -147,6 +148,40 @@ class Transforms(Section):
         default={},
         description="Host names of Ingresses, Gateways and routes; `*.a` to `*.b` changes everything below a domain.",
         examples=[{"*.prod.example.com": "*.dr.example.com"}],
+    )
+    replicas: tuple[ReplicaRule, ...] = Field(
+        default=(),
+        description="How many replicas workloads have in DR once they live. The first entry that matches decides. The "
+        "label `dr-syncer.io/scale-override` goes before all of them, and what is at 0 in the source stays at 0.",
+        examples=[[{"match": {"namespaces": ["shop"]}, "scale": 0.5, "max": 3}]],
+    )
+    scheduling: tuple[SchedulingRule, ...] = Field(
+        default=(),
+        description="Where pods may run in DR. The first entry that matches decides.",
+        examples=[[{"nodeLabels": {"topology.kubernetes.io/zone=eu-1a": "topology.kubernetes.io/zone=us-1b"}}]],
+    )
+    resources: tuple[ResourceRule, ...] = Field(
+        default=(),
+        description="What containers request and are limited to in DR. About a container the first entry that matches "
+        "it decides.",
+        examples=[[{"match": {"namespaces": ["shop"]}, "scale": {"cpu": 0.5, "memory": 0.5}}]],
+    )
+    env: tuple[EnvRule, ...] = Field(
+        default=(),
+        description="Environment variables of containers. About a variable of a container the first entry that names "
+        "it decides.",
+        examples=[[{"match": {"types": ["deployments.apps"], "names": ["api-*"]}, "set": {"SITE": "dr"}}]],
+    )
+    load_balancers: tuple[LoadBalancerRule, ...] = Field(
+        default=(),
+        description="How Services are reached from outside in DR. The first entry that matches decides; without one "
+        "only `loadBalancerIP` is dropped.",
+        examples=[[{"type": "ClusterIP", "dropAnnotations": ["service.beta.kubernetes.io/*"]}]],
+    )
+    literals: Literals = Field(
+        default=written({}),
+        description="Names of Services in texts (`web.shop.svc`) that are others in DR, because their namespace or the "
+        "cluster's domain is.",
     )
     labels: LabelChanges = Field(
         default=written({}), description="Labels of every imported object. Pod templates and selectors are left alone."

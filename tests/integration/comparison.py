@@ -86,6 +86,8 @@ def normal(key: str, manifest: Object) -> Object:
                 port.pop("nodePort", None)
     if type_ == "pods":
         _name_the_token_volume(found)
+        # Several admission plug-ins add some, each behind what it finds.
+        found["spec"].get("tolerations", []).sort(key=lambda toleration: toleration.get("key", ""))
     return found
 
 

@@ -145,6 +145,7 @@ STAYS: dict[str, Manifest] = {
     "a Job's own selector": {"kind": "Job", "spec": {"manualSelector": True, "selector": {"matchLabels": {"a": "b"}}}},
     "a label that is merely called job-name": {"kind": "Job", "metadata": {"labels": {"job-name": "other"}}},
     "a priority without a class": {"kind": "Pod", "spec": {"priority": 5}},
+    "an overhead without a class": {"kind": "Pod", "spec": {"overhead": {"cpu": "1"}}},
     "an account without its twin": {"kind": "Pod", "spec": {"serviceAccount": "app"}},
     "rules that nobody aggregates": {"kind": "ClusterRole", "rules": []},
     "data of a Secret of another type": {"kind": "Secret", "type": "Opaque", "data": {"token": "eA=="}},
@@ -246,24 +247,17 @@ def test_an_index_means_the_element_that_came_from_the_cluster() -> None:
     assert cleaned.manifest["spec"]["list"] == ["b"]
 
 
-def test_paths_that_were_found_nowhere_are_named() -> None:
-    cleaner = Cleaner(
-        keep=[user("/spec/ipFamilies", about=match(types=["services"]))],
-        strip=[user("/metadata/annotations/noise", "/no/such~1path")],
-    )
-    seen = clean(widget(noise="1"), cleaner).used
-    assert cleaner.unused(seen) == [
-        "keep[0].paths[0] (/spec/ipFamilies, in types services)",
-        "strip[0].paths[1] (/no/such~1path, in everything)",
-    ]
+@pytest.mark.parametrize("spec", [{"priority": 0}, {"preemptionPolicy": "PreemptLowerPriority"}])
+def test_a_default_priority_goes_since_dr_may_have_another_default_class(spec: dict[str, Any]) -> None:
+    raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}, "spec": spec}
+    assert clean(raw).manifest["spec"] == {}
 
 
-@pytest.mark.parametrize(
-    "text", ["/kind", "/apiVersion", "/metadata", "/metadata/name", "/metadata/name*", "/*", "/metadata/n*"]
-)
-def test_nobody_can_strip_an_objects_identity(text: str) -> None:
-    with pytest.raises(ValueError, match="would remove apiVersion, kind, name or namespace"):
-        Cleaner(strip=[user(text)])
+@pytest.mark.parametrize("rule", [{}, {"clusterRoleSelectors": []}])
+def test_an_empty_aggregation_is_one(rule: dict[str, Any]) -> None:
+    api = "rbac.authorization.k8s.io/v1"
+    raw = {"apiVersion": api, "kind": "ClusterRole", "metadata": {"name": "r"}, "aggregationRule": rule, "rules": []}
+    assert "rules" not in clean(raw).manifest
 
 
 def test_what_people_write_for_us_and_what_we_must_remember_stays() -> None:

@@ -105,3 +105,31 @@ def test_what_is_shown_can_be_used_again(file: Path, capsys: pytest.CaptureFixtu
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "DR-Syncer configuration"
+
+
+def test_rules_that_the_schema_cannot_judge_are_judged_all_the_same(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(
+        "apiVersion: dr-syncer.io/v1\n"
+        "repository: {url: /srv/git}\n"
+        "exporter:\n"
+        "  cluster: prod\n"
+        "  select: {disable: [helm-release, ignore]}\n"
+        "  clean:\n"
+        "    strip: [{paths: [/metadata/labels, /metadata/name]}]\n"
+        "    keep: [{paths: [/metadata/uid]}]\n"
+        "importer: {cluster: dr, select: {disable: [infrastructur]}}\n"
+    )
+
+    assert run(["config", "validate"]) == 2
+    assert [line.partition(";")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "dr-syncer.yaml:5: exporter.select.disable[0]: there is no built-in exclusion 'helm-release'",
+        "dr-syncer.yaml:5: exporter.select.disable[1]: the built-in exclusion 'ignore' cannot be switched off: "
+        "who owns the object has the last word",
+        "dr-syncer.yaml:7: exporter.clean.strip[0].paths[1]: path '/metadata/name' would remove apiVersion, kind, name "
+        "or namespace of an object",
+        "dr-syncer.yaml:8: exporter.clean.keep[0].paths[0]: path '/metadata/uid' would keep uid: another cluster "
+        "refuses that, or deletes the object for it",
+        "dr-syncer.yaml:9: importer.select.disable[0]: there is no built-in exclusion 'infrastructur'",
+    ]

@@ -332,7 +332,7 @@ def test_the_list_ends_with_the_rules_of_a_configuration(folder: Path, capsys: S
     (folder / "dr-syncer.yaml").write_text(CONFIG % "/srv/x")
     assert run(["transforms", "list"]) == 0
     out = capsys.readouterr().out
-    assert "Changed by your rules on the way into DR" in out
+    assert "Changed by your rules" in out
     assert "types wdg, /spec/size equals 3" in out
 
     assert run(["transforms", "list", "-o", "json"]) == 0

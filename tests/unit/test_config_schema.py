@@ -13,8 +13,9 @@ from drsyncer.config import section
 from drsyncer.config.flow import flow
 from drsyncer.config.json_schema import json_schema
 from drsyncer.config.load import parse
+from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.reference import reference
-from drsyncer.config.rules import CleanRule, MatchSpec
+from drsyncer.config.rules import CleanRule, Transforms
 from drsyncer.config.sample import plain, sample
 from drsyncer.config.schema import Config
 from drsyncer.errors import ConfigurationError
@@ -26,7 +27,15 @@ PLAIN = {
     "exporter": {"cluster": "prod"},
     "importer": {"cluster": "dr"},
 }
-KEYS = [*section.walk(Config), *section.walk(MatchSpec, ("match",)), *section.walk(CleanRule, ("clean",))]
+ENTRIES = [
+    (path, key.entries) for path, key in section.walk(Transforms, ("importer", "transforms")) if key.entries is not None
+]
+KEYS = [
+    *section.walk(Config),
+    *section.walk(MatchSpec, ("match",)),
+    *section.walk(CleanRule, ("clean",)),
+    *(found for path, entries in ENTRIES for found in section.walk(entries, path)),
+]
 
 
 def filled_in() -> str:
@@ -64,7 +73,27 @@ def test_every_key_is_described_in_sentences(path: tuple[str, ...], key: section
     assert re.fullmatch(r"[a-z][A-Za-z]*", key.name)
 
 
-@pytest.mark.parametrize(("path", "key"), [one for one in KEYS if one[1].example is not None], ids=str)
+@pytest.mark.parametrize(("path", "entries"), ENTRIES, ids=[path[-1] for path, _ in ENTRIES])
+def test_every_example_of_an_entry_is_valid(path: tuple[str, ...], entries: type[section.Section]) -> None:
+    examples = {key.name: key.example for key in section.keys(entries) if key.example is not None}
+
+    # Together they need not make sense (`replicas` beside `scale`); each by itself is of the right kind.
+    faults = []
+    try:
+        entries.model_validate(examples)
+    except ValueError as error:
+        faults = [one["loc"] for one in getattr(error, "errors", list)()]
+    assert [loc for loc in faults if loc] == []
+
+
+def inside_an_entry(path: tuple[str, ...]) -> bool:
+    return any(path[: len(entry)] == entry != path for entry, _ in ENTRIES)
+
+
+ALONE = [(path, key) for path, key in KEYS if key.example is not None and not inside_an_entry(path)]
+
+
+@pytest.mark.parametrize(("path", "key"), ALONE, ids=str)
 def test_every_example_is_valid(path: tuple[str, ...], key: section.Key) -> None:
     data: Any = {key.name: key.example}
     for name in reversed(path[:-1]):

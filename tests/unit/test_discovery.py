@@ -122,6 +122,8 @@ SHARED = parse(
     group("", v1=[resource("services", "Service", shortNames=["svc"])]),
     group("serving.example.com", v1=[resource("services", "Service", shortNames=["ksvc"])]),
     group("apps", v1=[resource("deployments", "Deployment", shortNames=["deploy"])]),
+    group("a.example.com", v1=[resource("routes", "Route")]),
+    group("b.example.com", v1=[resource("routes", "Route")]),
 )
 
 
@@ -130,7 +132,9 @@ SHARED = parse(
     [
         ("services", ["services"]),  # an exact plural.group wins alone
         ("services.serving.example.com", ["services.serving.example.com"]),
-        ("Service", ["services", "services.serving.example.com"]),
+        ("Service", ["services"]),  # a word of Kubernetes' own means that type
+        ("Service.serving.example.com", ["services.serving.example.com"]),
+        ("route", ["routes.a.example.com", "routes.b.example.com"]),
         ("svc", ["services"]),
         ("ksvc", ["services.serving.example.com"]),
         ("deployments", ["deployments.apps"]),

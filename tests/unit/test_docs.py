@@ -21,6 +21,7 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     *sorted(file for file in (ROOT / "docs").glob("*.md") if file.name not in GENERATED),
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+    *sorted((ROOT / "docs" / "reference").glob("*.md")),
 ]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -131,9 +132,15 @@ def test_modules_exist(document: Path) -> None:
 def test_sample_configurations_are_valid(document: Path, tmp_path: Path) -> None:
     for indentation, _, block in FENCED.findall(document.read_text()):
         text = re.sub(f"^{indentation}", "", block, flags=re.MULTILINE)
+        file = tmp_path / "dr-syncer.yaml"
         if re.search(r"^repository:$", text, re.MULTILINE):
-            file = tmp_path / "dr-syncer.yaml"
             file.write_text(text)
+            load(file, environ={})
+        elif side := re.match(r"(importer|exporter):\n", text):
+            # One section, as the how-to guides show it; a file has more.
+            name = "" if re.search(r"^  cluster:", text, re.MULTILINE) else "  cluster: some\n"
+            rest = text.removeprefix(side[0])
+            file.write_text(f"apiVersion: dr-syncer.io/v1\nrepository: {{url: /srv/git}}\n{side[0]}{name}{rest}")
             load(file, environ={})
 
 

@@ -13,6 +13,7 @@ from transforms.select import Selection, Verdict
 from transforms.select_checks import BUILT_IN, IMPORT
 
 CLUSTER_SCOPED = {"namespaces", "nodes", "storageclasses", "clusterroles", "apiservices", "priorityclasses"}
+CLUSTER_SCOPED |= {"clustertrustbundles"}
 CLUSTER_SCOPED |= {"servicecidrs", "ipaddresses", "flowschemas", "persistentvolumes", "ingressclasses"}
 CONTROLLED = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7d", "uid": "1", "controller": True}
 
@@ -55,6 +56,7 @@ OUT = [
     ("service-endpoints", subject("endpoints", labels={"endpoints.kubernetes.io/managed-by": "endpoint-controller"})),
     ("service-endpoints", subject("endpoints", annotations={"endpoints.kubernetes.io/last-change-trigger-time": "x"})),
     ("service-endpoints", subject("endpoints", managedFields=[entry("kube-controller-manager", **{"f:subsets": {}})])),
+    ("service-endpoints", subject("endpoints", managedFields=[entry("kube-controller-manager", **{"f:metadata": {}})])),
     (
         "service-endpoints",
         subject(SLICES, labels={"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}),
@@ -71,6 +73,8 @@ OUT = [
     ("certificate-requests", subject("certificatesigningrequests.certificates.k8s.io")),
     ("controller-revisions", subject("controllerrevisions.apps")),
     ("storage-versions", subject("storageversions.internal.apiserver.k8s.io")),
+    ("storage-versions", subject("storageversionmigrations.storagemigration.k8s.io")),
+    ("status-requests", subject("resourcepoolstatusrequests.resource.k8s.io")),
     ("metrics", subject("pods.metrics.k8s.io")),
     ("metrics", subject("anything.custom.metrics.k8s.io")),
     ("component-statuses", subject("componentstatuses")),
@@ -93,6 +97,7 @@ OUT = [
     ("finished", subject("pods", status={"phase": "Failed"})),
     ("cluster-ca", subject("configmaps", "kube-root-ca.crt")),
     ("cluster-ca", subject("configmaps", "openshift-service-ca.crt")),
+    ("cluster-ca", subject("clustertrustbundles.certificates.k8s.io", "kubernetes.io:kube-apiserver-serving:x1")),
     ("default-service-account", subject("serviceaccounts", "default")),
     ("default-service-account", subject("serviceaccounts", "default", secrets=[{"name": "default-token-7x8q4"}])),
     ("kubernetes-service", subject("services", "kubernetes", namespace="default")),
@@ -254,6 +259,37 @@ def test_rules_that_never_decided_anything_are_named() -> None:
     assert event is not None
     seen.add(event.check)
     assert selection.unused(seen) == ["include[1] (types gadgets)", "exclude[1] (names no-such-*)"]
+
+
+def test_when_not_all_was_seen_nothing_is_said_of_include_rules() -> None:
+    selection = Selection(include=[match(types=["gadgets"])], exclude=[match(names=["no-such-*"])])
+    assert selection.unused(set(), all_seen=False) == ["exclude[0] (names no-such-*)"]
+
+
+DEAD = "dead.example.com"
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["*", f"*.{DEAD}", f"things.{DEAD}", f"Thing.{DEAD}", "things.*", "th?ngs.*.com", "things", "t*", "*.example.com"],
+)
+def test_a_group_that_nobody_can_look_into_may_hold_what_a_rule_asks_for(word: str) -> None:
+    assert Selection(include=[match(types=[word], namespaces=["shop"])]).may_want(DEAD)
+
+
+@pytest.mark.parametrize("word", ["configmaps", "cm", "*.other.com", "things.other.com", "*.apps", "deployments.apps"])
+def test_a_group_that_no_rule_can_be_about_is_missed_by_nobody(word: str) -> None:
+    assert not Selection(include=[match(types=[word])]).may_want(DEAD)
+
+
+@pytest.mark.parametrize("word", [f"*.{DEAD}", "*"])
+def test_a_group_that_is_excluded_as_a_whole_is_missed_by_nobody(word: str) -> None:
+    assert not Selection(exclude=[match(types=[word])]).may_want(DEAD)
+
+
+@pytest.mark.parametrize("word", ["un*", "things", f"things.{DEAD}"])
+def test_an_exclusion_of_some_types_says_nothing_about_the_others(word: str) -> None:
+    assert Selection(exclude=[match(types=[word])]).may_want(DEAD)
 
 
 def test_the_walk_shows_each_check_up_to_the_one_that_decided() -> None:

@@ -48,7 +48,35 @@ SERVED = {
     "grpcroutes.gateway.networking.k8s.io": lambda host: {"spec": {"hostnames": [host]}},
     "tlsroutes.gateway.networking.k8s.io": lambda host: {"spec": {"hostnames": [host]}},
     "routes.route.openshift.io": lambda host: {"spec": {"host": host}},
+    "listenersets.gateway.networking.k8s.io": lambda host: {"spec": {"listeners": [{"hostname": host}]}},
+    "certificates.cert-manager.io": lambda host: {"spec": {"commonName": host, "dnsNames": ["kept.org", host]}},
+    "dnsendpoints.externaldns.k8s.io": lambda host: {"spec": {"endpoints": [{"dnsName": host, "targets": ["x"]}]}},
+    "virtualservices.networking.istio.io": lambda host: {"spec": {"hosts": [host, "web"]}},
 }
+REDIRECT = "httproutes.gateway.networking.k8s.io"
+
+
+@pytest.mark.parametrize("kind", ["requestRedirect", "urlRewrite"])
+def test_hosts_that_a_route_leads_to_are_mapped(kind):
+    def route(host):
+        return {"spec": {"rules": [{"filters": [{"type": "x", kind: {"hostname": host}}]}]}}
+
+    assert run(REDIRECT, route("www.example.com")).manifest == route("dr.example.com")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "external-dns.alpha.kubernetes.io/ingress-hostname",
+        "cert-manager.io/common-name",
+        "cert-manager.io/alt-names",
+        "nginx.ingress.kubernetes.io/server-alias",
+    ],
+)
+def test_hosts_in_annotations_are_mapped(name):
+    done = run("ingresses.networking.k8s.io", {"metadata": {"annotations": {name: "kept.org, www.example.com"}}})
+
+    assert done.manifest == {"metadata": {"annotations": {name: "kept.org,dr.example.com"}}}
 
 
 @pytest.mark.parametrize("type_key", SERVED)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsyncer.manifest import ObjectRef
-from transforms.namespaces import MAX_NOTES, map_namespaces, merged, target_ref
+from transforms.namespaces import map_namespaces, merged, target_ref
 from transforms.settings import Settings, Subject, TransformFailed, namespace_map
 
 MAP = {"shop": "shop-dr", "team-*": "dr-team-*", "team-red-*": "red-*", "*-tmp": "tmp"}
@@ -210,6 +210,32 @@ REFERENCES = {
             }
         },
     ),
+    "ingress class": (
+        "ingressclasses.networking.k8s.io",
+        lambda ns: {"spec": {"parameters": {"scope": "Namespace", "name": "p", "namespace": ns}}},
+    ),
+    "ingress authentication": (
+        "ingresses.networking.k8s.io",
+        lambda ns: {
+            "metadata": {"name": "x", "annotations": {"nginx.ingress.kubernetes.io/auth-tls-secret": f"{ns}/ca"}}
+        },
+    ),
+    "driver's own parameters": ("storageclasses.storage.k8s.io", lambda ns: {"parameters": {"secretNamespace": ns}}),
+    "cluster-wide policy": (
+        "adminnetworkpolicies.policy.networking.k8s.io",
+        lambda ns: {
+            "spec": {
+                "subject": {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": ns}}},
+                "egress": [
+                    {"to": [{"pods": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ns}}}}]}
+                ],
+            }
+        },
+    ),
+    "listener set": (
+        f"listenersets.{GATEWAY}",
+        lambda ns: {"spec": {"parentRef": {"name": "g", "namespace": ns}}},
+    ),
     "service monitor": (
         "servicemonitors.monitoring.coreos.com",
         lambda ns: {"spec": {"namespaceSelector": {"matchNames": [ns, "kept"]}}},
@@ -252,57 +278,54 @@ def test_a_manifest_that_contradicts_its_place_blocks_the_object():
         map_namespaces({"metadata": {"name": "x", "namespace": "kube-system"}}, subject)
 
 
+def test_a_pattern_moves_only_references_to_what_the_recovery_point_holds():
+    def allowed(ns):
+        return {
+            "spec": {"egress": [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ns}}}]}]}
+        }
+
+    more = {"entries": {"*": "dr-*"}, "namespace": "shop", "known": ["shop", "pay"]}
+    for name, target in (("pay", "dr-pay"), ("shop", "dr-shop"), ("kube-system", "kube-system")):
+        done = mapped("networkpolicies.networking.k8s.io", allowed(name), **more).manifest
+        assert (done["spec"], done["metadata"]["namespace"]) == (allowed(target)["spec"], "dr-shop")
+    named = {**more, "entries": {"*": "dr-*", "kube-system": "dr-system"}}
+    done = mapped("networkpolicies.networking.k8s.io", allowed("kube-system"), **named).manifest
+    assert done["spec"] == allowed("dr-system")["spec"]
+    assert mapped("widgets.example.com", {"spec": {"namespace": "kube-system"}}, **more).notes == ()
+
+
 def test_malformed_subjects_block_the_object():
     with pytest.raises(TransformFailed, match="namespaces: /subjects: found a string, expected a list"):
         mapped(f"rolebindings.{RBAC}", {"subjects": "shop"})
 
 
-def test_host_names_in_texts_are_reported_and_stay():
-    manifest = {"data": {"app.yaml": "db: pg-0.pg.shop.svc.cluster.local:5432, b: x.other.svc, c: y.shop.svcs"}}
-
-    result = mapped("configmaps", manifest, namespace="shop")
-
-    assert result.manifest["data"] == manifest["data"]
-    assert result.notes == ("/data/app.yaml names pg.shop.svc, not rewritten: shop is shop-dr in DR",)
-
-
-def test_host_names_in_containers_annotations_and_services_are_reported():
-    container = {
-        "name": "web",
-        "image": "a.shop.svc/app",
-        "env": [{"name": "DB", "value": "db.shop.svc"}],
-        "args": ["--api=http://api.team-a.svc:80"],
-    }
-    pods = {"spec": {"template": {"spec": {"containers": [container]}}}}
-
-    assert {note.partition(",")[0] for note in mapped("deployments.apps", pods, namespace="shop").notes} == {
-        "/spec/template/spec/containers/0/env/0/value names db.shop.svc",
-        "/spec/template/spec/containers/0/args/0 names api.team-a.svc",
-    }
-    service = {
-        "metadata": {"annotations": {"note": "old.shop.svc"}},
-        "spec": {"externalName": "db.shop.svc.cluster.local"},
-    }
-    assert len(mapped("services", service, namespace="shop").notes) == 2
-
-
-def test_the_data_of_secrets_is_never_read():
-    manifest = {"stringData": {"url": "db.shop.svc"}, "data": {"url": "db.shop.svc"}}
-
-    assert mapped("secrets", manifest, namespace="shop").notes == ()
-
-
 def test_references_in_custom_resources_are_reported_and_stay():
-    spec = {"secretRef": {"name": "s", "namespace": "shop"}, "url": "http://db.shop.svc", "namespace": "shop"}
+    spec = {
+        "secretRef": {"name": "s", "namespace": "shop"},
+        "destination": {"server": "https://x", "namespace": "shop"},
+        "targetNamespace": "shop",
+        "watch": {"namespaces": ["other", "shop"]},
+        "namespace": "other",
+        "shop": "shop",
+    }
 
     result = mapped("widgets.example.com", {"spec": spec}, namespace="shop")
 
     assert result.manifest["metadata"]["namespace"] == "shop-dr"
     assert result.manifest["spec"] == spec
-    assert result.notes == (
-        "/spec/url names db.shop.svc, not rewritten: shop is shop-dr in DR",
-        "/spec/secretRef/namespace refers to shop, not rewritten: it is shop-dr in DR",
+    assert result.notes == tuple(
+        f"/spec/{place} refers to shop, not rewritten: it is shop-dr in DR"
+        for place in ("secretRef/namespace", "destination/namespace", "targetNamespace", "watch/namespaces/1")
     )
+
+
+def test_a_cluster_roles_rule_follows_when_it_is_about_namespaces_alone():
+    def roles(ns):
+        return {"rules": [{"apiGroups": [""], "resources": ["namespaces", "namespaces/status"], "resourceNames": [ns]}]}
+
+    assert mapped(f"clusterroles.{RBAC}", roles("shop")).manifest == roles("shop-dr")
+    other = {"rules": [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["shop"]}, {"verbs": ["get"]}]}
+    assert mapped(f"clusterroles.{RBAC}", other).manifest is other
 
 
 def test_a_swap_is_not_reported_as_left_over():
@@ -312,12 +335,3 @@ def test_a_swap_is_not_reported_as_left_over():
 
     assert result.manifest["spec"]["parentRefs"] == [{"name": "g", "namespace": "b"}]
     assert result.notes == ()
-
-
-def test_notes_are_bounded():
-    data = {f"k{index:03}": "db.shop.svc" for index in range(MAX_NOTES + 5)}
-
-    notes = mapped("configmaps", {"data": data}, namespace="shop").notes
-
-    assert len(notes) == MAX_NOTES + 1
-    assert notes[-1] == "and 5 more places that name a mapped namespace"

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drsyncer.config import section
+from drsyncer.config.rules import Transforms
 from drsyncer.manifest import ObjectRef
 from transforms.pipeline import PIPELINE, transform
 from transforms.pods import Ledger, drop, lookup, pointer, put
@@ -112,16 +114,33 @@ def test_standby_reads_the_override_before_labels_are_removed():
 
 def test_the_order_is_fixed():
     assert [step.name for step in PIPELINE] == [
+        "replicas",
         "namespaces",
+        "literals",
         "storageClasses",
         "accessModes",
         "images",
         "hosts",
-        "loadBalancerIP",
+        "scheduling",
+        "resources",
+        "env",
+        "loadBalancers",
         "rules",
         "standby",
         "labels",
     ]
+
+
+def test_every_key_of_the_configuration_belongs_to_a_transform() -> None:
+    known = {f"transforms.{key.name}" for key in section.keys(Transforms)}
+
+    assert {key for step in PIPELINE for key in step.keys} == known | {"standby"}
+
+
+def test_a_transform_that_is_not_configured_is_not_called() -> None:
+    idle = {step.name for step in PIPELINE if not step.wanted(Settings())}
+
+    assert idle == {step.name for step in PIPELINE} - {"rules", "standby", "loadBalancers"}
 
 
 FIELDS = """

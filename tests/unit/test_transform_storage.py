@@ -106,3 +106,23 @@ def test_modes_are_swapped_not_chained():
 def test_malformed_modes_block_the_object(bad):
     with pytest.raises(TransformFailed, match=r"accessModes: /spec/accessModes: .*expected a list of strings"):
         modes({"spec": {"accessModes": bad}}, {"ReadWriteOnce": "ReadWriteMany"})
+
+
+def test_a_custom_resource_that_names_a_class_is_reported_and_stays():
+    spec = {"storage": {"storageClass": "standard"}, "claims": [{"spec": {"storageClassName": "fast"}}], "x": "fast"}
+
+    done = classes("clusters.example.com", {"metadata": {"storageClass": "fast"}, "spec": spec})
+
+    assert done.manifest["spec"] == spec
+    assert done.notes == (
+        "/spec/storage/storageClass names the storage class standard, not rewritten: it is standard-dr in DR",
+        "/spec/claims/0/spec/storageClassName names the storage class fast, not rewritten: it is slow in DR",
+    )
+    assert classes("configmaps", {"data": {"storageClass": "fast"}}).notes == ()
+
+
+def test_a_swapped_class_of_a_custom_workload_is_not_reported_as_left_over():
+    done = classes("statefulsets.apps.kruise.io", {"spec": {"volumeClaimTemplates": [claim("fast")]}})
+
+    assert done.manifest["spec"]["volumeClaimTemplates"][0]["spec"] == {"storageClassName": "slow"}
+    assert done.notes == ()

