@@ -93,6 +93,12 @@ class Match:
             return False
         return not self._annotations or self._annotated(annotations_of(subject.manifest))
 
+    def may_match(self, type_: ResourceType, *, namespace: str, name: str) -> bool:
+        """Return False when no object of this type, namespace and name can match, whatever it holds."""
+        if (self._names and not self._names(name)) or not self.type_matches(type_):
+            return False
+        return not self._namespaces or bool(namespace and self._namespaces(namespace))
+
     def __str__(self) -> str:
         """What the rule asks for, as a person would write it: `types events, namespaces *-sandbox`."""
         lists = (("types", self.types), ("namespaces", self.namespaces), ("names", self.names))

@@ -10,15 +10,27 @@
 Three more escapes stand for characters that this grammar gives a meaning: ~2 is a star, ~3 an opening
 and ~4 a closing bracket. On a list a number is an index, counted from 0.
 
+A path that does not start with a slash has dots between its keys. It knows no escapes: what is in quotes is meant
+as it stands (in double quotes as JSON has it).
+
+    spec.template.spec.containers[name=api].image
+    metadata.annotations["example.com/noise"]     a key with dots or slashes
+    spec.rules[0].host, spec.ports[*].nodePort    an index, every element
+    spec.volumes[name=kube-api-access-*]          a trailing * outside of quotes is the rest
+    spec.rules[host="*.example.com"]              inside of them it is a star
+
 All functions are pure: the input is never changed, and what they return shares its untouched parts with it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+LONGEST = 1_000  # characters of a path: deeper ones could only exhaust whoever follows them
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +120,10 @@ GONE: Final = _Gone()  # what a function given to `replace` returns to take the 
 
 def parse(text: str) -> Path:
     """Given the text of a path return the Path. Raise ValueError with one sentence that says what is wrong."""
+    if len(text) > LONGEST:
+        raise ValueError(f"path {text[:40]!r}…: has more than {LONGEST:,} characters")
     if not text.startswith("/"):
-        raise ValueError(f"path {text!r}: must start with a slash, such as /spec/replicas")
+        return Path(tuple(_dotted(text)), text)
     segments: list[Segment] = []
     for raw in text[1:].split("/"):
         segments.extend(_segments(raw, text))
@@ -174,6 +188,62 @@ def changed_parts(value: Any, changed: dict[Any, Any]) -> Any:
     return [new for index, old in enumerate(value) if (new := changed.get(index, old)) is not GONE]
 
 
+_WORD = re.compile(r"[^.\[\]\"'/~\s]+")
+_QUOTED = r"""\"(?:[^\"\\]|\\.)*\"|'[^']*'"""
+_BRACKET = re.compile(
+    rf"""\[(?:(?P<key>{_QUOTED})|(?P<part>[0-9]+|\*)|(?P<field>[^\[\]\"'=*\s]+)=(?P<value>{_QUOTED}|[^\[\]\"']*))\]"""
+)
+
+
+def _dotted(text: str) -> Iterator[Segment]:
+    """Yield the segments of a path with dots between its keys."""
+    if not text or ("/" in text and "." not in text and "[" not in text):
+        raise ValueError(f"path {text!r}: must start with a slash, such as /spec/replicas, or be written spec.replicas")
+    at = 0
+    while at < len(text):
+        if found := _BRACKET.match(text, at):
+            yield _bracketed(found, text)
+        else:
+            at += bool(at and text[at] == ".")
+            found = _WORD.match(text, at)
+            if found is None or (at and text[at - 1] != "."):
+                raise ValueError(
+                    f'path {text!r}: expected a key, [0], [*], [name=web] or ["a.key"] at {text[at:][:20]!r}'
+                )
+            yield _every_or_key(*_unstarred(found.group(), text))
+        at = found.end()
+
+
+def _bracketed(found: re.Match[str], text: str) -> Segment:
+    if found["key"] is not None:
+        return Key(_unquoted(found["key"], text))
+    if found.start() == 0:
+        raise ValueError(f"path {text!r}: needs the name of the list before '['")
+    if found["part"] is not None:
+        return Every() if found["part"] == "*" else Key(found["part"])
+    if found["value"][:1] in ("'", '"'):
+        return Where(found["field"], _unquoted(found["value"], text))
+    return Where(found["field"], *_unstarred(found["value"], text))
+
+
+def _unquoted(raw: str, text: str) -> str:
+    try:
+        return str(json.loads(raw)) if raw[0] == '"' else raw[1:-1]
+    except ValueError:
+        raise ValueError(f"path {text!r}: {raw} is no text in JSON's quotes") from None
+
+
+def _unstarred(raw: str, text: str) -> tuple[str, bool]:
+    head = raw.removesuffix("*")
+    if "*" in head:
+        raise ValueError(f"path {text!r}: a star may only end {raw!r} (quotes make it a literal one)")
+    return head, head != raw
+
+
+def _every_or_key(name: str, open_ended: bool) -> Segment:
+    return Every(name) if open_ended else Key(name)
+
+
 def _segments(raw: str, text: str) -> Iterator[Segment]:
     key, bracket, selector = raw.partition("[")
     if not bracket:
@@ -194,8 +264,7 @@ def _segments(raw: str, text: str) -> Iterator[Segment]:
 
 
 def _key(raw: str, text: str) -> Segment:
-    name, open_ended = _star(raw, text)
-    return Every(name) if open_ended else Key(name)
+    return _every_or_key(*_star(raw, text))
 
 
 def _star(raw: str, text: str) -> tuple[str, bool]:

@@ -72,7 +72,12 @@ class _Differ:
         except ValueError as error:  # what no API server would take
             return Difference(step.ref, step.action, step.reason, error=str(error))
         before, after = masked(before, after, scopes)
-        return Difference(step.ref, step.action, step.reason, tuple(_unified(step.ref, before, after)))
+        return Difference(
+            step.ref,
+            step.action,
+            step.reason,
+            tuple(unified(before, after, names=(f"live/{step.ref}", f"git/{step.ref}"))),
+        )
 
     def _before(self, step: Step, scopes: list[Scope]) -> Manifest:
         """Return what DR has; add to `scopes` what an import has noted there as confidential."""
@@ -118,8 +123,10 @@ def _said(error: ClusterError, step: Step) -> str:
     return said_of(decode(step.wish.data), step.wish.confidential, text) if step.wish else text
 
 
-def _unified(ref: ObjectRef, before: Manifest, after: Manifest) -> Iterator[str]:
+def unified(before: Manifest, after: Manifest, *, names: tuple[str, str]) -> Iterator[str]:
+    """Yield the lines of a unified diff of two objects as files show them; an empty one is no file."""
+
     def text(manifest: Any) -> list[str]:
         return emit(manifest).decode().splitlines() if manifest else []
 
-    yield from difflib.unified_diff(text(before), text(after), f"live/{ref}", f"git/{ref}", lineterm="")
+    yield from difflib.unified_diff(text(before), text(after), *names, lineterm="")

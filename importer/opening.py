@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drsyncer import own
+from drsyncer.config.secrets import Decryption
 from drsyncer.errors import InvalidManifest
 from drsyncer.manifest import Manifest, ObjectRef, ResourceType, metadata, split_api_version
 from drsyncer.match import annotations_of
 from drsyncer.recovery import layout
 from drsyncer.recovery.layout import Place
-from drsyncer.sops import document
+from drsyncer.sops import age, document
 from drsyncer.sops.age import Identities
 from drsyncer.sops.scope import Scope, keys_named
 from drsyncer.yaml.read import read as read_yaml
@@ -30,6 +31,11 @@ class Opened:
 
     manifest: Manifest
     confidential: tuple[Scope, ...]
+
+
+def opener_of(secrets: Decryption) -> Opener:
+    """Return the opener with the key that the configuration names, if it names one. Raises UsageError for a bad one."""
+    return Opener(age.load(secrets.age_key_file) if secrets.age_key_file else None)
 
 
 class Opener:

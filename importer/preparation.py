@@ -14,16 +14,17 @@ from drsyncer.recovery import message
 from drsyncer.recovery.git import Clone
 from drsyncer.recovery.identity import Identity
 from drsyncer.recovery.signatures import Signature
-from drsyncer.sops import age
-from importer import following, preflight, revision
+from drsyncer.templates.renderer import Renderer
+from importer import following, preflight, revision, rulebook
 from importer.inventory import Inventory, kind_of
 from importer.live import View, look
 from importer.memory import Memory
-from importer.opening import Opener
+from importer.opening import opener_of
 from importer.plan import NAMESPACES, Policy, Situation, Step, plan
 from importer.records import Record
-from importer.rules import Rules, rules_of
+from importer.rules import Rules, rules_of, scope_of
 from importer.wishes import Carried, RecoveryPoint, Wishes
+from transforms.steps import Render
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,14 @@ class Prepared:
 
 def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress) -> Prepared:
     """Read the recovery point and the DR cluster and return the plan; nothing is changed."""
-    key_file = config.secrets.age_key_file
-    opener = Opener(age.load(key_file) if key_file else None)
+    with Renderer() as renderer:
+        return _prepare(config, clone, cluster, request, progress, renderer.render)
+
+
+def _prepare(
+    config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress, render: Render
+) -> Prepared:
+    opener = opener_of(config.secrets)
     chosen = following.choose(clone, config.revision, request.revision)
     # Of this very commit, and no other, the signature was verified.
     files = clone.files(chosen.point.id)
@@ -77,7 +84,12 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
     # Another cluster's history has nothing to do with what was accepted of the one before.
     anew = inventory.source_uid != source.uid
     standing = following.accept(clone, chosen, config.revision, inventory, anew=anew)
-    rules = rules_of(config, inventory)
+    rules = rules_of(
+        config,
+        inventory,
+        repository=rulebook.in_repository(clone, files) if config.transforms.from_repository else (),
+        scope=scope_of(config, source, chosen.point.id, render),
+    )
     revision.check_scope(request.only, files, inventory, rules)
     discovery = cluster.discover()
     with progress.task("Reading the recovery point", total=None) as task:
@@ -125,6 +137,8 @@ def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Reques
             *point.strays(),
             *preflight.missing_classes(cluster, wishes.wishes),
             *(f"importer.{rule} decided nothing" for rule in _unused(rules, wishes, carried, request)),
+            *rulebook.ignored(files, config.transforms),
+            *_idle(rules, wishes, carried, request),
         ),
     )
 
@@ -242,3 +256,16 @@ def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: R
     Those are all rules with --namespace, and those about what came in where objects were carried over unread.
     """
     return [] if request.only else rules.unused(wishes.deciding, all_seen=not carried)
+
+
+def _idle(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:
+    """Return a warning for each general rule that was about nothing, and for each removal that found nothing.
+
+    Unknown when not every object was looked at.
+    """
+    if carried or request.only or wishes.unread:
+        return []
+    warnings = [f"{rule} matched nothing" for rule in rules.book.unused(wishes.matched)]
+    if wishes.problems:
+        return warnings
+    return warnings + rules.book.idle(wishes.matched, {line for wish in wishes.wishes for line in wish.applied})

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from itertools import starmap
 
 from drsyncer import __version__
 from drsyncer.config.matches import asks_for_namespace_labels, to_match
 from drsyncer.config.rules import AnnotationChanges, LabelChanges, Transforms
 from drsyncer.config.schema import Importer
+from drsyncer.manifest import ResourceType
+from drsyncer.recovery.identity import Identity
 from importer import entries
 from importer.digests import digest
 from importer.inventory import ACTIVE, Inventory
+from importer.rulebook import Written, in_order
+from transforms.rules import RuleBook
 from transforms.select import Selection
 from transforms.select_checks import IMPORT
 from transforms.settings import Changes, Settings, Standby
+from transforms.steps import Render, Scope
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What decides how an object of the recovery repository arrives in DR.
 
-    `digest` changes with anything that could make an object arrive differently.
+    `digest` changes with anything that could make an object arrive differently, the commit excepted: only objects
+    that a rule which uses it may match depend on that (`depends_on_commit`).
     """
 
     selection: Selection
     settings: Settings
     digest: str
     asks_for_namespace_labels: bool = False
+    book: RuleBook = field(default_factory=RuleBook)
+    scope: Scope = field(default_factory=Scope)
+
+    def depends_on_commit(self, type_: ResourceType, *, namespace: str, name: str) -> bool:
+        """Return whether an object of this type, namespace and name may arrive differently with another commit."""
+        return any(
+            rule.uses_commit and rule.match.may_match(type_, namespace=namespace, name=name) for rule in self.book.rules
+        )
 
     @property
     def standby(self) -> bool:
@@ -47,8 +61,16 @@ class Rules:
         ]
 
 
-def rules_of(config: Importer, inventory: Inventory) -> Rules:
-    """Return the rules of one run. A cluster that is active (after a failover) is never put back to standby."""
+def rules_of(
+    config: Importer, inventory: Inventory, *, repository: Sequence[Written] = (), scope: Scope | None = None
+) -> Rules:
+    """Return the rules of one run. A cluster that is active (after a failover) is never put back to standby.
+
+    `repository` are the rules in Git, `scope` is what templates see. Raises ConfigurationError for rules of one name.
+    """
+    transforms = config.transforms
+    book = RuleBook(in_order(repository, transforms))
+    scope = scope or Scope()
     standby = Standby(config.standby.daemon_sets) if config.standby.enabled and inventory.state != ACTIVE else None
     settings = settings_of(config.transforms, standby=standby)
     selection = Selection(
@@ -66,9 +88,24 @@ def rules_of(config: Importer, inventory: Inventory) -> Rules:
             config.transforms.model_dump_json(),
             config.select.model_dump_json(),
             repr(standby),
+            *(rule.model_dump_json() for _, rule in repository),
+            *(f"{key}={value}" for key, value in sorted(scope.cluster.items()) if book.rules),
         ),
         asks_for_namespace_labels=asks_for_namespace_labels(config.select)
-        or any(entry.match.namespace_labels for entry in settings.entries),
+        or any(entry.match.namespace_labels for entry in settings.entries)
+        or any(rule.match.namespace_labels for rule in book.rules),
+        book=book,
+        scope=scope,
+    )
+
+
+def scope_of(config: Importer, source: Identity, commit: str, render: Render) -> Scope:
+    """Return what the templates of one run see beside their object."""
+    return Scope(
+        cluster={"name": config.cluster, "source": source.cluster},
+        values=config.transforms.values,
+        commit=commit,
+        render=render,
     )
 
 

@@ -10,6 +10,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from drsyncer.cluster import Discovery
 from drsyncer.errors import DrSyncerError, InvalidManifest
@@ -30,10 +31,13 @@ from importer.masking import said_of
 from importer.opening import SECRETS, Opened, Opener, check_kind, identity, marked
 from importer.records import Record
 from importer.rules import Rules
-from importer.types import Definition, definition, resolve
+from importer.types import Definition, Resolved, definition, resolve
 from transforms import namespaces, standby
-from transforms.pipeline import transform
+from transforms import settings as transforming
+from transforms.pipeline import transformed
+from transforms.rules import Chosen, Rule
 from transforms.select import Passage
+from transforms.settings import TransformFailed
 from transforms.stages import DEFINITIONS, is_custom
 
 HPAS = "horizontalpodautoscalers.autoscaling"
@@ -89,14 +93,31 @@ class Problem:
 
 @dataclass(slots=True)
 class Wishes:
-    """What a recovery point asks for. `left_out` counts by check; `out` remembers those files for the records."""
+    """What a recovery point asks for. `left_out` counts by check; `out` remembers those files for the records.
+
+    `deciding` are the checks that decided, `matched` the general rules that were about something;
+    `unread` says that a file could not be looked at, so that neither is complete.
+    """
 
     wishes: list[Wish] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     out: dict[str, Record] = field(default_factory=dict)
     deciding: set[str] = field(default_factory=set)
+    matched: set[str] = field(default_factory=set)
+    unread: bool = False
     walks: dict[str, list[Passage]] | None = None  # by path, where somebody wants to know (--explain)
+
+
+class Case(NamedTuple):
+    """One file, read and checked: the object as Git has it, how rules look at it, and the type to write it in."""
+
+    ref: ObjectRef
+    manifest: Manifest
+    subject: Subject
+    resolved: Resolved
+    version: str  # in Git
+    confidential: tuple[Scope, ...]  # which of its values nobody may see
 
 
 class RecoveryPoint:
@@ -203,7 +224,20 @@ class RecoveryPoint:
         if place.type in _SCALED:
             looked_up += sorted(self._hpas.get(place.namespace, ()))
         found = [self._files[other].blob_id if other in self._files else "" for other in looked_up]
-        return digest(self._rules.digest, self._names, self._files[path].blob_id, in_dr, *found)
+        return digest(
+            self._rules.digest, self._names, self._files[path].blob_id, in_dr, *found, *self._commit_for(path)
+        )
+
+    def _commit_for(self, path: str) -> tuple[str, ...]:
+        """Return the commit if what the file gives may depend on it: no other file is read anew for a new commit."""
+        place = self._places[path]
+        ref = place.ref
+        type_ = self._discovery.get(place.type)
+        if ref is None or type_ is None:
+            return (self._rules.scope.commit,) if any(rule.uses_commit for rule in self._rules.book.rules) else ()
+        namespace = ref.name if ref.type == NAMESPACES else ref.namespace
+        depends = self._rules.depends_on_commit(type_, namespace=namespace, name=ref.name)
+        return (self._rules.scope.commit,) if depends else ()
 
     def read(self, paths: Iterable[str], into: Wishes) -> None:
         """Read `paths` and add what they ask for to `into`."""
@@ -215,10 +249,12 @@ class RecoveryPoint:
             try:
                 self._add(path, data, scaled, into)
             except InvalidManifest as error:
+                into.unread = True
                 line = error.line or line_of(data, error.about)
                 located = InvalidManifest(error.file, line, error.reason, hint=error.hint)
                 into.problems.append(Problem(path, self.target(path), _with_hint(located)))
             except DrSyncerError as error:
+                into.unread = into.unread or not isinstance(error, TransformFailed)
                 into.problems.append(Problem(path, self.target(path), _with_hint(error)))
             self._advance(1)
 
@@ -230,6 +266,7 @@ class RecoveryPoint:
             if reason and path not in self._places:
                 continue
             if reason:
+                into.unread = True
                 into.problems.append(Problem(path, self.target(path), f"{path}: {reason}"))
             else:
                 by_blob.setdefault(self._files[path].blob_id, []).append(path)
@@ -279,29 +316,28 @@ class RecoveryPoint:
         return frozenset(found)
 
     def _add(self, path: str, data: bytes, autoscaled: Collection[tuple[str, str, str]], into: Wishes) -> None:
-        place = self._places[path]
-        opened = self._open(path, data)
-        manifest = opened.manifest
-        ref = identity(manifest, place, path)
-        _, version = split_api_version(str(manifest.get("apiVersion", "")))
-        resolved = resolve(place.type, version, self._discovery, self._definitions)
-        subject = self._subject(manifest, ref, resolved.type)
+        case = self._case(path, data)
         if into.walks is not None:
-            into.walks[path] = self._rules.selection.walk(subject)
-        verdict = self._rules.selection.verdict(subject)
+            into.walks[path] = self._rules.selection.walk(case.subject)
+        verdict = self._rules.selection.verdict(case.subject)
         into.deciding.add(verdict.check)
         if not verdict.included:
             into.out[path] = Record(self._source(path), None, desired=verdict.check)
             into.left_out[verdict.check] += 1
             return
-        if resolved.type is None:
-            into.problems.append(Problem(path, self.target(path), resolved.reason))
+        chosen = self._rules.book.matching(case.subject)
+        into.matched.update(rule.name for rule in chosen)
+        if case.resolved.type is None:
+            into.problems.append(Problem(path, self.target(path), case.resolved.reason))
             return
-        check_kind(manifest, resolved.type, path)
-        if resolved.instead_of:
-            manifest = manifest | {"apiVersion": resolved.type.api_version}
-        wish = self._wish(path, ref, manifest, resolved.type, version, resolved.instead_of, autoscaled, subject)
-        into.wishes.append(self._kept_secret(wish, opened.confidential) if opened.confidential else wish)
+        check_kind(case.manifest, case.resolved.type, path)
+        try:
+            wish = self._wish(path, case, case.resolved.type, chosen, autoscaled)
+        except TransformFailed as error:
+            reason = said_of(case.manifest, case.confidential, _with_hint(error))
+            into.problems.append(Problem(path, self.target(path), reason))
+            return
+        into.wishes.append(self._kept_secret(wish, case.confidential) if case.confidential else wish)
         into.deciding |= wish.used
 
     def _kept_secret(self, wish: Wish, scopes: tuple[Scope, ...]) -> Wish:
@@ -319,46 +355,80 @@ class RecoveryPoint:
             confidential=scopes,
         )
 
+    def explain(self, path: str) -> tuple[Case, transforming.Subject]:
+        """Return one object as Git has it, and what its transforms are told. Raises DrSyncerError as its turn would."""
+        if reason := _unreadable(self._files[path]):
+            raise InvalidManifest(path, 0, reason)
+        self._learn_definitions([path])
+        ((_, data),) = self._contents([path], Wishes())
+        case = self._case(path, data)
+        if case.resolved.type is None:
+            raise InvalidManifest(path, 0, case.resolved.reason)
+        check_kind(case.manifest, case.resolved.type, path)
+        place = self._places[path]
+        autoscaled = self._autoscaled({place.namespace} if place.type in _SCALED else ())
+        return case, self._place(case, case.resolved.type, self._rules.book.matching(case.subject), autoscaled)
+
+    def _case(self, path: str, data: bytes) -> Case:
+        place = self._places[path]
+        opened = self._open(path, data)
+        ref = identity(opened.manifest, place, path)
+        _, version = split_api_version(str(opened.manifest.get("apiVersion", "")))
+        resolved = resolve(place.type, version, self._discovery, self._definitions)
+        subject = self._subject(opened.manifest, ref, resolved.type)
+        return Case(ref, opened.manifest, subject, resolved, version, opened.confidential)
+
+    def _place(
+        self,
+        case: Case,
+        type_: ResourceType,
+        chosen: tuple[Rule, ...],
+        autoscaled: Collection[tuple[str, str, str]],
+    ) -> transforming.Subject:
+        """Return what the transforms are told about an object."""
+        ref = case.ref
+        crd = self._definitions.get(ref.type) or self._definition_in_dr(ref.type)
+        if crd is None and self._rules.standby and is_custom(ref.type) and "scale" in type_.subresources:
+            path = layout.path_of(ref)
+            raise InvalidManifest(path, 0, f"cannot be parked: the CustomResourceDefinition {ref.type} cannot be read")
+        return transforming.Subject(
+            ref=ref,
+            settings=self._rules.settings,
+            scale_path=crd.scale_paths.get(case.version) if crd else None,
+            autoscaled=(ref.namespace, type_.kind, ref.name) in autoscaled,
+            known_namespaces=self._known.namespaces,
+            known_services=self._known.services,
+            as_in_git=case.subject,
+            chosen=Chosen(chosen, self._rules.scope) if chosen else None,
+            confidential=bool(case.confidential),
+        )
+
     def _wish(
         self,
         path: str,
-        ref: ObjectRef,
-        manifest: Manifest,
+        case: Case,
         type_: ResourceType,
-        version: str,
-        instead_of: str,
+        chosen: tuple[Rule, ...],
         autoscaled: Collection[tuple[str, str, str]],
-        subject: Subject,
     ) -> Wish:
-        crd = self._definitions.get(ref.type) or self._definition_in_dr(ref.type)
-        if crd is None and self._rules.standby and is_custom(ref.type) and "scale" in type_.subresources:
-            raise InvalidManifest(path, 0, f"cannot be parked: the CustomResourceDefinition {ref.type} cannot be read")
-        transformed = transform(
-            manifest,
-            ref,
-            settings=self._rules.settings,
-            as_in_git=subject,
-            scale_path=crd.scale_paths.get(version) if crd else None,
-            known_namespaces=self._known.namespaces,
-            known_services=self._known.services,
-            autoscaled=(ref.namespace, type_.kind, ref.name) in autoscaled,
-        )
-        needs, normal = self._needs(transformed.manifest, transformed.ref, crd, version)
-        encoded, short = of_manifest(transformed.manifest)
+        manifest = case.manifest | {"apiVersion": type_.api_version} if case.resolved.instead_of else case.manifest
+        done = transformed(manifest, self._place(case, type_, chosen, autoscaled))
+        needs, normal = self._needs(done.manifest, done.ref, self._definitions.get(case.ref.type), case.version)
+        encoded, short = of_manifest(done.manifest)
         return Wish(
             path=path,
-            ref=transformed.ref,
+            ref=done.ref,
             type=type_,
             source=self._source(path),
             digest=short,
             data=encoded,
-            applied=transformed.applied,
-            notes=transformed.notes,
-            held=transformed.held,
+            applied=done.applied,
+            notes=done.notes,
+            held=done.held,
             needs=needs,
             waiting_is_normal=normal,
-            instead_of=instead_of,
-            used=transformed.used,
+            instead_of=case.resolved.instead_of,
+            used=done.used,
         )
 
     def _needs(

@@ -1,19 +1,19 @@
-"""The built-in transforms, in their order, over one object.
+"""All transforms, in their order, over one object.
 
 The order is part of the contract:
  1. replicas: what standby is to remember;
- 2. standby: it reads counts and overrides as the source has them, and remembers them before anything changes them;
- 3. namespaces: who the object is, and everything that refers to others by namespace; then names of Services in texts;
- 4. values, independent of each other: storage classes, access modes, images, hosts, scheduling, resources,
-    environment, load balancers. What a person sets is read by nothing behind it;
- 5. labels and annotations, last: what they add is seen by no other transform.
-A general rule takes its place before the labels, with `standby` listed a second time behind it: parking twice
-changes nothing, and a rule that sets a replica count then changes what is remembered, not what runs.
+ 2. namespaces: who the object is, and everything that refers to others by namespace; then names of Services in texts;
+ 3. values, independent of each other: storage classes, access modes, images, hosts, scheduling, resources,
+    environment, load balancers. What a person sets is read by nothing behind it but rules;
+ 4. the general rules of the user: they see what the built-in ones made, and what they write is final;
+ 5. standby: it remembers replica counts and suspension as all before left them, and parks. A rule so sees the count
+    that the source has, also in standby, and one that sets it changes what is remembered, not what runs;
+ 6. labels and annotations, last: what they add is seen by no other transform.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from drsyncer import match
@@ -27,6 +27,7 @@ from transforms import (
     namespaces,
     replicas,
     resources,
+    rules,
     scheduling,
     services,
     standby,
@@ -58,14 +59,6 @@ PIPELINE: tuple[Transform, ...] = (
         "remembers",
         lambda settings: settings.replicas,
         replicas.set_replicas,
-    ),
-    Transform(
-        standby.NAME,
-        ("standby",),
-        "workloads to 0 replicas, CronJobs and Jobs suspended, DaemonSets parked where told; with standby off, what a "
-        "parked source remembers is put back",
-        lambda _: True,
-        standby.standby,
     ),
     Transform(
         namespaces.NAME,
@@ -142,6 +135,21 @@ PIPELINE: tuple[Transform, ...] = (
         services.change_services,
     ),
     Transform(
+        rules.NAME,
+        ("transforms.rules", "transforms.values", "transforms.fromRepository"),
+        "whatever a general rule says, of the configuration or of `transforms/*.yaml` in the recovery repository",
+        lambda _: True,  # which rules there are for an object stands beside the settings
+        rules.apply_rules,
+    ),
+    Transform(
+        standby.NAME,
+        ("standby",),
+        "workloads to 0 replicas, CronJobs and Jobs suspended, DaemonSets parked where told; with standby off, what a "
+        "parked source remembers is put back",
+        lambda _: True,
+        standby.standby,
+    ),
+    Transform(
         labels.NAME,
         (
             "transforms.labels",
@@ -186,23 +194,31 @@ def transform(
     known_namespaces: frozenset[str] = frozenset(),
     known_services: frozenset[tuple[str, str]] = frozenset(),
     autoscaled: bool = False,
+    chosen: rules.Chosen | None = None,
 ) -> Transformed:
     """Return the object as DR is to have it, by all transforms in order.
 
     `ref` and `manifest` are as in Git; `scale_path` is the CRD's specReplicasPath, None without one;
     `known_namespaces` and `known_services` (namespace, name) are all of the recovery point; `as_in_git` is the object
-    as matches look at it, with its type and its namespace's labels; `autoscaled` says that an autoscaler targets it.
+    as matches look at it, with its type and its namespace's labels; `autoscaled` says that an autoscaler targets it;
+    `chosen` are the general rules that are about it.
     Pure: the input is not changed. Raises TransformFailed when one step cannot do its work: the object
     is then blocked whole, never half-changed.
     """
     seen = as_in_git or match.Subject(ref, None, manifest)
-    subject = Subject(ref, settings, scale_path, autoscaled, known_namespaces, known_services, seen)
+    return transformed(
+        manifest, Subject(ref, settings, scale_path, autoscaled, known_namespaces, known_services, seen, chosen)
+    )
+
+
+def transformed(manifest: Manifest, subject: Subject) -> Transformed:
+    """Return the object as DR is to have it; see `transform`."""
     applied: list[str] = []
     notes: list[str] = []
     used: list[str] = []
     held = ""
     for step in PIPELINE:
-        if not step.wanted(settings):
+        if not step.wanted(subject.settings):
             continue
         result = step.apply(manifest, subject)
         manifest = result.manifest
@@ -210,5 +226,25 @@ def transform(
         notes.extend(result.notes)
         used.extend(result.used)
         held = held or result.held
-    target = namespaces.target_ref(ref, settings.namespace_map)
+    target = namespaces.target_ref(subject.ref, subject.settings.namespace_map)
     return Transformed(manifest, target, tuple(applied), tuple(notes), held, frozenset(used))
+
+
+def traced(manifest: Manifest, subject: Subject) -> Iterator[tuple[str, Manifest]]:
+    """Yield the name of every step that changes the object, and the object after it: each step of a rule by itself.
+
+    Raises TransformFailed at the step that cannot do its work.
+    """
+    for step in PIPELINE:
+        if not step.wanted(subject.settings):
+            continue
+        if step.name == rules.NAME and subject.chosen is not None:
+            for change in rules.walk(manifest, subject.chosen, subject):
+                if change.after is not change.before:
+                    yield change.label, change.after
+                manifest = change.after
+            continue
+        after = step.apply(manifest, subject).manifest
+        if after is not manifest:
+            yield step.name, after
+        manifest = after

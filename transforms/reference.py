@@ -17,6 +17,7 @@ from transforms.hosts import HOST_LISTS, HOSTS
 from transforms.namespaces import ANY, REFERENCES
 from transforms.pipeline import PIPELINE
 from transforms.pods import POD_SPECS, pointer
+from transforms.rules_page import rules_page
 from transforms.select_checks import BUILT_IN as CHECKS
 from transforms.select_checks import INFRASTRUCTURE, Check
 
@@ -96,6 +97,11 @@ def cleaning_page() -> str:
     return _CLEANING.format(rules=_table(headers, rows), warning=_WARNING)
 
 
+def general_rules_page() -> str:
+    """Return docs/reference/rules.md."""
+    return rules_page(_WARNING, _table)
+
+
 def transforms_page() -> str:
     """Return docs/reference/transforms.md."""
     order = [
@@ -120,6 +126,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "selection.md": selection_page,
     "cleaning.md": cleaning_page,
     "transforms.md": transforms_page,
+    "rules.md": general_rules_page,
 }
 
 
@@ -219,6 +226,9 @@ Paths are JSON Pointers (RFC 6901: `~1` is a slash, `~0` a tilde) with these add
 - a `*` at the end of a key is the rest of it: `/metadata/annotations/example.com~1*`;
 - `[field=value]` picks from a list: `/spec/containers[name=api]/image`; there, too, a `*` may end the value;
 - `~2` is a star, `~3` an opening and `~4` a closing bracket that mean just themselves.
+
+Or they have dots between their keys, with quotes around what holds dots or slashes:
+`metadata.annotations["example.com/a"]`, `spec.containers[name=api].image`, `spec.ports[*].nodePort`.
 
 ## Your own rules
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from drsyncer import match, own
 from drsyncer.errors import DrSyncerError, UsageError
@@ -25,6 +25,9 @@ from transforms.entries import (
     ResourceEntry,
     SchedulingEntry,
 )
+
+if TYPE_CHECKING:
+    from transforms.rules import Chosen
 
 NAMESPACE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 label, what the API server accepts
 STAR = "*"
@@ -290,6 +293,7 @@ class Subject:
     `scale_path` is the CRD's specReplicasPath (`.spec.replicas`), None without a scale subresource.
     `autoscaled` says that a HorizontalPodAutoscaler targets it. `known_namespaces` and `known_services`
     (namespace, name) are the source's. `as_in_git` is what entries with a match look at.
+    `chosen` are the general rules that are about it; `confidential` says that it was encrypted in Git.
     """
 
     ref: ObjectRef
@@ -299,6 +303,8 @@ class Subject:
     known_namespaces: frozenset[str] = frozenset()
     known_services: frozenset[tuple[str, str]] = frozenset()
     as_in_git: match.Subject | None = None
+    chosen: Chosen | None = None
+    confidential: bool = False
 
     def namespace_in_dr(self, name: str) -> str:
         """Return what a namespace that the object refers to is called in DR."""

@@ -118,6 +118,24 @@ def unpark(manifest: Manifest, *, type_key: str, scale_path: str | None = None) 
     return wake(manifest, type_key=type_key, scale_path=scale_path).manifest
 
 
+def recalled(manifest: Manifest, *, type_key: str, scale_path: str | None = None) -> Manifest:
+    """Return an object that its source has parked (fenced) as it was before; any other one itself.
+
+    Parking the result gives what parking the object gives. General rules look at this: a rule about the replica count
+    means that of the running source. Raises TransformFailed as `park` does.
+    """
+    case = _case(manifest, type_key, scale_path, autoscaled=False, daemon_sets="keep")
+    if case.scale is not None and count_at(manifest, case.scale, case.ledger) == 0:
+        memory = _memory(manifest, case.scale, case)
+        if memory is not None and _is_count(memory):
+            return _forgotten(_written(manifest, case.scale, int(memory), None, case), own.REPLICAS, case)
+    if type_key == "cronjobs.batch" and _suspended(manifest, case):
+        memory = _suspend_memory(manifest, case)
+        if memory is not None:
+            return _forgotten(_written(manifest, SUSPEND, memory == "true", None, case), own.SUSPEND, case)
+    return manifest
+
+
 def backends(manifest: Manifest, ref: ObjectRef) -> tuple[tuple[str, str], ...]:
     """Return the (namespace, name) of each Service that a webhook configuration or APIService stands on.
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from drsyncer.config import document, explain, leaks
 from drsyncer.config.document import Document, dotted
 from drsyncer.config.schema import Config
-from drsyncer.config.section import Loc
+from drsyncer.config.section import Loc, Section
 from drsyncer.config.values import FOLDER
 from drsyncer.errors import ConfigurationError, Fault
 
@@ -86,15 +86,18 @@ def _validate(found: Document, *, file: str, folder: Path) -> tuple[Config | Non
     try:
         return Config.model_validate(found.value, context={FOLDER: folder}), []
     except ValidationError as error:
-        faults = []
-        for detail in error.errors(include_url=False):
-            if detail["type"] == "too_short" and detail["input"]:
-                continue  # its entries are wrong and have faults of their own
-            loc = explain.location(detail)
-            # A missing key has no line of its own; its section has.
-            line = found.line(loc[:-1] if detail["type"] == "missing" else loc)
-            faults.append(Fault(file, line, dotted(loc), explain.message(detail, root=Config)))
-        return None, faults
+        return None, list(faults_of(error, found, file=file, root=Config))
+
+
+def faults_of(error: ValidationError, found: Document, *, file: str, root: type[Section]) -> Iterator[Fault]:
+    """Yield what the validation of `found` against `root` finds wrong, each with its line."""
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # its entries are wrong and have faults of their own
+        loc = explain.location(detail)
+        # A missing key has no line of its own; its section has.
+        line = found.line(loc[:-1] if detail["type"] == "missing" else loc)
+        yield Fault(file, line, dotted(loc), explain.message(detail, root=root))
 
 
 def _leaks(found: Document, *, file: str) -> Iterator[tuple[Loc, Fault]]:

@@ -6,11 +6,21 @@ import sys
 from collections.abc import Iterator
 
 from drsyncer.config.flow import flow
+from drsyncer.config.golden import GoldenCase
 from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.rules import CleanRule, Transforms
 from drsyncer.config.sample import sample
 from drsyncer.config.schema import Config
 from drsyncer.config.section import Key, Section, keys, walk
+from drsyncer.config.transform_rules import (
+    ConditionSpec,
+    PatchOperation,
+    RemoveStep,
+    RuleSpec,
+    SetStep,
+    StepSpec,
+    TemplateStep,
+)
 
 _INTRODUCTION = """\
 <!-- Made by `python -m drsyncer.config.reference > docs/configuration.md` from the schema. Do not edit. -->
@@ -47,6 +57,25 @@ def reference() -> str:
         "## Entries of `clean.keep` and `clean.strip`\n",
         _table(CleanRule),
         *_entries(),
+        "## Entries of `importer.transforms.rules`\n",
+        "And of `rules` in `transforms/*.yaml` of the recovery repository. What steps, paths and templates mean: "
+        "[reference/rules.md](reference/rules.md).\n",
+        _table(RuleSpec),
+        "An entry of `when`:\n",
+        _table(ConditionSpec),
+        "An entry of `steps`, exactly one of:\n",
+        _table(StepSpec),
+        "`set`:\n",
+        _table(SetStep),
+        "`remove`:\n",
+        _table(RemoveStep),
+        "An entry of `jsonPatch`:\n",
+        _table(PatchOperation),
+        "`template`:\n",
+        _table(TemplateStep),
+        "## Golden cases\n",
+        "What `dr-syncer transforms test` runs: documents of the files in `tests/`, beside the rules.\n",
+        _table(GoldenCase),
         "## A whole file\n",
         "What `dr-syncer init` writes:\n",
         f"```yaml\n{sample()}```\n",

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from drsyncer.config.adjustments import EnvRule, Literals, LoadBalancerRule, ReplicaRule, ResourceRule, SchedulingRule
 from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.section import Section, written
+from drsyncer.config.transform_rules import Json, RuleSpec, unique_names
 from drsyncer.config.values import (
     ChangeableKey,
     Flag,
@@ -186,6 +187,26 @@ class Transforms(Section):
         default=written({}), description="Labels of every imported object. Pod templates and selectors are left alone."
     )
     annotations: AnnotationChanges = Field(default=written({}), description="Annotations of every imported object.")
+    values: Mapping[Text, Json] = Field(
+        default={},
+        description="What templates see as `values`. No secrets: templates cannot hide them.",
+        examples=[{"domain": "dr.example.com"}],
+    )
+    from_repository: Flag = Field(
+        default=True,
+        description="Whether the rules in `transforms/*.yaml` of the recovery repository are applied, before those "
+        "below. With false they are ignored, and a run says so.",
+    )
+    rules: tuple[RuleSpec, ...] = Field(
+        default=(),
+        description="General rules, applied in order after all of the above but labels and annotations.",
+        examples=[[{"name": "a", "match": {"types": ["cm"]}, "steps": [{"remove": {"path": "/data/x"}}]}]],
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _named_once(cls, rules: tuple[RuleSpec, ...]) -> tuple[RuleSpec, ...]:
+        return unique_names(rules)
 
     @field_validator("namespaces")
     @classmethod

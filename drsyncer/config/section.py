@@ -137,7 +137,7 @@ def _key(field: FieldInfo) -> Key:
     item = _kind(entry, ()) if entry is not None and not entries else None
     return Key(
         name=field.alias or "",
-        kind=_collection_kind(origin, item) if entry is not None else _kind(annotation, tuple(field.metadata)),
+        kind=_collection_kind(origin, item, entries) if entry is not None else _kind(annotation, tuple(field.metadata)),
         required=field.is_required(),
         default=None if field.is_required() or section else field.get_default(call_default_factory=False),
         description=field.description or "",
@@ -149,9 +149,12 @@ def _key(field: FieldInfo) -> Key:
     )
 
 
-def _collection_kind(origin: Any, item: Kind | None) -> Kind:
+def _collection_kind(origin: Any, item: Kind | None, entries: type[Section] | None) -> Kind:
+    if origin is tuple and entries:
+        first = keys(entries)[0]
+        return Kind("a list", f"[{{{first.name}: {first.kind.example}}}]")
     if origin is tuple:
-        return Kind("a list", f"[{item.example}]" if item else "[{types: [configmaps]}]")
+        return Kind("a list", f"[{item.example}]" if item else "[]")
     return Kind("a mapping", "{name: " + (item.example if item else "value") + "}")
 
 

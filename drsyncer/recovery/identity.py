@@ -69,6 +69,14 @@ def read(data: bytes, *, file: str = FILE) -> Identity:
     return Identity(name, uid, format_)
 
 
+def is_one(data: bytes) -> bool:
+    """Return whether `data` is a recovery repository's `dr-syncer.yaml`; a configuration has the same name."""
+    try:
+        return bool(read_manifest(data, file=FILE).get("kind") == _KIND)
+    except InvalidManifest:
+        return False
+
+
 def check_same(known: Identity | None, found: Identity, *, adopt: bool) -> None:
     """Raise `Refused` when `found` is not the cluster that was `known` so far, unless `adopt` says to go on.
 

@@ -200,7 +200,7 @@ def test_what_is_wrong_with_encryption_is_said_where_it_stands(line: str, path: 
 
 
 def test_a_selector_and_a_path_are_checked_when_the_file_is_read() -> None:
-    found = faults(exporter("clean: {keep: [{match: {labels: 'a in'}, paths: [spec]}]}"))
+    found = faults(exporter("clean: {keep: [{match: {labels: 'a in'}, paths: [spec..x]}]}"))
 
     assert [fault.path for fault in found] == ["exporter.clean.keep[0].match.labels", "exporter.clean.keep[0].paths[0]"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -51,6 +52,44 @@ POD: dict[str, Any] = {
 )
 def test_a_path_finds_its_places(path: str, places: list[str]) -> None:
     assert [pointer for pointer, _ in find(POD, parse(path))] == places
+
+
+@pytest.mark.parametrize(
+    ("dotted", "pointer"),
+    [
+        ("spec", "/spec"),
+        ("spec.containers[name=web].env[name=HEAP].value", "/spec/containers[name=web]/env[name=HEAP]/value"),
+        ("spec.containers[1].image", "/spec/containers/1/image"),
+        ("spec.containers[*].image", "/spec/containers/*/image"),
+        ("spec.containers[name=side*]", "/spec/containers[name=side*]"),
+        ('spec.containers[name="side*"]', "/spec/containers[name=side~2]"),
+        ('metadata.annotations["example.com/a"]', "/metadata/annotations/example.com~1a"),
+        ("metadata.annotations['a.b'].c", "/metadata/annotations/a.b/c"),
+        ('["a.b"].c', "/a.b/c"),
+        ("metadata.*", "/metadata/*"),
+        ("metadata.lab*", "/metadata/lab*"),
+        ("spec.rules[host=a.example.com].x", "/spec/rules[host=a.example.com]/x"),
+        ('a["\\u00e9\\""]', '/a/é"'),
+        ("a[b=]", "/a[b=]"),
+    ],
+)
+def test_dots_between_keys_mean_the_same_as_a_pointer(dotted: str, pointer: str) -> None:
+    assert parse(dotted) == parse(pointer)
+
+
+@given(st.text(max_size=20))
+def test_whatever_is_written_is_a_path_or_refused(text: str) -> None:
+    try:
+        path = parse(text)
+    except ValueError:
+        return
+    assert path.segments
+    assert path.text == text
+
+
+@given(st.text(min_size=1))
+def test_any_key_can_stand_in_quotes(key: str) -> None:
+    assert list(find({"a": {key: 1}}, parse(f"a[{json.dumps(key)}]"))) == [(f"/a/{pointer_token(key)}", 1)]
 
 
 def test_escapes_stand_for_the_characters_of_the_grammar() -> None:
@@ -110,6 +149,19 @@ def test_replacing_may_take_out_some() -> None:
         ("/spec/x]", "']' without '['"),
         ("/spec/~5", "'~5' is no escape"),
         ("/spec/~", "'~' is no escape"),
+        ("/a" * 501, "has more than 1,000 characters"),
+        ("a..b", """expected a key, [0], [*], [name=web] or ["a.key"] at '.b'"""),
+        ("a.", "expected a key"),
+        (".a", "expected a key"),
+        ("a b", "expected a key"),
+        ("a[", "expected a key"),
+        ("a[0]b", "expected a key"),
+        ("[0]", "needs the name of the list before '['"),
+        ("[name=a]", "needs the name of the list before '['"),
+        ("a*b", "a star may only end 'a*b'"),
+        ("a[b=*c]", "a star may only end '*c'"),
+        ('a["\\x"]', "is no text in JSON's quotes"),
+        ("metadata.labels.example.com/site", "expected a key"),
     ],
 )
 def test_a_wrong_path_is_refused_with_a_sentence(text: str, complaint: str) -> None:

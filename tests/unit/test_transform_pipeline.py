@@ -80,10 +80,10 @@ def test_one_object_through_all_of_them():
     assert done.ref == ObjectRef("deployments.apps", "shop-dr", "web")
     assert done.held == ""
     assert done.applied == (
-        "standby: /spec/replicas 3 -> 0",
-        "standby: /metadata/annotations/dr-syncer.io~1replicas remembers 3",
         "namespaces: /metadata/namespace shop -> shop-dr",
         "images: /spec/template/spec/containers/0/image reg.io/web:1 -> dr.io/web:1",
+        "standby: /spec/replicas 3 -> 0",
+        "standby: /metadata/annotations/dr-syncer.io~1replicas remembers 3",
         "labels: /metadata/labels/old removed",
         "labels: /metadata/labels/site added",
         "labels: /metadata/annotations/note added",
@@ -115,7 +115,6 @@ def test_standby_reads_the_override_before_labels_are_removed():
 def test_the_order_is_fixed():
     assert [step.name for step in PIPELINE] == [
         "replicas",
-        "standby",
         "namespaces",
         "literals",
         "storageClasses",
@@ -126,6 +125,8 @@ def test_the_order_is_fixed():
         "resources",
         "env",
         "loadBalancers",
+        "rules",
+        "standby",
         "labels",
     ]
 
@@ -139,7 +140,7 @@ def test_every_key_of_the_configuration_belongs_to_a_transform() -> None:
 def test_a_transform_that_is_not_configured_is_not_called() -> None:
     idle = {step.name for step in PIPELINE if not step.wanted(Settings())}
 
-    assert idle == {step.name for step in PIPELINE} - {"standby", "loadBalancers"}
+    assert idle == {step.name for step in PIPELINE} - {"rules", "standby", "loadBalancers"}
 
 
 FIELDS = """
