@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ class Renderer:
         """`clock`: seconds that one rendering may take, as seen from here."""
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
+        self._ending: weakref.finalize[..., Renderer] | None = None
         self._lock = threading.Lock()
         self._strikes: Counter[str] = Counter()
 
@@ -87,6 +89,8 @@ class Renderer:
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._process = _start()
+            # Also when it was started after the block, and nobody closes it any more.
+            self._ending = weakref.finalize(self, _stop, self._process)
             try:
                 ready = _gather(self._process, b"", lambda got: len(got) >= len(worker.READY), seconds=_START)
             except _Ended as error:
@@ -105,16 +109,10 @@ class Renderer:
         return answer
 
     def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
+        self._process = None
+        if self._ending is not None:
+            self._ending()
+            self._ending = None
 
 
 class _Ended(Exception):
@@ -142,6 +140,16 @@ def _start() -> subprocess.Popen[bytes]:
         assert stream is not None
         os.set_blocking(stream.fileno(), False)
     return process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 def _no_worker(why: str) -> DrSyncerError:

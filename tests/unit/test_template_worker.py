@@ -69,6 +69,19 @@ def test_one_process_renders_all_and_ends_with_the_block() -> None:
     assert not alive(first)
 
 
+def test_one_that_is_started_after_the_block_ends_with_its_renderer() -> None:
+    with Renderer() as renderer:
+        hello(renderer)
+    hello(renderer)
+    pid = renderer.pid
+    assert pid
+    assert alive(pid)
+
+    del renderer
+
+    assert not alive(pid)
+
+
 def test_a_template_that_takes_too_long_fails_and_the_next_gets_another_process(renderer: Renderer) -> None:
     hello(renderer)
     before = renderer.pid
