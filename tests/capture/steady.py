@@ -38,13 +38,21 @@ def steady(found: Mapping[str, Object], *, authority: str) -> dict[str, Object]:
     port = _numbered(lambda n: str(30100 + n), group=2)
     text = _DRAWN_PORT.sub(lambda match: match[0] if match[2] in DECLARED_PORTS else match[1] + port(match), text)
     result: dict[str, Any] = json.loads(text)
-    return {case: _without_credentials(manifest) for case, manifest in result.items()}
+    return {case: _without_credentials(_in_order(manifest)) for case, manifest in result.items()}
 
 
 def _numbered(name: Callable[[int], str], *, group: int = 0) -> Callable[[re.Match[str]], str]:
     """Return a replacement that gives the n-th different text the n-th name."""
     names: dict[str, str] = {}
     return lambda match: names.setdefault(match[group], name(len(names) + 1))
+
+
+def _in_order(manifest: Object) -> Object:
+    """Return an object whose managers do not stand in the order in which they happened to write."""
+    manifest["metadata"]["managedFields"].sort(
+        key=lambda entry: (entry["manager"], entry["operation"], entry.get("subresource", ""))
+    )
+    return manifest
 
 
 def _without_credentials(manifest: Object) -> Object:
