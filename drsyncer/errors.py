@@ -129,7 +129,9 @@ class Invalid(ClusterError):
 
 
 class Throttled(ClusterError):
-    """429 to the end of the tries."""
+    """429 to the end of the tries. `retry_after` are the seconds that the server asked to wait, None if it did not."""
+
+    retry_after: float | None = None
 
 
 class ServerFailed(ClusterError):

@@ -16,7 +16,8 @@ import urllib3
 
 from drsyncer import __version__
 from drsyncer.cluster import answers, discovery, urls
-from drsyncer.errors import ClusterUnreachable, Forbidden, Gone, ServerFailed
+from drsyncer.cluster.stream import Stream
+from drsyncer.errors import ClusterUnreachable, Forbidden, Gone, ServerFailed, Throttled
 from drsyncer.json import items_of
 from drsyncer.manifest import Manifest, ResourceType, metadata
 from drsyncer.own import FIELD_MANAGER
@@ -33,6 +34,7 @@ _TRIES_BEFORE_FIRST_ANSWER = 3
 _LIST_RESTARTS = 3
 # A request that hangs on a server that is well will hang again.
 _TRIES_ON_SILENCE = 3
+_USER_AGENT = f"dr-syncer/{__version__}"
 _LOST = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _NO_API_SERVER = "Does this kubeconfig context point to an API server?"
 # What urllib3 puts before its messages: `HTTPSConnection(host='127.0.0.1', port=1): `, `<… object at 0x7f…>: `
@@ -133,7 +135,7 @@ class Cluster:
         `what` names the attempt for error messages ("apply shop/configmaps/app"). Raises ClusterError.
         """
         url = self.server + urls.with_query(path, dict(query or {}))
-        headers = {"Accept": accept, "User-Agent": f"dr-syncer/{__version__}"}
+        headers = {"Accept": accept, "User-Agent": _USER_AGENT}
         if body is not None:
             headers["Content-Type"] = content_type
         attempt = 0
@@ -178,6 +180,31 @@ class Cluster:
                     raise answers.to_error(response.status, response.data, what=what)
                 wait = answers.retry_after(response.headers, response.data)
             self._sleep(self._schedule.delay(attempt, retry_after=wait))
+
+    def stream(self, path: str, *, what: str, query: Mapping[str, str], silence: float) -> Stream:
+        """Send one GET, once, and return its answer to be read as it comes.
+
+        `silence` are the seconds after which an answer that says nothing counts as lost. Raises ClusterError.
+        """
+        try:
+            response = self._connection.pool.request(
+                "GET",
+                self.server + urls.with_query(path, dict(query)),
+                headers={"Accept": "application/json", "User-Agent": _USER_AGENT} | self._connection.authorization(),
+                timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=silence),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise ClusterUnreachable(f"{what}: no answer from {self.server}: {_plain(error)}") from error
+        if response.status < 300:
+            return Stream(response, what=what)
+        body = response.read()
+        refusal = answers.to_error(response.status, body, what=what)
+        if isinstance(refusal, Throttled):
+            refusal.retry_after = answers.retry_after(response.headers, body)
+        raise refusal
 
     def _probe(self, path: str) -> int | None:
         """Ask for something cheap that every account may ask for; return the status, None without an answer."""

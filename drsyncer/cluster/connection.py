@@ -26,6 +26,16 @@ from drsyncer.retry import Schedule
 # Seconds. Asking sets the package's whole configuration anew each time: a quarter of what a small request costs us.
 _ASKED_AGAIN = 1.0
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+# A watch may be silent for minutes; whether somebody is still there, the kernel finds out within a minute.
+_NOTICE_A_DEAD_PEER = [
+    *urllib3.connection.HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)  # not on every system
+    ),
+]
 
 
 class Connection:
@@ -43,6 +53,7 @@ class Connection:
         self._api_client = ApiClient(configuration)
         self.pool = self._api_client.rest_client.pool_manager
         _share_one_tls_context(self.pool, configuration)
+        self.pool.connection_pool_kw["socket_options"] = _NOTICE_A_DEAD_PEER
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._open_lock = threading.Lock()
         self._aborted = threading.Event()
