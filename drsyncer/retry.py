@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+_ENOUGH = 100  # doublings
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -28,6 +30,7 @@ class Schedule:
         """
         if retry_after is not None:
             return min(max(retry_after, 0.0), self.maximum)
-        exact = min(self.initial * self.factor ** (attempt - 1), self.maximum)
+        # What fails for a year has an exponent that no float holds.
+        exact = min(self.initial * self.factor ** min(attempt - 1, _ENOUGH), self.maximum)
         # Spread, not secrecy: many clients must not come back at the same instant.
         return exact * (1 + random.uniform(-self.jitter, self.jitter))  # noqa: S311
