@@ -1,0 +1,154 @@
+"""What the services count and measure, as one table: the registry, the documentation, dashboard and alerts use it.
+
+Names follow https://prometheus.io/docs/practices/naming/. No label holds the name of an object, a namespace or a
+commit: the number of series must not grow with the clusters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+PREFIX = "dr_syncer_"
+
+
+class Kind(StrEnum):
+    """How a metric behaves."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row. `name` is without the prefix; `side` is exporter, importer, or "" for both; `unit` is for the graphs."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    side: str = ""
+    unit: str = "short"
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """The name of the series as Prometheus stores it (a histogram's without its suffixes)."""
+        return PREFIX + self.name
+
+
+_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+METRICS: tuple[Metric, ...] = (
+    Metric("build_info", Kind.GAUGE, "Always 1; the labels say what runs.", ("version", "side", "cluster")),
+    Metric("leader", Kind.GAUGE, "Whether this replica works: 1, or 0 while it waits to take over."),
+    Metric("mode_info", Kind.GAUGE, "1 for the mode that is in force.", ("mode",)),
+    Metric("runs_total", Kind.COUNTER, "Runs that ended, by how.", ("result",)),
+    Metric("run_duration_seconds", Kind.HISTOGRAM, "How long a run took.", unit="s", buckets=_SECONDS),
+    Metric(
+        "last_run_timestamp_seconds", Kind.GAUGE, "When the last run ended, however it ended.", unit="dateTimeAsIso"
+    ),
+    Metric(
+        "last_success_timestamp_seconds",
+        Kind.GAUGE,
+        "When a run last ended with nothing left out and nothing failed.",
+        unit="dateTimeAsIso",
+    ),
+    Metric("failures_total", Kind.COUNTER, "Runs and requests that failed, by the kind of failure.", ("reason",)),
+    Metric("pending", Kind.GAUGE, "What waits to be worked on: changes seen, or 1 for a run that is due."),
+    Metric("api_requests_total", Kind.COUNTER, "Answers of the API server, by method and status.", ("verb", "code")),
+    Metric("api_retries_total", Kind.COUNTER, "Requests to the API server that were sent once more."),
+    Metric(
+        "config_reloads_total", Kind.COUNTER, "Configurations that were read while running, by result.", ("result",)
+    ),
+    Metric("commits_total", Kind.COUNTER, "Commits that were made.", side="exporter"),
+    Metric("changes_total", Kind.COUNTER, "Objects that changed in the recovery repository.", ("verb",), "exporter"),
+    Metric("exported_objects", Kind.GAUGE, "Objects in the newest recovery point.", side="exporter"),
+    Metric("incomplete_types", Kind.GAUGE, "Types that could not be read in full by the last run.", side="exporter"),
+    Metric("watches", Kind.GAUGE, "Watches, by whether they are connected.", ("state",), "exporter"),
+    Metric(
+        "export_lag_seconds",
+        Kind.HISTOGRAM,
+        "From the first change that was seen to the pushed commit that holds it.",
+        side="exporter",
+        unit="s",
+        buckets=_SECONDS,
+    ),
+    Metric("unpushed_commits", Kind.GAUGE, "Commits that the remote does not have yet.", side="exporter"),
+    Metric(
+        "heartbeat_timestamp_seconds",
+        Kind.GAUGE,
+        "The exporter's last sign of life in the recovery repository: what is older was not looked at.",
+        unit="dateTimeAsIso",
+    ),
+    Metric("objects", Kind.GAUGE, "Objects of the last import, by what became of them.", ("action",), "importer"),
+    Metric("drifted_objects", Kind.GAUGE, "Objects that other hands had changed at the last look.", side="importer"),
+    Metric("writes_total", Kind.COUNTER, "Objects written in DR, by action.", ("action",), "importer"),
+    Metric(
+        "recovery_point_timestamp_seconds",
+        Kind.GAUGE,
+        "When the state that DR has was read from the source.",
+        side="importer",
+        unit="dateTimeAsIso",
+    ),
+    Metric(
+        "import_lag_seconds",
+        Kind.HISTOGRAM,
+        "From the commit to the end of the import that brought it.",
+        side="importer",
+        unit="s",
+        buckets=_SECONDS,
+    ),
+    Metric("webhook_calls_total", Kind.COUNTER, "Calls of the webhook, by verdict.", ("verdict",), "importer"),
+)
+_BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+class Metrics:
+    """The metrics of one side, with a registry of their own. Safe to use from several threads.
+
+    Raises KeyError for a name that is not in the table, or not of this side.
+    """
+
+    def __init__(self, side: str) -> None:
+        from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+        self.registry: CollectorRegistry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._made = {metric.name: _make(metric, self.registry) for metric in METRICS if metric.side in ("", side)}
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter."""
+        self._of(name, labels).inc(amount)
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        self._of(name, labels).set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add one measurement to a histogram."""
+        self._of(name, labels).observe(value)
+
+    def text(self) -> tuple[bytes, str]:
+        """Return everything in the text format, and its media type."""
+        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def _of(self, name: str, labels: dict[str, str]) -> Any:
+        return self._made[name].labels(**labels) if labels else self._made[name]
+
+
+def _make(metric: Metric, registry: CollectorRegistry) -> Any:
+    from prometheus_client import Counter, Gauge, Histogram
+
+    if metric.kind is Kind.HISTOGRAM:
+        return Histogram(metric.full_name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)
+    kind = Counter if metric.kind is Kind.COUNTER else Gauge
+    return kind(metric.full_name, metric.help, metric.labels, registry=registry)
