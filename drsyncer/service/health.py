@@ -1,0 +1,36 @@
+"""Whether the loops of a service still turn.
+
+Unhealthy is a service that is stuck: it should be restarted. A remote or an API server that does not answer makes
+nobody unhealthy; no restart would mend it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Health:
+    """Loops say regularly that they turn. Safe to use from several threads."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._loops: dict[str, tuple[float, float]] = {}  # when it last turned, and for how long that holds
+        self._lock = threading.Lock()
+
+    def turned(self, loop: str, *, within: float) -> None:
+        """`loop` turns, and will again `within` seconds at the latest."""
+        with self._lock:
+            self._loops[loop] = (self._clock(), within)
+
+    def ended(self, loop: str) -> None:
+        """`loop` has ended as it should."""
+        with self._lock:
+            self._loops.pop(loop, None)
+
+    def stuck(self) -> dict[str, float]:
+        """Return the loops that should have turned long ago: name → seconds since they did."""
+        now = self._clock()
+        with self._lock:
+            return {loop: now - at for loop, (at, within) in self._loops.items() if now - at > within}
