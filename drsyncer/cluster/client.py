@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 import urllib3
 
 from drsyncer import __version__
 from drsyncer.cluster import answers, discovery, urls
+from drsyncer.cluster.results import Answer, Applied, Page, decode_object, text_at
 from drsyncer.cluster.stream import Stream
 from drsyncer.errors import ClusterUnreachable, Forbidden, Gone, ServerFailed, Throttled
 from drsyncer.json import items_of
@@ -36,43 +36,8 @@ _LIST_RESTARTS = 3
 _TRIES_ON_SILENCE = 3
 _USER_AGENT = f"dr-syncer/{__version__}"
 _LOST = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-_NO_API_SERVER = "Does this kubeconfig context point to an API server?"
 # What urllib3 puts before its messages: `HTTPSConnection(host='127.0.0.1', port=1): `, `<… object at 0x7f…>: `
 _LIBRARY_OBJECT = re.compile(r"^(?:\w+\([^()]*\)|<[^<>]*>): ")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a LIST. `items` are raw JSON objects, decoded one by one by whoever needs them.
-
-    When `first` is true, forget earlier pages of this list: the server gave up on the old snapshot
-    (410) and the list starts again.
-    """
-
-    first: bool
-    resource_version: str
-    items: list[msgspec.Raw]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A successful HTTP answer."""
-
-    status: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What the API server made of an apply: the object as JSON, and whether it is new."""
-
-    body: bytes
-    created: bool
-
-    @property
-    def manifest(self) -> Manifest:
-        """The object, decoded."""
-        return _decode_object(self.body)
 
 
 class Cluster:
@@ -99,6 +64,8 @@ class Cluster:
         self._down = threading.Event()
         self._answered = threading.Event()
         self.server = connection.server
+        # Told of every try: its method, its status (0 without an answer), and which try it was.
+        self.on_try: Callable[[str, int, int], object] = lambda *_: None
 
     def close(self) -> None:
         """Close the connections."""
@@ -155,6 +122,7 @@ class Cluster:
                     redirect=False,
                 )
             except urllib3.exceptions.HTTPError as error:
+                self.on_try(method, 0, attempt)
                 if (
                     isinstance(error, urllib3.exceptions.ReadTimeoutError)
                     and attempt >= _TRIES_ON_SILENCE
@@ -168,6 +136,7 @@ class Cluster:
                 if attempt >= self._tries() or self._hopeless(error):
                     self._unreachable(what, error)
             else:
+                self.on_try(method, response.status, attempt)
                 self._answered.set()
                 self._down.clear()
                 if response.status < 300:
@@ -252,7 +221,7 @@ class Cluster:
         documents = []
         for path in ("/api", "/apis"):
             answer = self.request("GET", path, what=f"discover {path}", accept=discovery.ACCEPT)
-            document = _decode_object(answer.body)
+            document = decode_object(answer.body)
             if document.get("kind") != "APIGroupDiscoveryList":
                 raise ServerFailed(
                     f"discover {path}: {self.server} has no aggregated discovery",
@@ -264,7 +233,7 @@ class Cluster:
     def version(self) -> str:
         """Return the API server's version, such as `v1.36.3`."""
         answer = self.request("GET", "/version", what="read version")
-        return _text_at(_decode_object(answer.body), "gitVersion")
+        return text_at(decode_object(answer.body), "gitVersion")
 
     def uid(self) -> str:
         """Return the cluster's identity: the UID of its Namespace kube-system, which outlives everything else."""
@@ -274,7 +243,7 @@ class Cluster:
         except Forbidden as error:
             error.hint = "Its UID says which cluster this is: allow this account to get namespace kube-system."
             raise
-        return _text_at(metadata(_decode_object(answer.body)), "uid")
+        return text_at(metadata(decode_object(answer.body)), "uid")
 
     def pages(
         self,
@@ -324,7 +293,7 @@ class Cluster:
         """Return one object. Raises NotFound when there is none."""
         path = urls.path_of(type_, namespace=namespace, name=name)
         answer = self.request("GET", path, what=f"read {_named(type_, namespace, name)}")
-        return _decode_object(answer.body)
+        return decode_object(answer.body)
 
     # Writing
 
@@ -397,22 +366,6 @@ class Cluster:
 
 def _named(type_: ResourceType, namespace: str, name: str) -> str:
     return "/".join(part for part in (namespace, type_.key, name) if part)
-
-
-def _decode_object(body: bytes) -> Manifest:
-    try:
-        decoded: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ServerFailed(f"the API server's answer is no JSON: {error}", hint=_NO_API_SERVER) from error
-    if not isinstance(decoded, dict):
-        raise ServerFailed("the API server's answer is no object", hint=_NO_API_SERVER)
-    return decoded
-
-
-def _text_at(found: Mapping[str, Any], key: str) -> str:
-    if not isinstance(found.get(key), str):
-        raise ServerFailed(f"the API server's answer has no {key}", hint=_NO_API_SERVER)
-    return str(found[key])
 
 
 def _is_about_tls(error: urllib3.exceptions.HTTPError) -> bool:
