@@ -93,6 +93,8 @@ def check_identity(clone: Clone, base: Base, found: Identity, *, adopt: bool) ->
 
 def guarded(config: Exporter, base: Base, deleted: Mapping[str, Change]) -> Refused | None:
     """Return why so many deletions need a confirmation, or None."""
+    if not deleted:
+        return None
     existing = sum(layout.place_of(path) is not None for path in base.files)
     guard = Guard(config.guard.max_deletions, config.guard.max_deletion_percent)
     objection = guard.objection(deletions=len(deleted), existing=existing)
