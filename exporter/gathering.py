@@ -36,6 +36,7 @@ class _Type:
     excluded: Counter[str] = field(default_factory=Counter)
     broken: dict[str, str] = field(default_factory=dict)  # path → reason
     exposed: set[str] = field(default_factory=set)  # paths that were readable before and are encrypted now
+    digests: dict[str, str] = field(default_factory=dict)  # path → digest of what is to be encrypted
 
 
 class Gathering:
@@ -97,6 +98,7 @@ class Gathering:
             old = self._load([file.blob_id for file in files if file is not None and file.regular])
             for filed, file in zip(some, files, strict=True):
                 assert filed.encrypt is not None
+                gathered.digests[filed.path] = self._sealing.digest(filed)
                 before = old.get(file.blob_id) if file is not None and file.regular else None
                 if file is not None and before is not None and self._sealing.keeps(before, filed, filed.encrypt):
                     gathered.files[filed.path] = file.blob_id
@@ -162,6 +164,15 @@ class Gathering:
         """Return path → blob id of every object found."""
         return {path: blob for gathered in self._types.values() for path, blob in gathered.files.items()}
 
+    def marks(self) -> dict[str, str]:
+        """Return path → what tells whether an object is still the same: its digest when encrypted, else its blob id."""
+        digests = {path: digest for gathered in self._types.values() for path, digest in gathered.digests.items()}
+        return {path: digests.get(path, blob) for path, blob in self.files().items()}
+
+    def broken(self) -> dict[str, str]:
+        """Return path → why an object cannot be written."""
+        return {path: reason for gathered in self._types.values() for path, reason in gathered.broken.items()}
+
     def changes(self) -> list[Change]:
         """Return what was created and updated."""
         return [change for gathered in self._types.values() for change in gathered.changes.values()]
@@ -181,9 +192,7 @@ class Gathering:
     def incomplete(self) -> dict[str, str]:
         """Return why types, or single objects, are not as in the cluster: by name."""
         found = {key: read.why_incomplete for key, read in self._reads.items() if not read.saw_everything}
-        for gathered in self._types.values():
-            found |= gathered.broken
-        return dict(sorted(found.items()))
+        return dict(sorted((found | self.broken()).items()))
 
     def gone(self, *, served: Callable[[str], bool], unknown: Callable[[str], bool]) -> list[tuple[str, ObjectRef]]:
         """Return the files of the parent commit whose object is certainly no longer wanted.
@@ -193,9 +202,8 @@ class Gathering:
         among those that were to be read, `unknown` whether its group could not be discovered.
         """
         found = self.files()
-        kept = {path for gathered in self._types.values() for path in gathered.broken}
         lost = []
-        for path in sorted(self._known.keys() - found.keys() - kept):
+        for path in sorted(self._known.keys() - found.keys() - self.broken().keys()):
             place = layout.place_of(path)
             if place is None or unknown(place.type):
                 continue

@@ -15,7 +15,8 @@ class Outcome:
     """One export. `commit` is "" when nothing changed (or on a dry run); `head` is the newest recovery point.
 
     `excluded` counts objects by check; `incomplete` maps each type (or object) that could not be
-    read to the reason; `push_error` is why a commit that was made did not reach the remote.
+    read to the reason; `push_error` is why a commit that was made did not reach the remote; `held` is
+    why deletions were left out of the commit (a service goes on without them).
     """
 
     cluster: str
@@ -32,6 +33,7 @@ class Outcome:
     seconds: float = 0.0
     message: str = ""
     push_error: DrSyncerError | None = field(default=None)
+    held: DrSyncerError | None = field(default=None)
 
     def count(self, verb: str) -> int:
         """Return how many objects were `created`, `updated` or `deleted`."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
@@ -35,7 +35,8 @@ class PageRead:
 class TypeRead:
     """A type is through. `error` is "" when every object was seen.
 
-    `namespaces` is None for the whole cluster, else the only namespaces that could be read.
+    `namespaces` is None for the whole cluster, else the only namespaces that could be read. `positions` tells from
+    where on it can be watched: namespace ("" for all of them) → resourceVersion.
     """
 
     type_: ResourceType
@@ -44,6 +45,7 @@ class TypeRead:
     namespaces: frozenset[str] | None
     started: datetime
     finished: datetime
+    positions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def saw_everything(self) -> bool:
@@ -147,7 +149,8 @@ def _read_type(
         except ClusterError as error:
             errors.append(str(error))
         else:
-            yield TypeRead(type_, resource_version, "", None, started, datetime.now(UTC))
+            whole = {"": resource_version}
+            yield TypeRead(type_, resource_version, "", None, started, datetime.now(UTC), whole)
             return
     # Pages of a list that broke off may have been seen: this drops them.
     yield PageRead(versions[-1], True, [])
@@ -165,8 +168,7 @@ def _read_parts(
 ) -> Iterator[PageRead | TypeRead]:
     """Read one type namespace by namespace, for credentials that see only some of them."""
     errors: list[str] = []
-    versions: list[str] = []
-    complete: set[str] = set()
+    versions: dict[str, str] = {}
     items: list[msgspec.Raw] = []
     for namespace in namespaces:
         try:
@@ -177,14 +179,14 @@ def _read_parts(
             errors.append(str(error))
         else:
             items += found
-            versions.append(version)
-            complete.add(namespace)
+            versions[namespace] = version
     yield PageRead(type_, True, items)
     reason = "; ".join(errors)
     if not errors:
-        reason = "" if complete else "no namespace could be read"
-    where = None if confined and not reason else frozenset(complete)
-    yield TypeRead(type_, ",".join(versions), reason, where, started, datetime.now(UTC))
+        reason = "" if versions else "no namespace could be read"
+    where = None if confined and not reason else frozenset(versions)
+    positions = versions if type_.namespaced else {}
+    yield TypeRead(type_, ",".join(versions.values()), reason, where, started, datetime.now(UTC), positions)
 
 
 def _read_part(

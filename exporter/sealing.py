@@ -42,11 +42,11 @@ class Sealing:
         sealed = seal.split(content)
         if sealed is None:
             return False
-        return hmac.compare_digest(sealed.origin, self._origin(sealed.rest, self._digest(filed), scope))
+        return hmac.compare_digest(sealed.origin, self._origin(sealed.rest, self.digest(filed), scope))
 
     def seal(self, filed: Filed, scope: Scope) -> bytes:
         """Return the encrypted file of an object. Raises ValueError for what cannot be encrypted."""
-        digest = self._digest(filed)
+        digest = self.digest(filed)
         meta = filed.manifest["metadata"]
         marked = {**meta, "annotations": {**(meta.get("annotations") or {}), own.DIGEST: digest}}
         if not self._recipients:
@@ -61,11 +61,12 @@ class Sealing:
 
     def before(self, old: Manifest, filed: Filed) -> Manifest | None:
         """Return the old file's object in a form to compare `filed` with; None when only the encryption differs."""
-        if annotations_of(old).get(own.DIGEST) == self._digest(filed):
+        if annotations_of(old).get(own.DIGEST) == self.digest(filed):
             return None
         return _without_marks(old)
 
-    def _digest(self, filed: Filed) -> str:
+    def digest(self, filed: Filed) -> str:
+        """Return what stands for an object, its values included; only who has the key can reckon it."""
         ref = filed.ref
         return "v1-" + self._hmac("object", ref.type, ref.namespace, ref.name, _canonical(filed.manifest))
 

@@ -26,23 +26,22 @@ def storage_version(crd: Manifest) -> tuple[str, str] | None:
     return None
 
 
-def unserved(crd: Manifest, discovery: Discovery) -> ResourceType | None:
-    """Return the type of a CRD that is established and that discovery does not show, else None.
+def established(crd: Manifest) -> ResourceType | None:
+    """Return the type that a CRD defines, when it is established and some version of it is to be served, else None.
 
     A server that has just started shows its custom types some moments later: until then their objects are not gone.
     """
     spec, status = crd.get("spec") or {}, crd.get("status") or {}
-    established = any(
+    done = any(
         condition.get("type") == "Established" and condition.get("status") == "True"
         for condition in status.get("conditions") or []
     )
     served = [str(version["name"]) for version in spec.get("versions") or [] if version.get("served")]
-    if not established or not served:
+    if not done or not served:
         return None
     names = spec["names"]
     namespaced = spec.get("scope") == "Namespaced"
-    type_ = ResourceType(spec["group"], served[0], names["plural"], names["kind"], namespaced, frozenset({"list"}))
-    return None if type_.key in discovery.served else type_
+    return ResourceType(spec["group"], served[0], names["plural"], names["kind"], namespaced, frozenset({"list"}))
 
 
 def candidates(key: str, discovery: Discovery, stored: Mapping[str, str]) -> tuple[ResourceType, ...]:

@@ -81,10 +81,14 @@ class Cluster:
             try:
                 yield pool
             except BaseException:
-                self._given_up.set()
                 pool.shutdown(wait=False, cancel_futures=True)
-                self._connection.abort()
+                self.abandon()
                 raise
+
+    def abandon(self) -> None:
+        """Give up for good, from any thread: requests in flight and all later ones end at once with an error."""
+        self._given_up.set()
+        self._connection.abort()
 
     def request(
         self,

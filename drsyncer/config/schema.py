@@ -192,9 +192,22 @@ class Exporter(Section):
     guard: Guard = Field(
         default=written({}), description="Limits on what one commit may delete from the recovery repository."
     )
+    quiet_period: Duration = Field(
+        default=written("2s"),
+        description="As a service: what has changed is committed when nothing else has changed for so long.",
+    )
+    max_delay: Duration = Field(
+        default=written("15s"), description="As a service: the longest that a change waits for others to come."
+    )
     workers: Workers = Field(default=4, description="Types that are listed at the same time.")
     page_size: PageSize = Field(default=500, description="Objects that are asked for in one request.")
     retry: Retry = Field(default=written({}), description="How a request that can succeed later is tried again.")
+
+    @model_validator(mode="after")
+    def _patient(self) -> Self:
+        if self.max_delay < self.quiet_period:
+            raise ValueError("maxDelay must not be shorter than quietPeriod")
+        return self
 
 
 class Revision(Section):

@@ -296,6 +296,7 @@ class Clone:
             shown=self._remote.shown,
             timeout=self._remote.timeout,
             lock=self._lock.descriptor,
+            given_up=self._remote.given_up,
         )
 
     def _make_ready(self) -> None:

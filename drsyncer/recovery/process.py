@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from drsyncer.errors import GitError
+from drsyncer.errors import GitError, RemoteUnreachable
 from drsyncer.recovery.failure import failure, silent
 
 # A command that gives signs of life may still never end (a server that drips). So many time-outs are enough.
 _PATIENCE = 30
 _LAST_WORDS = 2.0  # seconds from SIGTERM to SIGKILL
+_LOOK = 0.5  # seconds between two looks whether to give up
 _MOST_WORDS = 256 * 1024  # bytes of an error stream that are kept: the last ones
 
 
@@ -39,13 +40,26 @@ class Output:
 class Git:
     """The git program, for one clone."""
 
-    def __init__(self, folder: Path, *, variables: Mapping[str, str], shown: str, timeout: float, lock: int) -> None:
-        """`folder`: the clone. `shown`: the remote's URL, for messages. `lock`: the descriptor that git inherits."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        variables: Mapping[str, str],
+        shown: str,
+        timeout: float,
+        lock: int,
+        given_up: threading.Event | None = None,
+    ) -> None:
+        """`folder`: the clone. `shown`: the remote's URL, for messages. `lock`: the descriptor that git inherits.
+
+        Once `given_up` is set, commands that speak to the remote are ended.
+        """
         self.folder = folder
         self._variables = dict(variables)
         self._shown = shown
         self._timeout = timeout
         self._lock = lock
+        self._given_up = given_up or threading.Event()
 
     def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """Run a command that speaks to no remote; return its output. Raises `GitError` when it fails."""
@@ -123,7 +137,7 @@ class Git:
             selector.register(_stream(process.stderr), selectors.EVENT_READ, "err")
             while selector.get_map():
                 wait = min(self._timeout, end - time.monotonic())
-                ready = selector.select(wait) if wait > 0 else []
+                ready = self._select(selector, wait, doing=doing) if wait > 0 else []
                 if not ready:
                     raise silent(doing=doing, seconds=self._timeout if wait > 0 else self._timeout * _PATIENCE)
                 for key, _ in ready:
@@ -133,6 +147,19 @@ class Git:
                         selector.unregister(key.fileobj)
                 del gathered["err"][:-_MOST_WORDS]
         return bytes(gathered["out"]), bytes(gathered["err"])
+
+    def _select(
+        self, selector: selectors.BaseSelector, seconds: float, *, doing: str
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for output, at most so long; return what has some. Raises `RemoteUnreachable` when given up."""
+        end = time.monotonic() + seconds
+        while True:
+            left = end - time.monotonic()
+            ready = selector.select(max(0.0, min(left, _LOOK)))
+            if ready or left <= 0:
+                return ready
+            if self._given_up.is_set():
+                raise RemoteUnreachable(f"recovery.git: {doing}: given up, since this process is to end")
 
 
 class Conversation:

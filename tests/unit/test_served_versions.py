@@ -6,14 +6,10 @@ from typing import Any
 
 import pytest
 
-from drsyncer.cluster import Discovery
-from drsyncer.manifest import ResourceType
-from exporter.versions import unserved
-
-SERVED = ResourceType("example.com", "v1", "widgets", "Widget", namespaced=True)
+from exporter.versions import established
 
 
-def definition(*, established: str = "True", served: bool = True) -> dict[str, Any]:
+def definition(*, is_established: str = "True", served: bool = True) -> dict[str, Any]:
     return {
         "metadata": {"name": "widgets.example.com"},
         "spec": {
@@ -22,26 +18,25 @@ def definition(*, established: str = "True", served: bool = True) -> dict[str, A
             "names": {"plural": "widgets", "kind": "Widget"},
             "versions": [{"name": "v1", "served": served, "storage": True}],
         },
-        "status": {"conditions": [{"type": "Established", "status": established}]},
+        "status": {"conditions": [{"type": "Established", "status": is_established}]},
     }
 
 
-def test_a_definition_that_discovery_does_not_show_yet_is_named() -> None:
-    # As in the first moments of an API server: its custom objects are there and nobody can list them.
-    found = unserved(definition(), Discovery())
+def test_an_established_definition_names_the_type_that_is_to_be_served() -> None:
+    # In the first moments of an API server its custom objects are there and nobody can list them.
+    found = established(definition())
     assert found is not None
-    assert (found.key, found.namespaced) == ("widgets.example.com", True)
+    assert (found.key, found.version, found.namespaced) == ("widgets.example.com", "v1", True)
 
 
 @pytest.mark.parametrize(
-    ("crd", "discovery"),
+    "crd",
     [
-        (definition(), Discovery({"widgets.example.com": (SERVED,)})),
-        (definition(established="False"), Discovery()),
-        (definition(served=False), Discovery()),
-        ({"metadata": {"name": "x"}, "spec": definition()["spec"]}, Discovery()),
+        definition(is_established="False"),
+        definition(served=False),
+        {"metadata": {"name": "x"}, "spec": definition()["spec"]},
     ],
-    ids=["served", "not established", "no version served", "no status"],
+    ids=["not established", "no version served", "no status"],
 )
-def test_every_other_definition_is_as_it_should_be(crd: dict[str, Any], discovery: Discovery) -> None:
-    assert unserved(crd, discovery) is None
+def test_no_other_definition_promises_a_type(crd: dict[str, Any]) -> None:
+    assert established(crd) is None

@@ -1,0 +1,62 @@
+"""What a continuous export tells of itself while it works: for metrics, the status page and health checks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from drsyncer.errors import DrSyncerError
+from exporter.outcome import Outcome
+
+
+class Observer(Protocol):
+    """Is told what happens, by several threads. It must return at once and must not raise."""
+
+    def turned(self) -> None:
+        """The loop is alive: told every few seconds at least, except while one run is under way."""
+
+    def run_started(self) -> None:
+        """A run (a full export, or a commit of what changed) begins."""
+
+    def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None:
+        """It ended: with an outcome, or with an error and nothing committed."""
+
+    def pending(self, changes: int, oldest: float) -> None:
+        """So many changes are not committed yet, the oldest of them for so many seconds."""
+
+    def pushed(self, lag: float) -> None:
+        """Commits have reached the remote, `lag` seconds after their first change was seen."""
+
+    def unpushed(self, commits: int) -> None:
+        """The remote lacks so many commits."""
+
+    def beaten(self, when: datetime) -> None:
+        """A heartbeat of that time has reached the remote."""
+
+    def watches(self, connected: int, total: int) -> None:
+        """So many watches are connected, of so many."""
+
+    def failed(self, kind: str) -> None:
+        """Something failed; `kind` is one of few words: cluster, type, git, push, guard, commit, internal."""
+
+
+class Silent:
+    """An observer that takes no notice."""
+
+    def turned(self) -> None: ...
+
+    def run_started(self) -> None: ...
+
+    def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None: ...
+
+    def pending(self, changes: int, oldest: float) -> None: ...
+
+    def pushed(self, lag: float) -> None: ...
+
+    def unpushed(self, commits: int) -> None: ...
+
+    def beaten(self, when: datetime) -> None: ...
+
+    def watches(self, connected: int, total: int) -> None: ...
+
+    def failed(self, kind: str) -> None: ...
