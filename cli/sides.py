@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,32 +35,45 @@ def remote_of(repository: Repository) -> Remote:
     )
 
 
-def source_of(section: Exporter) -> Cluster:
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a cluster is asked: `attempts` and `timeout` (seconds, of one try) are upper bounds, None for none."""
+
+    connections: int = 0  # beside one for each worker
+    attempts: int | None = None
+    timeout: float | None = None
+
+
+COMMAND = Manner()
+# A service tries again by itself. A watched type has a connection of its own; clusters have hundreds of types.
+SERVICE = Manner(connections=500, attempts=3)
+# Whoever cannot renew his lead in time has lost it.
+ELECTION = Manner(attempts=1, timeout=2.0)
+
+
+def source_of(section: Exporter, manner: Manner = COMMAND) -> Cluster:
     """Return the cluster that is exported. Raises UsageError when the kubeconfig gives none."""
-    from drsyncer.cluster import connect
-
-    return connect(
-        kubeconfig=section.kubeconfig,
-        context=section.context,
-        connections=section.workers + 1,
-        schedule=_schedule(section.retry),
-    )
+    return _connected(section, manner, timeout=30.0)
 
 
-def dr_of(section: Importer) -> Cluster:
+def dr_of(section: Importer, manner: Manner = COMMAND) -> Cluster:
     """Return the cluster that is imported into. Raises UsageError when the kubeconfig gives none."""
+    return _connected(section, manner, timeout=section.timeouts.request)
+
+
+def _connected(section: Exporter | Importer, manner: Manner, *, timeout: float) -> Cluster:
     from drsyncer.cluster import connect
 
     return connect(
         kubeconfig=section.kubeconfig,
         context=section.context,
-        connections=section.workers + 1,
-        timeout=section.timeouts.request,
-        schedule=_schedule(section.retry),
+        connections=section.workers + 1 + manner.connections,
+        timeout=min(timeout, manner.timeout or timeout),
+        schedule=_schedule(section.retry, attempts=manner.attempts),
     )
 
 
-def _schedule(retry: Retry) -> Schedule:
+def _schedule(retry: Retry, *, attempts: int | None) -> Schedule:
     from drsyncer.retry import Schedule
 
     return Schedule(
@@ -67,5 +81,5 @@ def _schedule(retry: Retry) -> Schedule:
         factor=retry.factor,
         maximum=retry.maximum,
         jitter=retry.jitter,
-        attempts=retry.attempts,
+        attempts=min(retry.attempts, attempts or retry.attempts),
     )

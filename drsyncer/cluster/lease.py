@@ -7,11 +7,14 @@ whoever looks. No clocks of two machines are compared. A leader that cannot rene
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +25,21 @@ from drsyncer.errors import ClusterError, Conflict, NotFound
 from drsyncer.manifest import Manifest, ResourceType, metadata
 
 LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
+
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def own_namespace() -> str:
+    """Return the namespace of the pod that this is, "" outside of one."""
+    try:
+        return _POD_NAMESPACE.read_text().strip()
+    except OSError:
+        return ""
+
+
+def identity() -> str:
+    """Return a name for this process that no other one has: in a pod, it begins with the pod's."""
+    return f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +98,7 @@ class Election:
         self._seen = _Seen()
         self._renewed = -1.0
         self._lead = False
-        self.error = ""
+        self.trouble = ""
 
     @property
     def holder(self) -> str:
@@ -101,10 +119,10 @@ class Election:
             while not self._stopped.is_set():
                 try:
                     won = self._try()
-                    self.error = ""
+                    self.trouble = ""
                 except ClusterError as error:
                     won = self.leading()
-                    self.error = str(error)
+                    self.trouble = str(error)
                 self._become(won)
                 self._stopped.wait(self._timing.renew)
         finally:
@@ -197,4 +215,4 @@ class Election:
         try:
             self._write(self._record(""))
         except ClusterError as error:
-            self.error = str(error)
+            self.trouble = str(error)

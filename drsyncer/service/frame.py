@@ -51,6 +51,11 @@ class Candidate(Protocol):
 
     def leading(self) -> bool: ...
 
+    @property
+    def trouble(self) -> str:
+        """Why the last try to take or renew the lead failed, "" when it did not."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Source(Generic[Config]):
@@ -83,6 +88,7 @@ class Frame(Generic[Config]):
         self._turn = threading.Event()  # something happened: look now
         self._reload = False
         self._running: _Running | None = None
+        self._up = False
 
     def stop(self) -> None:
         """Let `run` end. For signal handlers, too."""
@@ -103,6 +109,16 @@ class Frame(Generic[Config]):
         """Return whether this replica may work."""
         return self._candidate is None or self._candidate.leading()
 
+    def ready(self) -> bool:
+        """Return whether this replica does its work, or stands by to take over."""
+        return self._up and (self._running is not None or not self.leading())
+
+    def state(self) -> str:
+        """Return in a word or two what this replica does."""
+        if not self._up:
+            return "starting"
+        return ("working" if self._running else "starting again") if self.leading() else "standing by"
+
     def run(self, config: Config) -> bool:
         """Work by `config` and whatever it becomes, until `stop`; return whether everything ended in time."""
         election = _thread(self._candidate.run, "election") if self._candidate else None
@@ -111,6 +127,7 @@ class Frame(Generic[Config]):
             while not self._stopped.is_set():
                 self._health.turned("service", within=_STUCK)
                 self._metrics.set("leader", float(self.leading()))
+                self._look_at_election()
                 if self._reload or time.monotonic() - looked >= _LOOK:
                     self._reload, looked = False, time.monotonic()
                     found = self._source.fingerprint()
@@ -119,6 +136,7 @@ class Frame(Generic[Config]):
                         config = self._changed(config)
                 if not self._work(config):
                     return False
+                self._up = True
                 self._turn.wait(_TURN)
                 self._turn.clear()
             return self._end()
@@ -128,6 +146,14 @@ class Frame(Generic[Config]):
                 # Only now: whoever leads next must find nobody at work here.
                 self._candidate.stop()
                 election.join(_ENDING)
+
+    def _look_at_election(self) -> None:
+        if self._candidate is None:
+            return
+        if self._candidate.trouble:
+            self._repeats.failed("the election", f"the election: {self._candidate.trouble}")
+        else:
+            self._repeats.worked("the election")
 
     def _changed(self, config: Config) -> Config:
         """Return the configuration as it now is; the one before when the new one is faulty."""

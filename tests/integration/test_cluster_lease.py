@@ -127,7 +127,7 @@ def test_a_leader_that_is_cut_off_stops_before_the_next_one_starts(
     assert not first.election.leading()
     source.wait_for(lambda: first.changes[-1][1] is False, what="the first to know")
     assert first.changes[-1][0] < second.changes[0][0] + 1.5
-    assert first.election.error
+    assert first.election.trouble
 
 
 def test_a_lease_is_free_when_nobody_renewed_it_for_as_long_as_it_says(

@@ -55,6 +55,7 @@ class Candidate:
 
     def __init__(self) -> None:
         self.leads = False
+        self.trouble = ""
         self.given_back_while_working: bool | None = None
         self.workers: list[Worker] = []
         self._stopped = threading.Event()

@@ -1,0 +1,170 @@
+"""`dr-syncer serve`: what the pods run."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import options
+from cli.context import Context
+
+if TYPE_CHECKING:
+    from drsyncer.cluster import Cluster
+    from drsyncer.cluster.lease import Election
+    from drsyncer.config.schema import Config
+    from drsyncer.service.frame import Frame, Worker
+    from drsyncer.service.health import Health
+    from drsyncer.service.http import Handler, Request
+    from drsyncer.service.metrics import Metrics
+
+    Make = Callable[[Config, Metrics, Health, Callable[[], bool]], Worker]
+
+
+@click.group("serve", short_help="Run as a service: the loop, metrics and health.")
+def serve() -> None:
+    """Run one side as a service, as the pods do.
+
+    \b
+    Examples:
+      dr-syncer serve exporter
+      dr-syncer serve importer -c /etc/dr-syncer/dr-syncer.yaml --log-format json
+    """
+
+
+@serve.command("exporter", short_help="Export whenever the source cluster changes, or on schedule.")
+@options.config
+@options.cluster
+@options.verbosity
+def exporter(ctx: Context) -> None:
+    """Export for as long as this runs: exporter.mode says when.
+
+    Serves /metrics, /healthz and /readyz at server.address and server.port. Stops within 10 seconds of
+    SIGTERM or Ctrl-C. SIGHUP reads the configuration again, which happens by itself within seconds of a
+    change of the file; SIGUSR1 starts a run at once.
+
+    \b
+    Examples:
+      dr-syncer serve exporter
+      dr-syncer serve exporter --context prod -v
+      kill -USR1 PID
+    """
+    ctx.load_exporter()  # a missing section is an error before anything starts
+    _serve(ctx, side="exporter", make=_exporting)
+
+
+def _exporting(config: Config, metrics: Metrics, health: Health, leading: Callable[[], bool]) -> Worker:
+    from cli.sides import SERVICE, remote_of, source_of
+    from exporter.serving import worker_of
+
+    section = config.exporter
+    assert section is not None  # a reload without the section was refused
+    return worker_of(
+        config=section,
+        remote=remote_of(config.repository),
+        connect=lambda: _counted(source_of(section, SERVICE), metrics),
+        metrics=metrics,
+        health=health,
+        leading=leading,
+    )
+
+
+def _counted(cluster: Cluster, metrics: Metrics) -> Cluster:
+    """Let `metrics` know of each request."""
+
+    def count(method: str, status: int, attempt: int) -> None:
+        metrics.count("api_requests_total", verb=method, code=str(status))
+        if attempt > 1:
+            metrics.count("api_retries_total")
+
+    cluster.on_try = count
+    return cluster
+
+
+def _serve(ctx: Context, *, side: str, make: Make) -> None:
+    from drsyncer import __version__, log
+    from drsyncer.service.frame import Frame, Source
+    from drsyncer.service.health import Health
+    from drsyncer.service.http import Server
+    from drsyncer.service.metrics import Metrics
+
+    log.configure(format=ctx.log_format, verbosity=max(ctx.verbosity, 1))
+    loaded = ctx.load()
+    config = loaded.config
+    metrics, health = Metrics(side), Health()
+    frame = Frame(
+        source=Source(load=lambda: _reloaded(ctx, side), fingerprint=lambda: _fingerprint(loaded.file)),
+        make=lambda current, leading: make(current, metrics, health, leading),
+        candidate=candidate_of(config, side) if config.server.leader_election else None,
+        health=health,
+        metrics=metrics,
+    )
+    section = config.exporter if side == "exporter" else config.importer
+    assert section is not None
+    metrics.set("build_info", 1, version=__version__, side=side, cluster=section.cluster)
+    server = Server(address=config.server.address, port=config.server.port, routes=_routes(frame, metrics, health))
+    server.start()
+    for number, action in ((signal.SIGTERM, frame.stop), (signal.SIGINT, frame.stop)):
+        signal.signal(number, lambda *_, act=action: act())
+    signal.signal(signal.SIGHUP, lambda *_: frame.reload())
+    signal.signal(signal.SIGUSR1, lambda *_: frame.wake())
+    log.get(__name__).info(f"serving the {side}", address=config.server.address, port=server.port, mode=section.mode)
+    try:
+        ended = frame.run(config)
+    finally:
+        server.stop()
+    log.get(__name__).info("ended")
+    ctx.exit(0 if ended else 1)
+
+
+def _reloaded(ctx: Context, side: str) -> Config:
+    return (ctx.load_exporter() if side == "exporter" else ctx.load_importer())[0]
+
+
+def _fingerprint(file: str) -> str:
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError as error:  # in the middle of being replaced
+        return str(error)
+
+
+def _routes(frame: Frame[Config], metrics: Metrics, health: Health) -> dict[tuple[str, str], Handler]:
+    from drsyncer.service.http import Response
+
+    def healthz(_: Request) -> Response:
+        stuck = health.stuck()
+        if not stuck:
+            return Response(200, b"ok\n")
+        lines = "".join(f"{loop} has not turned for {seconds:.0f} s\n" for loop, seconds in sorted(stuck.items()))
+        return Response(503, lines.encode())
+
+    def readyz(_: Request) -> Response:
+        state = frame.state()
+        return Response(200 if frame.ready() else 503, f"{state}\n".encode())
+
+    def metrics_text(_: Request) -> Response:
+        body, content_type = metrics.text()
+        return Response(200, body, content_type)
+
+    return {("GET", "/healthz"): healthz, ("GET", "/readyz"): readyz, ("GET", "/metrics"): metrics_text}
+
+
+def candidate_of(config: Config, side: str) -> Election:
+    """Return who stands for election on this side, in the cluster that it works with."""
+    from cli.sides import ELECTION, dr_of, source_of
+    from drsyncer.cluster.lease import Election, identity, own_namespace
+
+    if side == "exporter":
+        assert config.exporter is not None
+        namespace = own_namespace() or config.exporter.secrets.digest_key_namespace
+        cluster, name = source_of(config.exporter, ELECTION), f"dr-syncer-exporter-{config.exporter.cluster}"
+    else:
+        assert config.importer is not None
+        namespace = own_namespace() or config.importer.state_namespace
+        name = f"dr-syncer-importer-{config.importer.name or config.importer.cluster}"
+        cluster = dr_of(config.importer, ELECTION)
+    return Election(cluster, namespace=namespace, name=name, identity=identity())

@@ -1,0 +1,193 @@
+"""The services as pods run them: they work, tell how they are, follow their file, and end when they are told to."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drsyncer.yaml.emit import emit
+from tests.cluster.control_plane import ControlPlane
+from tests.integration.recovery import Recovery, configmap, namespace
+
+PATIENCE = 40.0  # seconds
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/dr-syncer/leases/dr-syncer-exporter-prod"
+FAST = {"quietPeriod": "500ms", "maxDelay": "2s"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@dataclass
+class Service:
+    """One `dr-syncer serve`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    config: Path
+    log: Path
+
+    def ask(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except ConnectionRefusedError:
+            return 0, ""
+        finally:
+            connection.close()
+
+    def metric(self, series: str) -> float:
+        for line in self.ask("/metrics")[1].splitlines():
+            name, _, value = line.rpartition(" ")
+            if name == series:
+                return float(value)
+        return 0.0
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=15)
+
+
+@dataclass
+class Services:
+    """Starts services for one recovery repository, and ends those that a test has left running."""
+
+    recovery: Recovery
+    started: list[Service] = field(default_factory=list)
+
+    def start(
+        self, side: str, cluster: ControlPlane, *, server: dict[str, Any] | None = None, **section: Any
+    ) -> Service:
+        folder = self.recovery.folder / f"service-{len(self.started)}"
+        folder.mkdir()
+        port = free_port()
+        config = self.recovery.config(**{side: {"kubeconfig": str(cluster.kubeconfig), **section}})
+        config["server"] = {"port": port, **(server or {})}
+        config["repository"]["cacheDir"] = str(folder / "cache")
+        file, log = folder / "dr-syncer.yaml", folder / "log"
+        file.write_bytes(emit(config))
+        argv = [sys.executable, "-m", "cli.main", "serve", side, "--config", str(file)]
+        with log.open("wb") as said:
+            process = subprocess.Popen(argv, stdout=said, stderr=subprocess.STDOUT, env={**os.environ}, cwd=folder)
+        self.started.append(Service(process, port, file, log))
+        return self.started[-1]
+
+
+@pytest.fixture
+def services(recovery: Recovery) -> Iterator[Services]:
+    made = Services(recovery)
+    yield made
+    for service in made.started:
+        if service.process.poll() is None:
+            service.process.kill()
+            service.process.wait()
+        print(service.log.read_text())
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+def test_an_exporter_brings_changes_to_git_and_tells_how_it_is(
+    clean_source: ControlPlane, recovery: Recovery, services: Services
+) -> None:
+    clean_source.apply([namespace("shop"), configmap("shop", "app", colour="red")])
+    service = services.start("exporter", clean_source, **FAST)
+    until(lambda: service.ask("/readyz") == (200, "working\n"), "the service to be ready")
+    until(recovery.head, "the first export")
+    before = recovery.head()
+    until(lambda: service.metric('dr_syncer_watches{state="connected"}') > 10, "the watches")
+
+    clean_source.apply([configmap("shop", "app", colour="blue")])
+    until(lambda: recovery.head() != before, "the change to be pushed")
+
+    assert "colour: blue" in recovery.file("namespaces/shop/configmaps/app.yaml")
+    until(lambda: service.metric("dr_syncer_commits_total") == 2, "both commits to be counted")
+    assert service.metric('dr_syncer_changes_total{verb="updated"}') == 1
+    assert service.metric("dr_syncer_last_success_timestamp_seconds") > time.time() - 60
+    assert service.metric("dr_syncer_leader") == 1
+    assert service.metric('dr_syncer_api_requests_total{code="200",verb="GET"}') > 20
+    assert service.ask("/healthz") == (200, "ok\n")
+    begun = time.monotonic()
+    assert service.end() == 0
+    assert time.monotonic() - begun < 10
+
+
+def test_a_changed_file_takes_effect_and_a_faulty_one_does_not(
+    clean_source: ControlPlane, recovery: Recovery, services: Services
+) -> None:
+    clean_source.apply([namespace("shop"), configmap("shop", "app", colour="red")])
+    service = services.start("exporter", clean_source, mode="manual")
+    until(lambda: service.ask("/readyz")[0] == 200, "the service to be ready")
+    time.sleep(1.0)
+    assert recovery.head() == ""  # nobody asked for an export
+
+    service.process.send_signal(signal.SIGUSR1)
+    until(recovery.head, "the export that was asked for")
+
+    good = service.config.read_bytes()
+    service.config.write_bytes(good.replace(b"mode: manual", b"mode: sometimes"))
+    until(lambda: "stays in force" in service.log.read_text(), "the fault to be told")
+    assert "exporter.mode" in service.log.read_text()
+
+    service.config.write_bytes(good.replace(b"mode: manual", b"mode: continuous\n  quietPeriod: 500ms"))
+    until(lambda: service.metric('dr_syncer_watches{state="connected"}') > 10, "the continuous mode")
+    before = recovery.head()
+    clean_source.apply([configmap("shop", "app", colour="blue")])
+    until(lambda: recovery.head() != before, "the change to be pushed")
+    assert service.end(signal.SIGINT) == 0
+
+
+def test_of_two_exporters_one_works_and_the_other_takes_over_when_it_is_killed(
+    clean_source: ControlPlane, recovery: Recovery, services: Services
+) -> None:
+    clean_source.apply([namespace("dr-syncer"), namespace("shop"), configmap("shop", "app", colour="red")])
+    elected = {"leaderElection": True}
+    first = services.start("exporter", clean_source, server=elected, **FAST)
+    until(lambda: first.ask("/readyz") == (200, "working\n"), "the first to work")
+    second = services.start("exporter", clean_source, server=elected, **FAST)
+    until(lambda: second.ask("/readyz") == (200, "standing by\n"), "the second to stand by")
+    until(recovery.head, "the first export")
+    assert second.metric("dr_syncer_leader") == 0
+
+    first.process.kill()
+    clean_source.apply([configmap("shop", "app", colour="blue")])
+    begun = time.monotonic()
+    until(lambda: second.ask("/readyz") == (200, "working\n"), "the second to take over")
+    assert time.monotonic() - begun < 20
+    until(lambda: "colour: blue" in recovery.file("namespaces/shop/configmaps/app.yaml"), "what was missed")
+
+    third = services.start("exporter", clean_source, server=elected, **FAST)
+    until(lambda: third.ask("/readyz") == (200, "standing by\n"), "the third to stand by")
+    assert second.end() == 0
+    begun = time.monotonic()
+    until(lambda: third.ask("/readyz") == (200, "working\n"), "the third to work")
+    assert time.monotonic() - begun < 8  # a lead that was given back is free at once
+    assert json.dumps(clean_source.get(LEASE)["spec"]["holderIdentity"]) != '""'
+
+
+def test_a_port_that_is_taken_or_a_missing_section_is_an_error_at_the_start(
+    clean_source: ControlPlane, services: Services
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = services.start("exporter", clean_source, server={"port": server.getsockname()[1]})
+        assert taken.process.wait(timeout=30) == 2
+        assert "nothing can listen at 127.0.0.1" in taken.log.read_text()
