@@ -103,6 +103,7 @@ class Following:
 
     def wake(self) -> None:
         """Do a full export now."""
+        self._troubles.hurry(_FULL)
         self._agenda.want_full()
 
     def run(self, stop: threading.Event) -> None:
@@ -150,7 +151,7 @@ class Following:
         discover = self._troubles.may(_DISCOVER) and self._agenda.take_discovery()
         if discover and not self._attempt(_DISCOVER, self._rediscover):
             self._agenda.want_discovery()
-        keys = self._agenda.take_lists() if self._troubles.may(_LISTS) else []
+        keys = self._due_lists() if self._troubles.may(_LISTS) else []
         if keys and not self._attempt(_LISTS, lambda: self._run(lambda: self._list(keys))):
             for key in keys:
                 self._agenda.want_list(key)
@@ -158,6 +159,10 @@ class Following:
         if commit and not self._attempt(_COMMIT, lambda: self._run(self._commit)):
             self._agenda.changed()
         self._push_if_due()
+
+    def _due_lists(self) -> list[str]:
+        survey = self._recorder.survey
+        return [key for key in self._agenda.take_lists() if survey is not None and key in survey.wanted]
 
     def _attempt(self, name: str, action: Callable[[], None]) -> bool:
         """Do one piece of work; return whether that went well. What went wrong is told, and tried again later."""
@@ -232,15 +237,14 @@ class Following:
     def _list(self, keys: list[str]) -> Recorded:
         assert self._watching is not None
         assert self._recorder.survey is not None
-        wanted = [key for key in keys if key in self._recorder.survey.wanted]
-        if NAMESPACES in wanted and self._recorder.survey.labels_matter:
+        if NAMESPACES in keys and self._recorder.survey.labels_matter:
             self._agenda.want_full()  # their labels decide about everything else
-        if CRDS in wanted:
+        if CRDS in keys:
             self._agenda.want_discovery()
-        self._watching.stop(wanted)
-        for key in wanted:
+        self._watching.stop(keys)
+        for key in keys:
             self._ledger.forget(key)
-        return self._recorder.lists(self._clusters.lists(), wanted)
+        return self._recorder.lists(self._clusters.lists(), keys)
 
     def _commit(self) -> Recorded:
         assert self._watching is not None

@@ -109,10 +109,10 @@ class Ledger:
             every = [*self._waiting.values(), *self._flying.values()]
             return len(every), min((change.seen for change in every if not change.held), default=None)
 
-    def held(self) -> int:
-        """Return how many deletions wait for a confirmation."""
+    def held(self) -> list[Waiting]:
+        """Return the deletions that wait for a confirmation."""
         with self._lock:
-            return sum(change.held for change in self._waiting.values())
+            return [change for change in self._waiting.values() if change.held]
 
     def __len__(self) -> int:
         """Return how many files Git has."""

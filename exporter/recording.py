@@ -187,7 +187,9 @@ class Recorder:
     ) -> Outcome:
         """Commit and push. Deletions that the guard refuses are left out, and wait for somebody."""
         gathering, base, clone = session.gathering, session.base, session.clone
-        refusal = committing.guarded(self._config, base, deleted)
+        # What is held already counts: a limit that could be passed in small steps would be none.
+        before = {change.path: Change(Verb.DELETED, change.ref) for change in self._ledger.held()}
+        refusal = committing.guarded(self._config, base, {**before, **deleted}) if deleted else None
         held, deleted = (deleted, {}) if refusal else ({}, deleted)
         changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
         files = gathering.files()
@@ -207,7 +209,7 @@ class Recorder:
             self._base = _after(base, commit, files | own, deleted, session.sizes)
             self._publisher.committed(first_seen)
         head = commit or base.commit or ""
-        beat = self._heartbeat(head, not incomplete and not held)
+        beat = self._heartbeat(head, not incomplete and not self._ledger.held())
         error, head = self._publisher.push(clone, head, beat)
         assert self.survey is not None
         return Outcome(

@@ -13,9 +13,9 @@ from drsyncer.service.repeats import Repeats
 from exporter.observing import Observer
 
 SOURCE = "the source cluster"
-# What fails as a whole is tried again soon, a single type ever more seldom.
-_WORK = Schedule(initial=0.5, factor=2.0, maximum=6.0, jitter=0.3)
-_TYPE = Schedule(initial=0.5, factor=2.0, maximum=60.0, jitter=0.3)
+# A cluster that was away is to be noticed soon; all else, and a single type, is left alone ever longer.
+_SOON = Schedule(initial=0.5, factor=2.0, maximum=6.0, jitter=0.3)
+_SELDOM = Schedule(initial=0.5, factor=2.0, maximum=60.0, jitter=0.3)
 _log = log.get(__name__)
 
 
@@ -25,8 +25,9 @@ class Troubles:
     def __init__(self, repeats: Repeats, observer: Observer) -> None:
         self._repeats = repeats
         self._observer = observer
-        self._work = Backoff(_WORK)
-        self._types = Backoff(_TYPE)
+        self._asking = Backoff(_SOON)
+        self._work = Backoff(_SELDOM)
+        self._types = Backoff(_SELDOM)
         self._source = ""
         self.types: dict[str, str] = {}
 
@@ -34,17 +35,22 @@ class Troubles:
 
     def may(self, name: str) -> bool:
         """Return whether a piece of work is not to be left alone now."""
-        return self._work.wait(name) == 0
+        return self._work.wait(name) == 0 and self._asking.wait(name) == 0
+
+    def hurry(self, name: str) -> None:
+        """Somebody wants a piece of work to be tried now."""
+        self._work.worked(name)
+        self._asking.worked(name)
 
     def worked(self, name: str) -> None:
         """A piece of work was done."""
-        self._work.worked(name)
+        self.hurry(name)
         self._repeats.worked(name)
 
     def failed(self, name: str, error: Exception) -> None:
         """A piece of work failed, and will be tried again. To be called where the exception is handled."""
         first = self._work.failures(name) == 0
-        self._work.failed(name)
+        (self._asking if isinstance(error, ClusterError) else self._work).failed(name)
         if isinstance(error, ClusterUnreachable | ServerFailed | Throttled):
             self.source_failed(str(error))
         elif isinstance(error, DrSyncerError):
