@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from drsyncer.config.match_spec import MatchSpec
+from drsyncer.config.modes import CronText, Drift, Mode, TimeZone
 from drsyncer.config.rules import (
     AccessMode,
     AnnotationChanges,
@@ -23,6 +24,7 @@ from drsyncer.config.rules import (
 )
 from drsyncer.config.secrets import AlsoEncrypt, Decryption, Secrets
 from drsyncer.config.section import Section, written
+from drsyncer.config.server import Server
 from drsyncer.config.signing import Signing, Verify
 from drsyncer.config.values import (
     Attempts,
@@ -60,6 +62,7 @@ __all__ = [
     "CleanRule",
     "Config",
     "Decryption",
+    "Drift",
     "Exporter",
     "Guard",
     "Importer",
@@ -71,6 +74,7 @@ __all__ = [
     "Revision",
     "Secrets",
     "Select",
+    "Server",
     "Signing",
     "Standby",
     "Timeouts",
@@ -186,6 +190,13 @@ class Exporter(Section):
     context: Text = Field(
         default="", description="Context in the kubeconfig. Left out: its current one.", examples=["prod-admin"]
     )
+    mode: Mode = Field(
+        default="continuous",
+        description="When the service exports: at every change (`continuous`), at the ticks of `schedule` "
+        "(`scheduled`), or when it is told to (`manual`).",
+    )
+    schedule: CronText = Field(default="*/15 * * * *", description="scheduled: when to export, as in crontab(5).")
+    timezone: TimeZone = Field(default="UTC", description="scheduled: the time zone of `schedule`.")
     select: Select = Field(default=written({}), description="Which objects are exported.")
     clean: Clean = Field(default=written({}), description="Which fields are exported, beyond the built-in cleaning.")
     secrets: Secrets = Field(default=written({}), description="How Secrets are treated.")
@@ -245,6 +256,21 @@ class Importer(Section):
     context: Text = Field(
         default="", description="Context in the kubeconfig. Left out: its current one.", examples=["dr-admin"]
     )
+    mode: Mode = Field(
+        default="continuous",
+        description="When the service imports: whenever what it follows moved (`continuous`), at the ticks of "
+        "`schedule` (`scheduled`), or when it is told to (`manual`).",
+    )
+    interval: Duration = Field(
+        default=written("30s"), description="continuous: how often the recovery repository is asked for news."
+    )
+    schedule: CronText = Field(default="0 * * * *", description="scheduled: when to import, as in crontab(5).")
+    timezone: TimeZone = Field(default="UTC", description="scheduled: the time zone of `schedule`.")
+    drift: Drift = Field(default=written({}), description="continuous: what other hands change in DR.")
+    audit_interval: Duration = Field(
+        default=written("24h"),
+        description="continuous: how often everything is read anew and asked of DR, as if nothing were remembered.",
+    )
     state_namespace: Namespace = Field(
         default="dr-syncer", description="Namespace in DR where the inventory and the records of imports live."
     )
@@ -294,6 +320,7 @@ class Config(Section):
     importer: Importer | None = Field(
         default=None, description="The DR side: what goes from the recovery repository into the DR cluster."
     )
+    server: Server = Field(default=written({}), description="What `dr-syncer serve` listens on.")
 
     @model_validator(mode="after")
     def _revision_by_default(self) -> Self:
