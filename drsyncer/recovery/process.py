@@ -13,17 +13,18 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from drsyncer.errors import GitError
+from drsyncer.errors import Abandoned, GitError
 from drsyncer.recovery.failure import failure, silent
 
 # A command that gives signs of life may still never end (a server that drips). So many time-outs are enough.
 _PATIENCE = 30
 _LAST_WORDS = 2.0  # seconds from SIGTERM to SIGKILL
+_GLANCE = 0.5  # seconds
 _MOST_WORDS = 256 * 1024  # bytes of an error stream that are kept: the last ones
 
 
@@ -39,13 +40,26 @@ class Output:
 class Git:
     """The git program, for one clone."""
 
-    def __init__(self, folder: Path, *, variables: Mapping[str, str], shown: str, timeout: float, lock: int) -> None:
-        """`folder`: the clone. `shown`: the remote's URL, for messages. `lock`: the descriptor that git inherits."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        variables: Mapping[str, str],
+        shown: str,
+        timeout: float,
+        lock: int | None,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`folder`: the clone. `shown`: the remote's URL, for messages. `lock`: the descriptor that git inherits.
+
+        `goes_on` is asked twice a second while the network is waited for.
+        """
         self.folder = folder
         self._variables = dict(variables)
         self._shown = shown
         self._timeout = timeout
         self._lock = lock
+        self._goes_on = goes_on
 
     def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """Run a command that speaks to no remote; return its output. Raises `GitError` when it fails."""
@@ -64,7 +78,8 @@ class Git:
         """Run a command that speaks to the remote; return its output whatever its status.
 
         The command must be one that shows its progress: it is ended, with all its children, when it gave no sign of
-        life for `timeout` seconds. Raises `RemoteUnreachable` then. `more`: variables to add.
+        life for `timeout` seconds. Raises `RemoteUnreachable` then, and `Abandoned` when it was not to go on. `more`:
+        variables to add.
         """
         with self._popen(arguments, piped=False, more=more) as process:
             out, err = self._gather(process, doing=f"{arguments[0]} {self._shown}")
@@ -101,7 +116,7 @@ class Git:
                 as_process=True,
                 env=variables,
                 start_new_session=True,
-                pass_fds=(self._lock,),
+                pass_fds=() if self._lock is None else (self._lock,),
             )
         except (git.exc.GitCommandNotFound, OSError) as error:
             raise GitError(f"recovery.git: git can't be run: {error}") from error
@@ -117,16 +132,20 @@ class Git:
 
     def _gather(self, process: subprocess.Popen[bytes], *, doing: str) -> tuple[bytes, bytes]:
         gathered = {"out": bytearray(), "err": bytearray()}
-        end = time.monotonic() + self._timeout * _PATIENCE
+        alive = time.monotonic()
+        end = alive + self._timeout * _PATIENCE
         with selectors.DefaultSelector() as selector:
             selector.register(_stream(process.stdout), selectors.EVENT_READ, "out")
             selector.register(_stream(process.stderr), selectors.EVENT_READ, "err")
             while selector.get_map():
-                wait = min(self._timeout, end - time.monotonic())
-                ready = selector.select(wait) if wait > 0 else []
-                if not ready:
-                    raise silent(doing=doing, seconds=self._timeout if wait > 0 else self._timeout * _PATIENCE)
-                for key, _ in ready:
+                now = time.monotonic()
+                left = min(alive + self._timeout, end) - now
+                if left <= 0:
+                    raise silent(doing=doing, seconds=self._timeout if now < end else self._timeout * _PATIENCE)
+                if not self._goes_on():
+                    raise Abandoned(f"recovery.git: {doing}: given up before the remote answered")
+                for key, _ in selector.select(min(left, _GLANCE)):
+                    alive = time.monotonic()
                     if chunk := os.read(key.fd, 65_536):
                         gathered[key.data] += chunk
                     else:
