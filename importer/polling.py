@@ -37,7 +37,7 @@ from drsyncer.errors import (
 from drsyncer.manifest import ObjectRef
 from drsyncer.progress import Progress
 from drsyncer.recovery import glance
-from drsyncer.recovery.git import Remote
+from drsyncer.recovery.git import Clone, Remote
 from drsyncer.service.cron import Cron
 from drsyncer.service.rhythm import Rhythm
 from drsyncer.wording import some
@@ -53,6 +53,7 @@ from importer.preparation import Overtaken, Request
 from importer.state import Condition, State
 from importer.troubles import Patience, Troubles
 
+_TIDY = 3600.0  # seconds between two looks at whether the clone wants packing
 _SLICE = 0.2  # seconds between two looks at what is due; nothing is asked of anybody then
 
 
@@ -94,6 +95,7 @@ class Polling:
         self._woken = threading.Event()
         self._stop = threading.Event()
         self._led = False
+        self._tidy_at = clock() + _TIDY
         self._forget()
 
     def _forget(self) -> None:
@@ -151,6 +153,17 @@ class Polling:
             self._look()
         if not self._troubles.waits(Failure.CLUSTER) and self._goes_on() and (why := self._why()) is not None:
             self._import(why)
+        elif self._clock() >= self._tidy_at:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Pack the clone when a year of fetches has littered it. Nothing waits for that, so it is done when idle."""
+        self._tidy_at = self._clock() + _TIDY
+        try:
+            with Clone.open(self._remote, wait=1.0, goes_on=self._goes_on) as clone:
+                clone.gc_if_due()
+        except DrSyncerError as error:
+            self._log.warning(f"packing the clone: {error}")
 
     def _why(self) -> Why | None:
         """Return what an import is due for, None for nothing."""
@@ -338,6 +351,8 @@ class Polling:
             self._audit_at = self._clock() + self._config.audit_interval
         if outcome.planned_only:
             return
+        if why is not Why.DRIFT or outcome.drifted:
+            self._log.info("imported", revision=outcome.revision, why=str(why), **outcome.summary)
         self._last, self._head = outcome.revision, outcome.head
         if why not in (Why.DRIFT, Why.AUDIT):
             self._handled, self._asked = _reached(seen, outcome), False
