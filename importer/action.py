@@ -118,7 +118,31 @@ def _carry_out(
     # Before the first write: an interrupted run must find again all that it made.
     inventory = inventory.with_members((wish.type for wish in written), (wish.ref.namespace for wish in written))
     prepared.memory.save_inventory(inventory)
-    staging = Staging(
+    staging = _staging(config, cluster, prepared, inventory, progress, mandate)
+    results = staging.run(prepared.steps)
+    if not mandate.holds():
+        raise Abandoned("the import was abandoned: this replica does not lead any more")
+    try:
+        prepared.memory.save_records(_records(prepared, results, whole=not request.only))
+        prepared.memory.save_inventory(_settled(inventory, prepared, results, whole=not request.only))
+    except ClusterError as error:
+        # The report of what was done matters more now than the records, which only save work.
+        return results, [f"the records could not be saved, so the next import asks for every object: {error}"]
+    if any(result.abandoned for result in results):
+        raise Abandoned("the import was abandoned: told to stop")
+    return results, []
+
+
+def _staging(
+    config: Importer,
+    cluster: Cluster,
+    prepared: Prepared,
+    inventory: Inventory,
+    progress: Progress,
+    mandate: Mandate,
+) -> Staging:
+    """Return how the plan is carried out, by the configuration."""
+    return Staging(
         cluster=cluster,
         applier=Applier(
             cluster,
@@ -142,18 +166,6 @@ def _carry_out(
             selection=Selection(),
         ),
     )
-    results = staging.run(prepared.steps)
-    if not mandate.holds():
-        raise Abandoned("the import was abandoned: this replica does not lead any more")
-    try:
-        prepared.memory.save_records(_records(prepared, results, whole=not request.only))
-        prepared.memory.save_inventory(_settled(inventory, prepared, results, whole=not request.only))
-    except ClusterError as error:
-        # The report of what was done matters more now than the records, which only save work.
-        return results, [f"the records could not be saved, so the next import asks for every object: {error}"]
-    if any(result.abandoned for result in results):
-        raise Abandoned("the import was abandoned: told to stop")
-    return results, []
 
 
 def _records(prepared: Prepared, results: Sequence[Result], *, whole: bool) -> dict[str, Record]:

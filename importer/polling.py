@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 
 from drsyncer import log
 from drsyncer.cluster import Cluster
@@ -61,7 +62,8 @@ class Polling:
     """One importer at work. `run` is for one thread; `wake` and `state` are for any.
 
     `connect` gives a connection for one run, which this class closes; it should retry for seconds, not for minutes:
-    what goes on for longer is waited out here. `leading` says whether this replica may work now.
+    what goes on for longer is waited out here. `leading` says whether this replica may work now; `last_run`, when
+    scheduled, from when on a tick counts as missed (default: now).
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Polling:
         observer: Observer | None = None,
         leading: Callable[[], bool] = lambda: True,
         patience: Patience | None = None,
+        last_run: datetime | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -89,6 +92,7 @@ class Polling:
         self._rhythm = Rhythm(
             interval=config.interval if self._continuous else 0.0,
             cron=Cron(config.schedule, config.timezone) if config.mode == "scheduled" else None,
+            since=last_run,
             clock=clock,
         )
         self._refs = refs_of(config.revision)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ class Service:
         patience: Patience = QUICK,
         schedule: Schedule = IMPATIENT,
         leads: bool = True,
+        last_run: datetime | None = None,
         **section: Any,
     ) -> None:
         config = Config.model_validate(recovery.config(importer={"interval": "1s", **section})).importer
@@ -93,6 +95,7 @@ class Service:
             observer=self.told,
             leading=lambda: self.leads,
             patience=patience,
+            last_run=last_run,
         )
         self._raised: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="importer")

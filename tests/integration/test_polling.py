@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,32 @@ def test_manual_does_nothing_until_it_is_told_to_twice(shop: Recovery, dr: Contr
         service.polling.wake()
         service.wait(lambda: len(service.told.outcomes) == 3, what="the third import")
         assert service.told.whys() == [Why.ASKED] * 3
+
+
+def test_a_schedule_makes_up_for_missed_ticks_once_and_then_waits(shop: Recovery, dr: ControlPlane) -> None:
+    yearly = {"mode": "scheduled", "schedule": "0 0 1 1 *"}
+    with Service(shop, dr.kubeconfig, **yearly) as service:
+        time.sleep(1.5)
+        assert (service.told.looks, service.connections) == ([], 0)
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    with Service(shop, dr.kubeconfig, last_run=long_ago, drift={"interval": "1s"}, **yearly) as service:
+        service.settled(shop.head())
+        shop.commit(file_of("app", "2"))
+        time.sleep(2.5)
+        assert service.told.whys() == [Why.ASKED]
+        assert value_of(dr) == "1"
+
+
+def test_a_scheduled_import_is_made_up_for_when_what_it_needs_is_back(shop: Recovery, dr: ControlPlane) -> None:
+    away = shop.remote.with_name("away")
+    shutil.move(shop.remote, away)
+    with Service(shop, dr.kubeconfig, mode="manual") as service:
+        service.polling.wake()
+        service.wait(lambda: service.polling.state.troubles, what="the trouble")
+        shutil.move(away, shop.remote)
+        service.settled(shop.head())
+        time.sleep(1)
+        assert service.told.whys() == [Why.ASKED]
 
 
 # Drift
