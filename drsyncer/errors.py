@@ -69,6 +69,12 @@ class Refused(DrSyncerError):
     exit_code = ExitCode.REFUSED
 
 
+class Abandoned(DrSyncerError):
+    """What was under way was told to stop, and stopped where nothing is left half done."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class InvalidManifest(DrSyncerError):
     """A file that should hold one Kubernetes object does not.
 

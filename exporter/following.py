@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from drsyncer import log
 from drsyncer.cluster import Cluster
@@ -85,11 +84,12 @@ class Following:
         self._agenda = Agenda(Quiet(config.quiet_period, config.max_delay))
         self._recorder = Recorder(
             config=config,
-            remote=replace(remote, given_up=self._given_up),
+            remote=remote,
             leading=leading,
             ledger=self._ledger,
             publisher=(publisher := Publisher(leading=leading, observer=self._observer, repeats=self._repeats)),
             incomplete=self._incomplete,
+            goes_on=lambda: not self._given_up.is_set(),
         )
         self._publisher = publisher
         self._clusters = Clusters(connect)

@@ -69,7 +69,7 @@ class Recorder:
     """For one thread. `survey`, `sealing` and `blob_id` are those of the last full export.
 
     `incomplete` tells what is not as in the cluster apart from what a commit reads itself; `broken` are single objects
-    that cannot be written.
+    that cannot be written. Once `goes_on` says no, whatever waits for the remote raises Abandoned.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Recorder:
         ledger: Ledger,
         publisher: Publisher,
         incomplete: Callable[[], Mapping[str, str]],
+        goes_on: Callable[[], bool],
     ) -> None:
         self._config = config
         self._remote = remote
@@ -88,6 +89,7 @@ class Recorder:
         self._ledger = ledger
         self._publisher = publisher
         self._incomplete = incomplete
+        self._goes_on = goes_on
         self._base: Base | None = None
         self._found = Identity(config.cluster, "")
         self.survey: Survey | None = None
@@ -100,7 +102,7 @@ class Recorder:
         """Read the whole cluster and commit what is not in Git as it is there; nothing that waited waits any more."""
         begun = time.monotonic()
         found = Identity(self._config.cluster, cluster.uid())
-        with Clone.open(self._remote, wait=_WAIT) as clone:
+        with Clone.open(self._remote, wait=_WAIT, goes_on=self._goes_on) as clone:
             clone.check_signing()
             self._publisher.fetch(clone)
             at = clone.base()
@@ -125,7 +127,7 @@ class Recorder:
         survey, begun = self._survey(), time.monotonic()
         survey.cluster = cluster
         found = Identity(self._config.cluster, cluster.uid())
-        with Clone.open(self._remote, wait=_WAIT) as clone:
+        with Clone.open(self._remote, wait=_WAIT, goes_on=self._goes_on) as clone:
             base = self._current(clone)
             committing.check_identity(clone, base, found, adopt=False)
             with self._session(clone, base) as session:
@@ -146,7 +148,7 @@ class Recorder:
         versions = {key: ",".join(found.values()) for key, found in positions.items()}
         reading = Reading(datetime.now(UTC) - timedelta(seconds=now - first_seen), datetime.now(UTC), versions)
         try:
-            with Clone.open(self._remote, wait=_WAIT) as clone:
+            with Clone.open(self._remote, wait=_WAIT, goes_on=self._goes_on) as clone:
                 base = self._current(clone)
                 with self._session(clone, base) as session:
                     for page in _pages(taken):
@@ -168,7 +170,7 @@ class Recorder:
 
     def push(self, *, beat: bool) -> None:
         """Push what is not pushed yet, with a heartbeat if wanted. Raises Stale when others changed objects' files."""
-        with Clone.open(self._remote, wait=_WAIT) as clone:
+        with Clone.open(self._remote, wait=_WAIT, goes_on=self._goes_on) as clone:
             if self._publisher.fetch(clone) is not None:
                 return
             base = self._current(clone)

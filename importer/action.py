@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Importer
-from drsyncer.errors import ClusterError, Refused
+from drsyncer.errors import Abandoned, ClusterError, Refused
 from drsyncer.guard import Guard
 from drsyncer.progress import Progress
 from drsyncer.recovery.git import Clone, Remote
 from drsyncer.wording import some
 from importer.apply import Applier, Options, Result
 from importer.inventory import Inventory, kind_of
+from importer.mandate import ALWAYS, Mandate
 from importer.outcome import Outcome
 from importer.plan import Action, Step
 from importer.preparation import Prepared, Request, prepare
@@ -24,23 +25,32 @@ from transforms.select import Selection
 
 
 def import_recovery_point(
-    *, config: Importer, remote: Remote, cluster: Cluster, request: Request, progress: Progress
+    *,
+    config: Importer,
+    remote: Remote,
+    cluster: Cluster,
+    request: Request,
+    progress: Progress,
+    mandate: Mandate = ALWAYS,
 ) -> Outcome:
     """Bring the DR cluster to a recovery point; return what became of every object.
 
     Raises Refused when a guard says no (nothing is changed then), GitError when the recovery point
-    cannot be had, ClusterError when the DR cluster cannot be read.
+    cannot be had, ClusterError when the DR cluster cannot be read, Abandoned when the `mandate` ended: no object is
+    left half done then, and the next import goes on from there.
     """
     begun = time.monotonic()
-    with Clone.open(remote) as clone:
-        prepared = prepare(config=config, clone=clone, cluster=cluster, request=request, progress=progress)
+    with Clone.open(remote, goes_on=mandate.goes_on) as clone:
+        prepared = prepare(
+            config=config, clone=clone, cluster=cluster, request=request, progress=progress, mandate=mandate
+        )
     warnings: list[str] = []
     if request.plan_only:
         results = tuple(Result(step, step.action, step.reason, notes=_notes(step)) for step in prepared.steps)
     else:
         if not request.confirmed:
             _guard(config, prepared)
-        results, warnings = _carry_out(config, cluster, prepared, request, progress)
+        results, warnings = _carry_out(config, cluster, prepared, request, progress, mandate)
     return Outcome(
         cluster=config.cluster,
         source=prepared.identity.cluster,
@@ -55,20 +65,31 @@ def import_recovery_point(
         unknown=dict(prepared.view.unknown),
         warnings=(*prepared.warnings, *warnings),
         seconds=time.monotonic() - begun,
+        head=prepared.standing.head,
+        drifted=prepared.drifted,
     )
 
 
+class TooManyDeletions(Refused):
+    """The prune guard said no. `inventory` is as it was then: an import by a person changes it."""
+
+    def __init__(self, message: str, *, hint: str, inventory: Inventory) -> None:
+        super().__init__(message, hint=hint)
+        self.inventory = inventory
+
+
 def _guard(config: Importer, prepared: Prepared) -> None:
-    """Raise Refused when the plan deletes more than may go unasked."""
+    """Raise TooManyDeletions when the plan deletes more than may go unasked."""
     pruned = [step.ref for step in prepared.steps if step.action is Action.PRUNE]
     members = sum(live.member_of == prepared.inventory.id for live in prepared.view.objects.values())
     guard = Guard(config.prune.max_deletions, config.prune.max_deletion_percent)
     objection = guard.objection(deletions=len(pruned), existing=members)
     if objection:
-        raise Refused(
+        raise TooManyDeletions(
             f"prune guard: {objection}",
             hint=f"Nothing was changed. Left Git: {some(pruned)}. `dr-syncer import --plan` shows all; "
             "if that is right, run again with --yes; see also importer.prune.",
+            inventory=prepared.inventory,
         )
 
 
@@ -77,7 +98,12 @@ def _notes(step: Step) -> tuple[str, ...]:
 
 
 def _carry_out(
-    config: Importer, cluster: Cluster, prepared: Prepared, request: Request, progress: Progress
+    config: Importer,
+    cluster: Cluster,
+    prepared: Prepared,
+    request: Request,
+    progress: Progress,
+    mandate: Mandate,
 ) -> tuple[tuple[Result, ...], list[str]]:
     """Write the inventory, then do what the plan says, then remember it; return the results and warnings."""
     written = [step.wish for step in prepared.steps if step.wish is not None]
@@ -88,10 +114,35 @@ def _carry_out(
         followed=prepared.standing.followed,
         head=prepared.standing.head,
     )
+    mandate.check()
     # Before the first write: an interrupted run must find again all that it made.
     inventory = inventory.with_members((wish.type for wish in written), (wish.ref.namespace for wish in written))
     prepared.memory.save_inventory(inventory)
-    staging = Staging(
+    staging = _staging(config, cluster, prepared, inventory, progress, mandate)
+    results = staging.run(prepared.steps)
+    if not mandate.holds():
+        raise Abandoned("the import was abandoned: this replica does not lead any more")
+    try:
+        prepared.memory.save_records(_records(prepared, results, whole=not request.only))
+        prepared.memory.save_inventory(_settled(inventory, prepared, results, whole=not request.only))
+    except ClusterError as error:
+        # The report of what was done matters more now than the records, which only save work.
+        return results, [f"the records could not be saved, so the next import asks for every object: {error}"]
+    if any(result.abandoned for result in results):
+        raise Abandoned("the import was abandoned: told to stop")
+    return results, []
+
+
+def _staging(
+    config: Importer,
+    cluster: Cluster,
+    prepared: Prepared,
+    inventory: Inventory,
+    progress: Progress,
+    mandate: Mandate,
+) -> Staging:
+    """Return how the plan is carried out, by the configuration."""
+    return Staging(
         cluster=cluster,
         applier=Applier(
             cluster,
@@ -102,6 +153,7 @@ def _carry_out(
                 immutable=config.immutable,
                 node_ports=config.node_ports,
                 gone_timeout=config.timeouts.namespaces,
+                mandate=mandate,
             ),
         ),
         workers=config.workers,
@@ -114,14 +166,6 @@ def _carry_out(
             selection=Selection(),
         ),
     )
-    results = staging.run(prepared.steps)
-    try:
-        prepared.memory.save_records(_records(prepared, results, whole=not request.only))
-        prepared.memory.save_inventory(_settled(inventory, prepared, results, whole=not request.only))
-    except ClusterError as error:
-        # The report of what was done matters more now than the records, which only save work.
-        return results, [f"the records could not be saved, so the next import asks for every object: {error}"]
-    return results, []
 
 
 def _records(prepared: Prepared, results: Sequence[Result], *, whole: bool) -> dict[str, Record]:

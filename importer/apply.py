@@ -17,6 +17,7 @@ from drsyncer.json import decode, encode_for_apply
 from drsyncer.manifest import Manifest, ObjectRef, ResourceType, metadata
 from importer import bodies
 from importer.digests import meta_of, ownership
+from importer.mandate import ALWAYS, Mandate
 from importer.masking import said_of
 from importer.opening import OF_SECRETS, SECRETS
 from importer.plan import NAMESPACES, WRITES, Action, Step
@@ -37,7 +38,8 @@ class Result:
     """What became of a step. `action` is what was really done; `error` is "" unless it failed.
 
     `entry` is the ownership digest after the apply. `retryable` marks a failure of a webhook, which
-    may be up once everything else is.
+    may be up once everything else is; `lasting` one that stays until the object changes in Git or in DR.
+    `abandoned`: it was not begun, because the run was told to stop.
     """
 
     step: Step
@@ -49,6 +51,8 @@ class Result:
     notes: tuple[str, ...] = ()
     retryable: bool = False
     unreachable: bool = False
+    lasting: bool = False
+    abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Options:
     immutable: str  # fail | recreate
     node_ports: str  # report | drop
     gone_timeout: float
+    mandate: Mandate = ALWAYS
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -76,13 +81,15 @@ class Applier:
         """Do what `step` says and return what became of it; never raises a ClusterError."""
         if step.action not in WRITES:
             return Result(step, step.action, step.reason)
+        if not self._options.mandate.goes_on():
+            return Result(step, Action.BLOCKED, step.reason, error="not tried: told to stop", abandoned=True)
         begun = self._options.clock()
         try:
             result = self._prune(step) if step.action is Action.PRUNE else self._write(step)
         except ClusterError as error:
             result = _failed(step, error)
         except ValueError as error:  # what no YAML reader takes, so no API server either
-            result = Result(step, Action.BLOCKED, step.reason, error=f"{step.ref}: {error}")
+            result = Result(step, Action.BLOCKED, step.reason, error=f"{step.ref}: {error}", lasting=True)
         result = _without_values(result)
         return replace(result, milliseconds=round(1000 * (self._options.clock() - begun)))
 
@@ -167,7 +174,9 @@ class Applier:
             and self._options.conflicts == "skip"
         ):
             return Result(step, Action.SKIP, f"{who} (conflicts: skip)")
-        return Result(step, Action.BLOCKED, step.reason, error=f"another manager holds fields of it: {who}")
+        return Result(
+            step, Action.BLOCKED, step.reason, error=f"another manager holds fields of it: {who}", lasting=True
+        )
 
     def _on_invalid(self, step: Step, wish: Wish, body: Manifest, error: Invalid) -> Result:
         if wish.ref.type == bodies.SERVICES and _PORT_TAKEN.search(str(error)):
@@ -181,6 +190,7 @@ class Applier:
                 Action.BLOCKED,
                 step.reason,
                 error=f"{refusal}. An object of this type is never recreated: move its data and delete it by hand",
+                lasting=True,
             )
         if self._options.immutable != "recreate":
             return Result(
@@ -188,6 +198,7 @@ class Applier:
                 Action.BLOCKED,
                 step.reason,
                 error=f"{refusal}. The field cannot be changed: importer.immutable: recreate replaces the object",
+                lasting=True,
             )
         return self._recreate(step, wish, body, error)
 
@@ -305,6 +316,7 @@ def _failed(step: Step, error: ClusterError) -> Result:
         error=text,
         retryable=bool(webhook) or error.status == 504 or (isinstance(error, NotFound) and step.ref.type != NAMESPACES),
         unreachable=isinstance(error, ClusterUnreachable),
+        lasting=isinstance(error, Invalid),
     )
 
 

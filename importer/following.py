@@ -44,12 +44,27 @@ class Standing:
     head: str
 
 
-def choose(clone: Clone, revision: Revision, requested: str) -> Chosen:
+def refs_of(revision: Revision) -> tuple[str, ...]:
+    """Return the remote's refs that say whether what is followed moved; none for a commit, which never does."""
+    if revision.semver:
+        return ("refs/tags/*",)
+    if revision.branch:
+        return (f"refs/heads/{revision.branch}",)
+    return (f"refs/tags/{revision.tag}",) if revision.tag else ()
+
+
+def choose(clone: Clone, revision: Revision, requested: str, *, fetch: bool = True) -> Chosen:
     """Return the recovery point that `requested` names, or the configured `revision` when that is "".
+
+    Without `fetch` the remote is not asked, and what it had when it was last fetched counts.
 
     Raises Refused when signatures are verified and no allowed signer signed it, RevisionNotFound, GitError.
     """
-    commit, warnings = _resolve(clone, revision, requested)
+    commit, warnings = (
+        _resolve(clone, revision, requested)
+        if fetch
+        else (clone.resolve(requested or _configured(clone, revision)), [])
+    )
     point = _point(clone, commit)
     signature = None
     if clone.verifies:

@@ -102,3 +102,12 @@ class Memory:
             name=metadata(manifest)["name"],
             force=True,
         )
+
+
+def peek(cluster: Cluster, known: Inventory) -> Inventory | None:
+    """Return `known` as it is now, None when it is gone: one request."""
+    try:
+        parent = cluster.read(CONFIGMAP, namespace=known.namespace, name=known.name)
+    except NotFound:
+        return None
+    return inventory.from_manifest(parent, importer=known.importer, namespace=known.namespace)

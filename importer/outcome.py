@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from drsyncer.errors import ExitCode
+from drsyncer.manifest import ObjectRef
 from drsyncer.recovery.signatures import Signature
 from importer.apply import Result
 from importer.plan import Action
@@ -20,7 +21,8 @@ class Outcome:
 
     `exported_at` is when the source was read (None: the commit does not say); `heartbeat` the last
     sign of life of its exporter; `signature` None when signatures are not verified. `unknown` maps
-    types that DR could not list to the reason.
+    types that DR could not list to the reason. `head` is the newest accepted commit of what is followed, `drifted`
+    what other hands had changed, whether it was put back or not.
     """
 
     cluster: str
@@ -36,6 +38,8 @@ class Outcome:
     unknown: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    head: str = ""
+    drifted: tuple[ObjectRef, ...] = ()
 
     @property
     def summary(self) -> Counter[str]:
@@ -49,6 +53,15 @@ class Outcome:
             return ExitCode.FAILED
         blocked = any(result.action is Action.BLOCKED for result in self.results)
         return ExitCode.PARTIAL if blocked or self.unknown else ExitCode.DONE
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether another try may succeed where this one did not, although neither Git nor DR's objects change."""
+        tried = any(
+            result.action is Action.BLOCKED and result.step.action is not Action.BLOCKED and not result.lasting
+            for result in self.results
+        )
+        return tried or bool(self.unknown)
 
     def to_data(self) -> dict[str, Any]:
         """Return the result for `-o json`."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from drsyncer.cluster import Cluster, Discovery
 from drsyncer.config.schema import Importer
+from drsyncer.errors import Refused
 from drsyncer.manifest import ObjectRef, ResourceType
-from drsyncer.progress import Progress
+from drsyncer.progress import Progress, Task
 from drsyncer.recovery import message
 from drsyncer.recovery.git import Clone
 from drsyncer.recovery.identity import Identity
 from drsyncer.recovery.signatures import Signature
 from drsyncer.templates.renderer import Renderer
-from importer import following, preflight, revision, rulebook
+from importer import drift, following, preflight, revision, rulebook
 from importer.inventory import Inventory, kind_of
 from importer.live import View, look
+from importer.mandate import ALWAYS, Mandate
 from importer.memory import Memory
 from importer.opening import opener_of
 from importer.plan import NAMESPACES, Policy, Situation, Step, plan
@@ -32,6 +34,10 @@ class Request:
     """One run. `revision` "" means the configured one; `only` limits it to namespaces as Git names them.
 
     `confirmed` lets the prune guard pass; `adopt` accepts that the recovery repository now holds another cluster.
+
+    For a service: without `fetch` the remote is not asked; `audit` trusts no record; `leave_drift` leaves alone what
+    other hands changed and Git did not; `head` is the newest accepted commit that the caller knows of (None: any),
+    and Overtaken is raised when another run accepted another one since.
     """
 
     revision: str = ""
@@ -39,6 +45,14 @@ class Request:
     plan_only: bool = False
     confirmed: bool = False
     adopt: bool = False
+    fetch: bool = True
+    audit: bool = False
+    leave_drift: bool = False
+    head: str | None = None
+
+
+class Overtaken(Refused):
+    """Another run, by a person or another replica, has accepted another recovery point meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +75,47 @@ class Prepared:
     wishes: Wishes
     carried: Sequence[Carried]
     steps: tuple[Step, ...]
+    drifted: tuple[ObjectRef, ...]
     warnings: tuple[str, ...]
 
 
-def prepare(*, config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress) -> Prepared:
-    """Read the recovery point and the DR cluster and return the plan; nothing is changed."""
+def prepare(
+    *,
+    config: Importer,
+    clone: Clone,
+    cluster: Cluster,
+    request: Request,
+    progress: Progress,
+    mandate: Mandate = ALWAYS,
+) -> Prepared:
+    """Read the recovery point and the DR cluster and return the plan; nothing is changed.
+
+    Raises Abandoned when the `mandate` ends.
+    """
     with Renderer() as renderer:
-        return _prepare(config, clone, cluster, request, progress, renderer.render)
+        return _prepare(config, clone, cluster, request, progress, renderer.render, mandate)
 
 
 def _prepare(
-    config: Importer, clone: Clone, cluster: Cluster, request: Request, progress: Progress, render: Render
+    config: Importer,
+    clone: Clone,
+    cluster: Cluster,
+    request: Request,
+    progress: Progress,
+    render: Render,
+    mandate: Mandate,
 ) -> Prepared:
     opener = opener_of(config.secrets)
-    chosen = following.choose(clone, config.revision, request.revision)
+    chosen = following.choose(clone, config.revision, request.revision, fetch=request.fetch)
+    mandate.check()
     # Of this very commit, and no other, the signature was verified.
     files = clone.files(chosen.point.id)
     source = revision.identity_of(clone, chosen.point.id, files)
     memory = Memory(cluster, namespace=config.state_namespace, importer=config.name or source.cluster)
-    inventory, records = memory.load()
+    inventory, remembered = memory.load()
+    records: Mapping[str, Record] = {} if request.audit else remembered
+    if request.head not in (None, inventory.head):
+        raise Overtaken(f"another import accepted {inventory.head[:12] or 'another recovery point'} meanwhile")
     revision.check_clusters(source, inventory, cluster.uid(), adopt=request.adopt)
     # Another cluster's history has nothing to do with what was accepted of the one before.
     anew = inventory.source_uid != source.uid
@@ -101,10 +137,11 @@ def _prepare(
             opener=opener,
             read_definition=lambda key: preflight.definition_in_dr(cluster, discovery, key),
             only=request.only,
-            advance=task.advance,
+            advance=_checking(mandate, task),
         )
         carried, wishes, unread = point.sort(records)
         point.read(unread, wishes)
+    mandate.check()
     with progress.task("Looking at the DR cluster", total=None) as task:
         view = _look(config, cluster, inventory, discovery, carried, wishes, records, point, request)
         stale = [found.path for found in carried if _is_stale(found, view)]
@@ -112,6 +149,10 @@ def _prepare(
         point.read(stale, wishes)
         situation = _situation(config, cluster, inventory, carried, wishes, view, records, point, request)
     steps = plan(situation, Policy(inventory.id, config.adopt, config.conflicts, config.prune.enabled))
+    drifted = frozenset(step.ref for step in steps if drift.is_drift(step, remembered, view))
+    if request.leave_drift:
+        steps = tuple(drift.left(step) if step.ref in drifted else step for step in steps)
+    mandate.check()
     beat = clone.heartbeat()
     return Prepared(
         point=point,
@@ -123,13 +164,14 @@ def _prepare(
         heartbeat=beat.time if beat and beat.cluster == source.uid else None,
         memory=memory,
         inventory=inventory,
-        records=records,
+        records=remembered,
         rules=rules,
         discovery=discovery,
         view=view,
         wishes=wishes,
         carried=carried,
         steps=steps,
+        drifted=tuple(sorted(drifted)),
         warnings=(
             *clone.notices,
             *revision.rewritten(clone),
@@ -141,6 +183,16 @@ def _prepare(
             *_idle(rules, wishes, carried, request),
         ),
     )
+
+
+def _checking(mandate: Mandate, task: Task) -> Callable[[int], None]:
+    """Return what tells `task` of one more object, and stops the reading when the mandate has ended."""
+
+    def advance(count: int) -> None:
+        mandate.check()
+        task.advance(count)
+
+    return advance
 
 
 def _look(

@@ -71,6 +71,12 @@ class Cluster:
         """Close the connections."""
         self._connection.close()
 
+    def is_up(self) -> bool:
+        """Return whether the API server answers, by one request that is not sent again; it takes 5 s at most."""
+        status = self._probe("/readyz")
+        # Who may not ask gets an answer all the same.
+        return status is not None and status < 500
+
     @contextmanager
     def workers(self, count: int, *, name: str) -> Iterator[ThreadPoolExecutor]:
         """Run a pool of `count` threads that talk to this cluster; when the block fails, they stop at once.

@@ -8,9 +8,10 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from drsyncer.errors import GitError
+from drsyncer.errors import Abandoned, GitError
 
 _DAMAGED = "dr-syncer-damaged"
 _POLL = 0.1  # seconds between two looks at a lock that another one holds
@@ -25,8 +26,12 @@ _FAST_IMPORT_KEEP = b"fast-import"
 class Lock:
     """An exclusive lock on one clone. It is the kernel's, so it can't outlive its holder and the holder's git."""
 
-    def __init__(self, file: Path, *, wait: float) -> None:
-        """Take the lock, waiting up to `wait` seconds. Raises `GitError` naming the holder when it stays taken."""
+    def __init__(self, file: Path, *, wait: float, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """Take the lock, waiting up to `wait` seconds, for as long as `goes_on` says.
+
+        Raises `GitError` naming the holder when it stays taken, `Abandoned` when the wait was not to go on.
+        """
+        self._goes_on = goes_on
         self.descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             self._take(file, wait)
@@ -51,6 +56,8 @@ class Lock:
                     raise GitError(f"recovery.git: {file} can't be locked: {error.strerror}") from error
             else:
                 return
+            if not self._goes_on():
+                raise Abandoned(f"recovery.git: {file.with_suffix('')} is in use, and the wait for it was given up")
             if time.monotonic() >= end:
                 holder = os.pread(self.descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 raise GitError(

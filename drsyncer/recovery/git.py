@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -45,9 +45,10 @@ class Clone:
     `CloneDamaged` when this clone turns out to be broken (open it again: it gets made anew), `GitError` for the rest.
     """
 
-    def __init__(self, remote: Remote, *, lock: cache.Lock, folder: Path) -> None:
+    def __init__(self, remote: Remote, *, lock: cache.Lock, folder: Path, goes_on: Callable[[], bool]) -> None:
         """Only for `open`."""
         self._remote = remote
+        self._goes_on = goes_on
         self._lock = lock
         self._folder = folder
         self._names = refs.Names.of(remote.branch)
@@ -63,15 +64,16 @@ class Clone:
         self.rewritten: tuple[str, str | None] | None = None
 
     @classmethod
-    def open(cls, remote: Remote, *, wait: float = 60.0) -> Self:
+    def open(cls, remote: Remote, *, wait: float = 60.0, goes_on: Callable[[], bool] = lambda: True) -> Self:
         """Open the clone of `remote`, and make it when there is none (that needs the network) or it is damaged.
 
         Waits up to `wait` seconds for another process to close it, then raises `GitError` that names the process.
+        Once `goes_on` returns false, whatever waits for another process or the remote raises `Abandoned`.
         """
         parent = remote.cache(os.environ)
         cache.prepare(parent)
-        lock = cache.Lock(parent / f"{remote.folder}.lock", wait=wait)
-        clone = cls(remote, lock=lock, folder=parent / remote.folder)
+        lock = cache.Lock(parent / f"{remote.folder}.lock", wait=wait, goes_on=goes_on)
+        clone = cls(remote, lock=lock, folder=parent / remote.folder, goes_on=goes_on)
         try:
             clone._make_ready()
         except BaseException:
@@ -296,7 +298,7 @@ class Clone:
             shown=self._remote.shown,
             timeout=self._remote.timeout,
             lock=self._lock.descriptor,
-            given_up=self._remote.given_up,
+            goes_on=self._goes_on,
         )
 
     def _make_ready(self) -> None:

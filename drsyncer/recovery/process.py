@@ -13,18 +13,18 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from drsyncer.errors import GitError, RemoteUnreachable
+from drsyncer.errors import Abandoned, GitError
 from drsyncer.recovery.failure import failure, silent
 
 # A command that gives signs of life may still never end (a server that drips). So many time-outs are enough.
 _PATIENCE = 30
 _LAST_WORDS = 2.0  # seconds from SIGTERM to SIGKILL
-_LOOK = 0.5  # seconds between two looks whether to give up
+_GLANCE = 0.5  # seconds
 _MOST_WORDS = 256 * 1024  # bytes of an error stream that are kept: the last ones
 
 
@@ -47,19 +47,19 @@ class Git:
         variables: Mapping[str, str],
         shown: str,
         timeout: float,
-        lock: int,
-        given_up: threading.Event | None = None,
+        lock: int | None,
+        goes_on: Callable[[], bool] = lambda: True,
     ) -> None:
         """`folder`: the clone. `shown`: the remote's URL, for messages. `lock`: the descriptor that git inherits.
 
-        Once `given_up` is set, commands that speak to the remote are ended.
+        `goes_on` is asked twice a second while the network is waited for.
         """
         self.folder = folder
         self._variables = dict(variables)
         self._shown = shown
         self._timeout = timeout
         self._lock = lock
-        self._given_up = given_up or threading.Event()
+        self._goes_on = goes_on
 
     def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """Run a command that speaks to no remote; return its output. Raises `GitError` when it fails."""
@@ -78,7 +78,8 @@ class Git:
         """Run a command that speaks to the remote; return its output whatever its status.
 
         The command must be one that shows its progress: it is ended, with all its children, when it gave no sign of
-        life for `timeout` seconds. Raises `RemoteUnreachable` then. `more`: variables to add.
+        life for `timeout` seconds. Raises `RemoteUnreachable` then, and `Abandoned` when it was not to go on. `more`:
+        variables to add.
         """
         with self._popen(arguments, piped=False, more=more) as process:
             out, err = self._gather(process, doing=f"{arguments[0]} {self._shown}")
@@ -115,7 +116,7 @@ class Git:
                 as_process=True,
                 env=variables,
                 start_new_session=True,
-                pass_fds=(self._lock,),
+                pass_fds=() if self._lock is None else (self._lock,),
             )
         except (git.exc.GitCommandNotFound, OSError) as error:
             raise GitError(f"recovery.git: git can't be run: {error}") from error
@@ -131,35 +132,26 @@ class Git:
 
     def _gather(self, process: subprocess.Popen[bytes], *, doing: str) -> tuple[bytes, bytes]:
         gathered = {"out": bytearray(), "err": bytearray()}
-        end = time.monotonic() + self._timeout * _PATIENCE
+        alive = time.monotonic()
+        end = alive + self._timeout * _PATIENCE
         with selectors.DefaultSelector() as selector:
             selector.register(_stream(process.stdout), selectors.EVENT_READ, "out")
             selector.register(_stream(process.stderr), selectors.EVENT_READ, "err")
             while selector.get_map():
-                wait = min(self._timeout, end - time.monotonic())
-                ready = self._select(selector, wait, doing=doing) if wait > 0 else []
-                if not ready:
-                    raise silent(doing=doing, seconds=self._timeout if wait > 0 else self._timeout * _PATIENCE)
-                for key, _ in ready:
+                now = time.monotonic()
+                left = min(alive + self._timeout, end) - now
+                if left <= 0:
+                    raise silent(doing=doing, seconds=self._timeout if now < end else self._timeout * _PATIENCE)
+                if not self._goes_on():
+                    raise Abandoned(f"recovery.git: {doing}: given up before the remote answered")
+                for key, _ in selector.select(min(left, _GLANCE)):
+                    alive = time.monotonic()
                     if chunk := os.read(key.fd, 65_536):
                         gathered[key.data] += chunk
                     else:
                         selector.unregister(key.fileobj)
                 del gathered["err"][:-_MOST_WORDS]
         return bytes(gathered["out"]), bytes(gathered["err"])
-
-    def _select(
-        self, selector: selectors.BaseSelector, seconds: float, *, doing: str
-    ) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for output, at most so long; return what has some. Raises `RemoteUnreachable` when given up."""
-        end = time.monotonic() + seconds
-        while True:
-            left = end - time.monotonic()
-            ready = selector.select(max(0.0, min(left, _LOOK)))
-            if ready or left <= 0:
-                return ready
-            if self._given_up.is_set():
-                raise RemoteUnreachable(f"recovery.git: {doing}: given up, since this process is to end")
 
 
 class Conversation:

@@ -11,9 +11,8 @@ import os
 import re
 import shlex
 import sys
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,7 +44,6 @@ class Remote:
     allowed_signers_file: str = ""  # "": signatures are not looked at
     cache_dir: str = ""  # "": below $XDG_CACHE_HOME/dr-syncer
     timeout: float = 60.0  # seconds without a sign of life after which a network command is given up
-    given_up: threading.Event | None = field(default=None, compare=False)  # once set, network commands end at once
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what can't work, or what would show a secret to whoever lists the processes."""

@@ -200,14 +200,14 @@ def _proof(given: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> _
 
 
 def _standard_keys(secret: bytes) -> list[bytes]:
-    """Return the keys that a secret may stand for: Standard Webhooks writes them as `whsec_` and base64."""
+    """Return the keys that a secret may stand for: Standard Webhooks writes them as `whsec_` and base64, not all do."""
     if not secret.startswith(b"whsec_"):
         return [secret]
     try:
         key = base64.b64decode(secret.removeprefix(b"whsec_"), validate=True)
     except binascii.Error:
         return [secret]
-    return [key] if len(key) >= _SHORTEST else [secret]  # everybody can sign with an empty key
+    return [key, secret] if len(key) >= _SHORTEST else [secret]  # everybody can sign with an empty key
 
 
 def _hmac(key: bytes, message: bytes) -> bytes:
