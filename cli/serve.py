@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,28 @@ def exporter(ctx: Context) -> None:
     _serve(ctx, side="exporter", make=_exporting)
 
 
+@serve.command("importer", short_help="Keep the DR cluster at what Git has.")
+@options.config
+@options.cluster
+@options.verbosity
+def importer(ctx: Context) -> None:
+    """Import for as long as this runs: importer.mode says when.
+
+    Serves /metrics, /healthz and /readyz at server.address and server.port, and the webhook for the Git
+    server where server.webhook.secretFile is given. Stops within 10 seconds of SIGTERM or Ctrl-C. SIGHUP
+    reads the configuration again, which happens by itself within seconds of a change of the file; SIGUSR1
+    looks at Git at once.
+
+    \b
+    Examples:
+      dr-syncer serve importer
+      dr-syncer serve importer --context dr -v
+      kill -USR1 PID
+    """
+    ctx.load_importer()
+    _serve(ctx, side="importer", make=_importing)
+
+
 def _exporting(config: Config, metrics: Metrics, health: Health, leading: Callable[[], bool]) -> Worker:
     from cli.sides import SERVICE, remote_of, source_of
     from exporter.serving import worker_of
@@ -67,6 +90,22 @@ def _exporting(config: Config, metrics: Metrics, health: Health, leading: Callab
         config=section,
         remote=remote_of(config.repository),
         connect=lambda: _counted(source_of(section, SERVICE), metrics),
+        metrics=metrics,
+        health=health,
+        leading=leading,
+    )
+
+
+def _importing(config: Config, metrics: Metrics, health: Health, leading: Callable[[], bool]) -> Worker:
+    from cli.sides import SERVICE, dr_of, remote_of
+    from importer.serving import worker_of
+
+    section = config.importer
+    assert section is not None  # a reload without the section was refused
+    return worker_of(
+        config=section,
+        remote=remote_of(config.repository),
+        connect=lambda: _counted(dr_of(section, SERVICE), metrics),
         metrics=metrics,
         health=health,
         leading=leading,
@@ -106,7 +145,10 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
     section = config.exporter if side == "exporter" else config.importer
     assert section is not None
     metrics.set("build_info", 1, version=__version__, side=side, cluster=section.cluster)
-    server = Server(address=config.server.address, port=config.server.port, routes=_routes(frame, metrics, health))
+    routes = _routes(frame, metrics, health)
+    if side == "importer" and config.server.webhook.secret_file:
+        routes["POST", config.server.webhook.path] = _hook(config, frame, metrics)
+    server = Server(address=config.server.address, port=config.server.port, routes=routes)
     server.start()
     for number, action in ((signal.SIGTERM, frame.stop), (signal.SIGINT, frame.stop)):
         signal.signal(number, lambda *_, act=action: act())
@@ -151,6 +193,30 @@ def _routes(frame: Frame[Config], metrics: Metrics, health: Health) -> dict[tupl
         return Response(200, body, content_type)
 
     return {("GET", "/healthz"): healthz, ("GET", "/readyz"): readyz, ("GET", "/metrics"): metrics_text}
+
+
+def _hook(config: Config, frame: Frame[Config], metrics: Metrics) -> Handler:
+    """Return what answers the Git server's calls. Its secret is read anew for each, so that it can be changed."""
+    from drsyncer.service import webhook
+    from drsyncer.service.http import Response
+    from importer.following import refs_of
+
+    assert config.importer is not None
+    secret_file = config.server.webhook.secret_file
+    webhook.read_secrets(secret_file)  # a file that cannot be used is an error at the start
+    refs = refs_of(config.importer.revision)
+    seen = webhook.Seen()
+
+    def called(request: Request) -> Response:
+        now = time.time()
+        secrets = webhook.read_secrets(secret_file)
+        found = seen.judge(webhook.verdict(request.headers, request.body, secrets=secrets, refs=refs, now=now), now)
+        metrics.count("webhook_calls_total", verdict=str(found.kind))
+        if found.wakes:
+            frame.wake()
+        return Response(found.status, f"{found.reason}\n".encode())
+
+    return called
 
 
 def candidate_of(config: Config, side: str) -> Election:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import json
 import os
@@ -20,6 +21,7 @@ import pytest
 from drsyncer.yaml.emit import emit
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.recovery import Recovery, configmap, namespace
+from tests.integration.written import write
 
 PATIENCE = 40.0  # seconds
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/dr-syncer/leases/dr-syncer-exporter-prod"
@@ -48,6 +50,14 @@ class Service:
             return answer.status, answer.read().decode()
         except ConnectionRefusedError:
             return 0, ""
+        finally:
+            connection.close()
+
+    def call(self, body: bytes, headers: dict[str, str]) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("POST", "/webhook", body, {"X-GitHub-Event": "push", **headers})
+            return connection.getresponse().status
         finally:
             connection.close()
 
@@ -182,6 +192,53 @@ def test_of_two_exporters_one_works_and_the_other_takes_over_when_it_is_killed(
     until(lambda: third.ask("/readyz") == (200, "working\n"), "the third to work")
     assert time.monotonic() - begun < 8  # a lead that was given back is free at once
     assert json.dumps(clean_source.get(LEASE)["spec"]["holderIdentity"]) != '""'
+
+
+def test_what_happens_in_the_source_happens_in_dr_with_both_services_at_work(
+    clean_source: ControlPlane, clean_dr: ControlPlane, recovery: Recovery, services: Services
+) -> None:
+    clean_source.apply([namespace("shop"), configmap("shop", "app", colour="red"), configmap("shop", "old")])
+    services.start("exporter", clean_source, **FAST)
+    until(recovery.head, "the first export")
+    importer = services.start("importer", clean_dr, interval="1s")
+    path = "/api/v1/namespaces/shop/configmaps/{}".format
+    until(lambda: clean_dr.exists(path("old")), "the first import")
+
+    clean_source.apply([configmap("shop", "app", colour="blue"), configmap("shop", "new")])
+    clean_source.delete(path("old"))
+
+    until(lambda: clean_dr.exists(path("new")) and not clean_dr.exists(path("old")), "the changes to be in DR")
+    until(lambda: clean_dr.get(path("app"))["data"] == {"colour": "blue"}, "the change of a value to be in DR")
+    until(lambda: importer.metric('dr_syncer_writes_total{action="prune"}') == 1, "the run to be counted")
+    assert importer.metric("dr_syncer_recovery_point_timestamp_seconds") > time.time() - 120
+    assert importer.ask("/healthz") == (200, "ok\n")
+    assert [service.end() for service in services.started] == [0, 0]
+
+
+def test_a_signed_call_of_the_git_server_brings_a_commit_to_dr_at_once(
+    clean_dr: ControlPlane, recovery: Recovery, services: Services
+) -> None:
+    write(recovery, namespace("shop"), configmap("shop", "app", colour="red"))
+    secret = recovery.folder / "secret"
+    secret.write_text("0123456789abcdef\n")
+    hook = {"webhook": {"secretFile": str(secret)}}
+    service = services.start("importer", clean_dr, server=hook, interval="1h")
+    path = "/api/v1/namespaces/shop/configmaps/app"
+    until(lambda: clean_dr.exists(path), "the first import")
+
+    write(recovery, configmap("shop", "app", colour="blue"))
+    body = b'{"ref": "refs/heads/main"}'
+    forged = hmac.new(b"fedcba9876543210", body, "sha256").hexdigest()
+    assert service.call(body, {"X-Hub-Signature-256": f"sha256={forged}"}) == 403
+    assert service.call(body, {}) == 401
+    time.sleep(1.0)
+    assert clean_dr.get(path)["data"] == {"colour": "red"}
+
+    genuine = hmac.new(b"0123456789abcdef", body, "sha256").hexdigest()
+    assert service.call(body, {"X-Hub-Signature-256": f"sha256={genuine}"}) == 202
+    until(lambda: clean_dr.get(path)["data"] == {"colour": "blue"}, "the commit to be in DR")
+    assert service.metric('dr_syncer_webhook_calls_total{verdict="wrong"}') == 1
+    assert service.end() == 0
 
 
 def test_a_port_that_is_taken_or_a_missing_section_is_an_error_at_the_start(
