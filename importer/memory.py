@@ -104,6 +104,20 @@ class Memory:
         )
 
 
+def recall(cluster: Cluster, *, namespace: str, importer: str) -> Inventory | None:
+    """Return the inventory of `importer`, "" for the only one there is in `namespace`; None when that tells nothing."""
+    found: list[Inventory] = []
+    for page in cluster.pages(CONFIGMAP, namespace=namespace, label_selector=own.APPLYSET_ID):
+        if page.first:
+            found.clear()
+        for raw in page.items:
+            manifest = decode(bytes(raw))
+            name = (manifest.get("data") or {}).get("importer", "")
+            if name and importer in ("", name):
+                found.append(inventory.from_manifest(manifest, importer=name, namespace=namespace))
+    return found[0] if len(found) == 1 else None
+
+
 def peek(cluster: Cluster, known: Inventory) -> Inventory | None:
     """Return `known` as it is now, None when it is gone: one request."""
     try:

@@ -46,12 +46,12 @@ from importer.action import TooManyDeletions, import_recovery_point
 from importer.following import refs_of
 from importer.inventory import Inventory
 from importer.mandate import Mandate
-from importer.memory import peek
+from importer.memory import peek, recall
 from importer.observing import Failure, Nobody, Observer, Why
 from importer.outcome import Outcome
 from importer.plan import Action
 from importer.preparation import Overtaken, Request
-from importer.state import Condition, State
+from importer.state import Condition, State, only, reached
 from importer.troubles import Patience, Troubles
 
 _TIDY = 3600.0  # seconds between two looks at whether the clone wants packing
@@ -96,10 +96,8 @@ class Polling:
             clock=clock,
         )
         self._refs = refs_of(config.revision)
-        self._woken = threading.Event()
-        self._stop = threading.Event()
-        self._led = False
-        self._tidy_at = clock() + _TIDY
+        self._woken, self._stop = threading.Event(), threading.Event()
+        self._led, self._tidy_at = False, clock() + _TIDY
         self._forget()
 
     def _forget(self) -> None:
@@ -111,8 +109,7 @@ class Polling:
         self._may_pass = False
         self._guarded: Inventory | None = None
         self._objection = DrSyncerError("")
-        self._last = ""  # the recovery point that was imported last, and the head that was accepted with it
-        self._head = ""
+        self._last = self._head = ""  # the recovery point that DR has, and the head that was accepted with it
         self._drifted: tuple[ObjectRef, ...] = ()
         self._drift_at = self._clock() + self._config.drift.interval
         self._audit_at = self._clock() + self._config.audit_interval
@@ -128,7 +125,7 @@ class Polling:
         return State(
             leading=self._led,
             condition=self._condition,
-            seen=_only(self._seen),
+            seen=only(self._seen),
             imported=self._last,
             drifted=self._drifted,
             troubles=self._troubles.now(),
@@ -238,7 +235,7 @@ class Polling:
             self._troubles.again(Failure.BLOCKED, Failure.REFUSED, Failure.GUARD)
         self._seen = found
         self._asked = not self._continuous
-        self._observer.looked(_only(found), changed=changed)
+        self._observer.looked(only(found), changed=changed)
 
     # Importing
 
@@ -275,10 +272,9 @@ class Polling:
                 return
 
     def _import(self, why: Why) -> None:
-        request, seen = self._request(why), self._seen
+        request, seen, begun = self._request(why), self._seen, False
         outcome: Outcome | None = None
         failed: DrSyncerError | None = None
-        begun = False
         try:
             with self._connected() as cluster:
                 begun = True
@@ -341,6 +337,20 @@ class Polling:
             self._condition = Condition.REFUSED
             self._troubles.worked(Failure.FETCH, Failure.GUARD)
             self._troubles.failed(Failure.REFUSED, error)
+            if not self._last:
+                self._recall()
+
+    def _recall(self) -> None:
+        """Find out what DR has, after a restart: it is kept up while what came after is refused."""
+        config = self._config
+        try:
+            with self._connected() as cluster:
+                found = recall(cluster, namespace=config.state_namespace, importer=config.name)
+        except ClusterError as error:
+            if self._goes_on():
+                self._troubles.failed(Failure.CLUSTER, error)
+        else:
+            self._last = self._head = found.head if found else ""
 
     def _note_outcome(self, why: Why, outcome: Outcome, seen: Mapping[str, str] | None) -> None:
         """Remember what an import did, and what it left to do."""
@@ -359,11 +369,11 @@ class Polling:
             self._log.info("imported", revision=outcome.revision, why=str(why), **outcome.summary)
         self._last, self._head = outcome.revision, outcome.head
         if why not in (Why.DRIFT, Why.AUDIT):
-            self._handled, self._asked = _reached(seen, outcome), False
+            self._handled, self._asked = reached(seen, outcome), False
             self._seen = self._handled
             self._troubles.worked(Failure.FETCH, Failure.REFUSED, Failure.GUARD)
         elif self._condition in (Condition.REFUSED, Condition.GUARDED):
-            if outcome.revision != _only(self._seen):
+            if outcome.revision != only(self._seen):
                 return  # what was refused came after
             self._troubles.worked(Failure.REFUSED, Failure.GUARD)
         self._judge(outcome)
@@ -387,13 +397,3 @@ class Polling:
             done = "left as it is (importer.drift.mode)" if self._leaves_drift else "put back"
             self._log.warning(f"other hands changed in DR: {some(outcome.drifted)}; {done}")
         self._drifted = outcome.drifted
-
-
-def _only(refs: Mapping[str, str] | None) -> str:
-    """Return the commit of the one ref that is followed; "" when there are several, or none."""
-    return next(iter(refs.values())) if refs is not None and len(refs) == 1 else ""
-
-
-def _reached(seen: Mapping[str, str] | None, outcome: Outcome) -> Mapping[str, str] | None:
-    """Return what of the refs is dealt with: the import fetched, so it may have come further than the look before."""
-    return dict.fromkeys(seen, outcome.revision) if seen is not None and len(seen) == 1 else seen

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from drsyncer.manifest import ObjectRef
+from importer.outcome import Outcome
 from importer.troubles import Trouble
 
 
@@ -32,3 +34,13 @@ class State:
     imported: str
     drifted: tuple[ObjectRef, ...]
     troubles: tuple[Trouble, ...]
+
+
+def only(refs: Mapping[str, str] | None) -> str:
+    """Return the commit of the one ref that is followed; "" when there are several, or none."""
+    return next(iter(refs.values())) if refs is not None and len(refs) == 1 else ""
+
+
+def reached(seen: Mapping[str, str] | None, outcome: Outcome) -> Mapping[str, str] | None:
+    """Return what of the refs is dealt with: the import fetched, so it may have come further than the look before."""
+    return dict.fromkeys(seen, outcome.revision) if seen is not None and len(seen) == 1 else seen

@@ -74,7 +74,7 @@ class Service:
         *,
         remote: Remote | None = None,
         patience: Patience = QUICK,
-        schedule: Schedule = IMPATIENT,
+        retries: Schedule = IMPATIENT,
         leads: bool = True,
         last_run: datetime | None = None,
         **section: Any,
@@ -86,7 +86,7 @@ class Service:
         self.connections = 0
         self._config = config
         self._kubeconfig = kubeconfig
-        self._schedule = schedule
+        self._retries = retries
         self._stop = threading.Event()
         self.polling = Polling(
             config=config,
@@ -106,7 +106,7 @@ class Service:
             kubeconfig=str(self._kubeconfig),
             connections=self._config.workers + 1,
             timeout=self._config.timeouts.request,
-            schedule=self._schedule,
+            schedule=self._retries,
         )
 
     def _run(self) -> None:

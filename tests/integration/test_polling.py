@@ -152,7 +152,8 @@ def test_drift_is_put_back_at_its_interval(shop: Recovery, dr: ControlPlane) -> 
         set_by_hand(dr, "by hand")
         dr.delete("/api/v1/namespaces/shop/configmaps/other-1", wait=False)
         assert service.wait(lambda: value_of(dr) == "1" and value_of(dr, "other-1"), what="the repair") < 2 + 3
-        assert {ref.name for found in service.told.drift for ref in found} == {"app", "other-1"}
+        service.wait(lambda: any(service.told.drift), what="the report")
+        assert [ref.name for ref in next(filter(None, service.told.drift))] == ["app", "other-1"]
         dr.audit.mark()
         done = len(service.told.outcomes)
         service.wait(lambda: len(service.told.outcomes) >= done + 2, what="two more looks")
@@ -224,6 +225,11 @@ def test_a_refused_commit_is_tried_ever_more_seldom_while_the_last_good_one_is_k
         assert "is not signed" in trouble.text
         assert (service.polling.state.seen, service.polling.state.imported) == (bad, good)
         assert value_of(dr) == "2"
+    with Service(shop, dr.kubeconfig, drift={"interval": "1s"}) as service:
+        service.wait(lambda: service.polling.state.imported == good, what="the last good one, after a restart")
+        set_by_hand(dr, "by hand")
+        service.wait(lambda: value_of(dr) == "2", what="the repair after a restart")
+        assert service.polling.state.condition is Condition.REFUSED
 
 
 def test_what_the_prune_guard_holds_back_waits_for_a_person(shop: Recovery, dr: ControlPlane) -> None:
