@@ -173,8 +173,7 @@ class Following:
         except NotLeading:
             return False
         except Stale:
-            _log.info("somebody else changed the recovery repository: comparing everything")
-            self._agenda.want_full()
+            self._compare_everything()
             return False
         except Exception as error:  # noqa: BLE001 - a service goes on, and says what happened
             if not self._given_up.is_set():
@@ -206,7 +205,13 @@ class Following:
             self._repeats.worked(_GUARD)
         for read in recorded.reads:
             self._follow(read)
+        if recorded.stale:
+            self._compare_everything()
         self._tell()
+
+    def _compare_everything(self) -> None:
+        _log.info("somebody else changed files of objects in the recovery repository: comparing everything")
+        self._agenda.want_full()
 
     # The pieces of work
 

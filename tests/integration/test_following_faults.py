@@ -45,7 +45,6 @@ def test_a_history_that_is_gone_lists_only_that_type_and_finds_what_was_deleted(
     gone = proxy.status(
         200,
         path=r"/api/v1/configmaps.*watch=true",
-        skip=1,
         body=json.dumps({"type": "ERROR", "object": EXPIRED}) + "\n",
     )
     with Follower(recovery, shop, kubeconfig=proxy.kubeconfig) as follower:
@@ -215,7 +214,7 @@ def test_it_stops_soon_whatever_it_is_doing(
 
 
 def test_more_than_memory_may_hold_is_listed_instead(shop: ControlPlane, recovery: Recovery) -> None:
-    with Follower(recovery, shop, quietPeriod="3s") as follower:
+    with Follower(recovery, shop, quietPeriod="3s", maxDelay="9s") as follower:
         follower.ready()
         follower.following._ledger.most_bytes = 20_000
         for number in range(20):
