@@ -230,6 +230,21 @@ def test_an_encrypted_secret_travels_and_stays_as_it_is_without_a_change(
         assert "updated shop/secrets/db" in recovery.git("log", "-1", "--format=%b", "main")
 
 
+def test_while_nothing_changes_only_heartbeats_travel(
+    shop: ControlPlane, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.following._BEAT", 1.0)
+    with Follower(recovery, shop) as follower:
+        follower.ready()
+        shop.settle(quiet=2.0)
+        head, mark, beats = recovery.head(), shop.audit.mark(), len(follower.told.beats)
+        follower.wait_for(lambda: len(follower.told.beats) >= beats + 3, what="heartbeats")
+        ours = [event for event in shop.audit.requests(since=mark) if "dr-syncer" in event.user_agent]
+        assert ours == []
+        assert recovery.head() == head
+        assert '"complete": true' in recovery.git("log", "-1", "--format=%B", "refs/dr-syncer/heartbeat")
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_random_day_ends_with_the_tree_of_a_full_export(seed: int, shop: ControlPlane, recovery: Recovery) -> None:
     dice = random.Random(seed)

@@ -108,8 +108,12 @@ def test_a_busy_server_is_given_time(shop: ControlPlane, recovery: Recovery, fau
 
 
 def test_an_api_server_that_was_away_is_followed_again_and_said_once(
-    fresh_cluster: Callable[..., ControlPlane], recovery: Recovery, caplog: pytest.LogCaptureFixture
+    fresh_cluster: Callable[..., ControlPlane],
+    recovery: Recovery,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("exporter.following._BEAT", 1.0)
     cluster = fresh_cluster("away", controllers=False)
     cluster.apply([namespace("shop"), configmap("shop", "app", a="b")])
     with caplog.at_level(logging.WARNING, logger="dr-syncer"), Follower(recovery, cluster) as follower:
@@ -117,7 +121,10 @@ def test_an_api_server_that_was_away_is_followed_again_and_said_once(
         cluster.stop_api()
         follower.wait_for(lambda: "cluster" in follower.told.failures, what="it to be noticed")
         turns = follower.told.turns
+        follower.wait_for(lambda: follower.told.turns >= turns + 4, what="a push that was under way to end")
+        beats = len(follower.told.beats)
         follower.wait_for(lambda: follower.told.turns >= turns + 20, what="ten seconds or so")
+        assert len(follower.told.beats) == beats  # nobody knows the cluster's state
         said = [record.getMessage() for record in caplog.records]
         assert len(said) == 1, said
 
