@@ -107,6 +107,25 @@ def test_a_busy_server_is_given_time(shop: ControlPlane, recovery: Recovery, fau
         follower.commits(2)
 
 
+def test_credentials_that_are_refused_are_read_anew_without_a_storm_and_without_a_heartbeat(
+    shop: ControlPlane, recovery: Recovery, fault_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.following._BEAT", 1.0)
+    proxy = fault_proxy(shop)
+    refused = proxy.status(401, path=WATCHES, reason="Unauthorized", times=None)
+    with Follower(recovery, shop, kubeconfig=proxy.kubeconfig) as follower:
+        follower.wait_for(lambda: follower.told.total and refused.hits >= follower.told.total, what="the refusals")
+        turns = follower.told.turns
+        follower.wait_for(lambda: follower.told.turns >= turns + 16, what="some seconds")
+        assert refused.hits <= 6 * follower.told.total
+        assert len(follower.told.beats) == 1  # of the full export
+        proxy.clear()
+        follower.ready()
+        shop.apply([configmap("shop", "app", a="c")])
+        follower.commits(2)
+        assert lists(proxy) == []  # the watches went on from where they were
+
+
 def test_an_api_server_that_was_away_is_followed_again_and_said_once(
     fresh_cluster: Callable[..., ControlPlane],
     recovery: Recovery,
