@@ -98,6 +98,7 @@ class Following:
         self._followed: dict[str, tuple[ResourceType, ...]] = {}
         self._dropped: set[str] = set()  # types that are no longer served and whose files may still be there
         self._renew = threading.Event()  # the credentials are not accepted any more
+        self._renew_at = 0.0
         self._lost: float | None = None  # since when no watch is connected
         self._beat_at = 0.0
 
@@ -140,8 +141,11 @@ class Following:
 
     def _turn(self) -> None:
         self._look_at_watches()
-        if self._renew.is_set() and not self._attempt(_RENEWAL, self._reconnect):
-            self._renew.set()
+        if self._renew.is_set() and time.monotonic() >= self._renew_at:
+            # Credentials that are refused again and again are asked for ever more seldom.
+            self._renew_at = time.monotonic() + self._troubles.delay(_RENEWAL)
+            if not self._attempt(_RENEWAL, self._reconnect):
+                self._renew.set()
         if self._troubles.may(_FULL) and self._agenda.take_full():
             if not self._attempt(_FULL, lambda: self._run(self._full)):
                 self._agenda.want_full()
@@ -173,8 +177,7 @@ class Following:
         except NotLeading:
             return False
         except Stale:
-            _log.info("somebody else changed the recovery repository: comparing everything")
-            self._agenda.want_full()
+            self._compare_everything()
             return False
         except Exception as error:  # noqa: BLE001 - a service goes on, and says what happened
             if not self._given_up.is_set():
@@ -206,7 +209,13 @@ class Following:
             self._repeats.worked(_GUARD)
         for read in recorded.reads:
             self._follow(read)
+        if recorded.stale:
+            self._compare_everything()
         self._tell()
+
+    def _compare_everything(self) -> None:
+        _log.info("somebody else changed files of objects in the recovery repository: comparing everything")
+        self._agenda.want_full()
 
     # The pieces of work
 
@@ -318,6 +327,7 @@ class Following:
         """A watch cannot go on: its type is listed again, ever later when that happens again and again."""
         key, error = ended.type_.key, ended.error
         if isinstance(error, Unauthorized):
+            self._troubles.source_failed(str(error))
             self._renew.set()
             self._agenda.bell.set()
             return
@@ -360,6 +370,8 @@ class Following:
         connected, total = self._watching.connected()
         self._observer.watches(connected, total)
         self._tell()
+        if total and connected == total:
+            self._troubles.lasted(_RENEWAL)
         if connected or not self._watching.failing():
             if self._lost is not None and connected:
                 self._troubles.source_works()

@@ -47,9 +47,13 @@ class Stale(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a commit did, and what was read for it."""
+    """What a commit did, and what was read for it.
+
+    `stale`: on the way to the remote it came upon others' changes of objects' files, so all is to be compared again.
+    """
 
     outcome: Outcome
+    stale: bool
     reads: tuple[TypeRead, ...] = ()
 
 
@@ -120,7 +124,7 @@ class Recorder:
                 reading = Reading.of(session.gathering)
                 outcome = self._commit(session, deleted, reading, incomplete=incomplete, first_seen=begun)
                 clone.gc_if_due()
-                return Recorded(outcome, tuple(reads))
+                return Recorded(outcome, self._is_stale(clone), tuple(reads))
 
     def lists(self, cluster: Cluster, keys: Iterable[str]) -> Recorded:
         """List some types again and commit what differs, deletions included where the list was completed."""
@@ -138,7 +142,7 @@ class Recorder:
                 incomplete = others | session.gathering.incomplete()
                 reading = Reading.of(session.gathering)
                 outcome = self._commit(session, deleted, reading, incomplete=incomplete, first_seen=begun)
-                return Recorded(outcome, tuple(reads))
+                return Recorded(outcome, self._is_stale(clone), tuple(reads))
 
     def changes(self, *, dropped: Collection[str], positions: Mapping[str, Mapping[str, str]]) -> Recorded:
         """Commit what waits, and delete the files of types that are no longer served (`dropped`)."""
@@ -163,7 +167,7 @@ class Recorder:
                     incomplete = dict(self._incomplete()) | session.gathering.incomplete()
                     outcome = self._commit(session, deleted, reading, incomplete=incomplete, first_seen=first_seen)
                     clone.gc_if_due()
-                    return Recorded(outcome)
+                    return Recorded(outcome, self._is_stale(clone))
         except BaseException:
             self._ledger.put_back()
             raise
@@ -247,15 +251,20 @@ class Recorder:
 
     def _current(self, clone: Clone) -> Base:
         """Return what to build on. Raises Stale when it is not what we left there."""
+        if self._is_stale(clone):
+            raise Stale
+        assert self._base is not None
+        return self._base
+
+    def _is_stale(self, clone: Clone) -> bool:
+        """Look at what there is to build on; return whether somebody else changed objects' files there."""
         at, before = clone.base(), self._base
         if before is not None and before.commit == at:
-            return before
+            return False
         base = Base(at, dict(clone.files(at)) if at else {})
         committing.check_identity(clone, base, self._found, adopt=False)
-        if before is not None and _objects(before) != _objects(base):
-            raise Stale
         self._base = base
-        return base
+        return before is not None and _objects(before) != _objects(base)
 
     def _survey(self) -> Survey:
         assert self.survey is not None, "a full export comes first"

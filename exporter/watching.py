@@ -37,6 +37,10 @@ class _Line:
         self.off = threading.Event()
         self.thread = threading.Thread(target=self._run, name=f"watch {watch.type.key}", daemon=True)
 
+    @property
+    def failing(self) -> bool:
+        return self.watch.failures >= 2 or not self.thread.is_alive()
+
     def _run(self) -> None:
         try:
             for event in self.watch.events():
@@ -107,8 +111,8 @@ class Watching:
         return sum(line.watch.connected for line in lines), len(lines)
 
     def failing(self) -> list[str]:
-        """Return the types whose watch could not be opened again for several tries."""
-        return [key for key, lines in self._lines.items() if any(line.watch.failures >= 2 for line in lines)]
+        """Return the types that are not watched: the watch has ended, or could not be opened for several tries."""
+        return [key for key, lines in self._lines.items() if any(line.failing for line in lines)]
 
     def _join(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -11,6 +11,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.integration.follower import Follower
 from tests.integration.recovery import Recovery, changed, configmap, deployment, namespace
 from tests.integration.test_export_churn import churn, population
+from tests.integration.test_fault_export import readable_identity
 
 CORE = "/api/v1/namespaces/shop"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -228,6 +229,39 @@ def test_an_encrypted_secret_travels_and_stays_as_it_is_without_a_change(
         follower.commits(3)
         assert recovery.file(path) != first
         assert "updated shop/secrets/db" in recovery.git("log", "-1", "--format=%b", "main")
+
+
+def test_credentials_for_one_namespace_follow_that_namespace(shop: ControlPlane, recovery: Recovery) -> None:
+    shop.apply([namespace("other")])
+    shop.grant("limited", cluster_role="admin", namespace="shop")
+    select = {"include": [{"namespaces": ["shop"], "types": ["configmaps", "services"]}]}
+    with (
+        readable_identity(shop, "limited"),
+        Follower(recovery, shop, kubeconfig=shop.kubeconfig_for("limited"), select=select) as follower,
+    ):
+        follower.ready()
+        shop.apply([configmap("other", "app", a="b"), configmap("shop", "app", a="c"), configmap("shop", "n", a="b")])
+        follower.commits(2)
+        shop.delete(f"{CORE}/configmaps/n")
+        follower.wait_for(lambda: "namespaces/shop/configmaps/n.yaml" not in recovery.paths(), what="the deletion")
+        assert "a: c" in recovery.file(APP)
+        assert not any("other" in path for path in recovery.paths())
+        assert follower.told.outcomes[-1].incomplete == {}
+
+
+def test_while_nothing_changes_only_heartbeats_travel(
+    shop: ControlPlane, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.following._BEAT", 1.0)
+    with Follower(recovery, shop) as follower:
+        follower.ready()
+        shop.settle(quiet=2.0)
+        head, mark, beats = recovery.head(), shop.audit.mark(), len(follower.told.beats)
+        follower.wait_for(lambda: len(follower.told.beats) >= beats + 3, what="heartbeats")
+        ours = [event for event in shop.audit.requests(since=mark) if "dr-syncer" in event.user_agent]
+        assert ours == []
+        assert recovery.head() == head
+        assert '"complete": true' in recovery.git("log", "-1", "--format=%B", "refs/dr-syncer/heartbeat")
 
 
 @pytest.mark.parametrize("seed", [1, 2])

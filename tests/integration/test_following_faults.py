@@ -45,7 +45,6 @@ def test_a_history_that_is_gone_lists_only_that_type_and_finds_what_was_deleted(
     gone = proxy.status(
         200,
         path=r"/api/v1/configmaps.*watch=true",
-        skip=1,
         body=json.dumps({"type": "ERROR", "object": EXPIRED}) + "\n",
     )
     with Follower(recovery, shop, kubeconfig=proxy.kubeconfig) as follower:
@@ -108,9 +107,32 @@ def test_a_busy_server_is_given_time(shop: ControlPlane, recovery: Recovery, fau
         follower.commits(2)
 
 
-def test_an_api_server_that_was_away_is_followed_again_and_said_once(
-    fresh_cluster: Callable[..., ControlPlane], recovery: Recovery, caplog: pytest.LogCaptureFixture
+def test_credentials_that_are_refused_are_read_anew_without_a_storm_and_without_a_heartbeat(
+    shop: ControlPlane, recovery: Recovery, fault_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("exporter.following._BEAT", 1.0)
+    proxy = fault_proxy(shop)
+    refused = proxy.status(401, path=WATCHES, reason="Unauthorized", times=None)
+    with Follower(recovery, shop, kubeconfig=proxy.kubeconfig) as follower:
+        follower.wait_for(lambda: follower.told.total and refused.hits >= follower.told.total, what="the refusals")
+        turns = follower.told.turns
+        follower.wait_for(lambda: follower.told.turns >= turns + 16, what="some seconds")
+        assert refused.hits <= 6 * follower.told.total
+        assert len(follower.told.beats) == 1  # of the full export
+        proxy.clear()
+        follower.ready()
+        shop.apply([configmap("shop", "app", a="c")])
+        follower.commits(2)
+        assert lists(proxy) == []  # the watches went on from where they were
+
+
+def test_an_api_server_that_was_away_is_followed_again_and_said_once(
+    fresh_cluster: Callable[..., ControlPlane],
+    recovery: Recovery,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("exporter.following._BEAT", 1.0)
     cluster = fresh_cluster("away", controllers=False)
     cluster.apply([namespace("shop"), configmap("shop", "app", a="b")])
     with caplog.at_level(logging.WARNING, logger="dr-syncer"), Follower(recovery, cluster) as follower:
@@ -118,7 +140,10 @@ def test_an_api_server_that_was_away_is_followed_again_and_said_once(
         cluster.stop_api()
         follower.wait_for(lambda: "cluster" in follower.told.failures, what="it to be noticed")
         turns = follower.told.turns
+        follower.wait_for(lambda: follower.told.turns >= turns + 4, what="a push that was under way to end")
+        beats = len(follower.told.beats)
         follower.wait_for(lambda: follower.told.turns >= turns + 20, what="ten seconds or so")
+        assert len(follower.told.beats) == beats  # nobody knows the cluster's state
         said = [record.getMessage() for record in caplog.records]
         assert len(said) == 1, said
 
@@ -215,7 +240,7 @@ def test_it_stops_soon_whatever_it_is_doing(
 
 
 def test_more_than_memory_may_hold_is_listed_instead(shop: ControlPlane, recovery: Recovery) -> None:
-    with Follower(recovery, shop, quietPeriod="3s") as follower:
+    with Follower(recovery, shop, quietPeriod="3s", maxDelay="9s") as follower:
         follower.ready()
         follower.following._ledger.most_bytes = 20_000
         for number in range(20):
