@@ -20,14 +20,14 @@ from drsyncer.match import Subject
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.recovery.layout import Place
-from drsyncer.sops.scope import Scope
+from drsyncer.sops.scope import Scope, covering
 from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
 from drsyncer.yaml.lines import line_of
 from importer.digests import digest, of_manifest
 from importer.known_names import NAMESPACES as NAMESPACES
 from importer.known_names import KnownNames
-from importer.masking import said_of
+from importer.masking import done_to, said_of
 from importer.opening import SECRETS, Opened, Opener, check_kind, identity, marked
 from importer.records import Record
 from importer.rules import Rules
@@ -337,12 +337,12 @@ class RecoveryPoint:
             reason = said_of(case.manifest, case.confidential, _with_hint(error))
             into.problems.append(Problem(path, self.target(path), reason))
             return
-        into.wishes.append(self._kept_secret(wish, case.confidential) if case.confidential else wish)
+        into.wishes.append(self._kept_secret(wish, case) if case.confidential else wish)
         into.deciding |= wish.used
 
-    def _kept_secret(self, wish: Wish, scopes: tuple[Scope, ...]) -> Wish:
+    def _kept_secret(self, wish: Wish, case: Case) -> Wish:
         """Return the wish for a confidential object: marked, and with nothing beside its data that tells a value."""
-        manifest = decode(wish.data)
+        scopes, manifest = case.confidential, decode(wish.data)
         if wish.ref.type != SECRETS:
             manifest = marked(manifest, scopes[-1])
         data, _ = of_manifest(manifest)
@@ -350,8 +350,8 @@ class RecoveryPoint:
             wish,
             data=data,
             digest=self._opener.digest(data) or wish.source,
-            applied=tuple(said_of(manifest, scopes, text) for text in wish.applied),
-            notes=tuple(said_of(manifest, scopes, text) for text in wish.notes),
+            applied=done_to((case.manifest, manifest), scopes, wish.applied),
+            notes=tuple(said_of(case.manifest, scopes, said_of(manifest, scopes, text)) for text in wish.notes),
             confidential=scopes,
         )
 
@@ -400,7 +400,7 @@ class RecoveryPoint:
             known_services=self._known.services,
             as_in_git=case.subject,
             chosen=Chosen(chosen, self._rules.scope) if chosen else None,
-            confidential=bool(case.confidential),
+            hidden=covering(case.confidential) if case.confidential else None,
         )
 
     def _wish(
