@@ -166,6 +166,7 @@ class RecoveryPoint:
         self._definitions: dict[str, Definition] = {}
         self._labels: dict[str, Mapping[str, str]] = {}
         self._asked_in_dr: set[str] = set()
+        self._unknown: set[str] = set()  # files that others are judged by, and that could not be read
 
     def strays(self) -> list[str]:
         """Return a warning for files that lie where objects do and have no object's path: nobody reads them."""
@@ -213,7 +214,10 @@ class RecoveryPoint:
         return carried, wishes, unread
 
     def _source(self, path: str) -> str:
-        """Return the digest of everything that an object is made from: its file, the rules, what it looks up."""
+        """Return the digest of everything that an object is made from: its file, the rules, what it looks up.
+
+        "" when something of that cannot be read: the next import looks again, since it may have the key then.
+        """
         place = self._places[path]
         in_dr = ""
         looked_up = [layout.path_of(ObjectRef(NAMESPACES, "", place.namespace))] if place.namespace else []
@@ -223,6 +227,8 @@ class RecoveryPoint:
                 in_dr = repr(sorted(crd.scale_paths.items()))
         if place.type in _SCALED:
             looked_up += sorted(self._hpas.get(place.namespace, ()))
+        if not self._unknown.isdisjoint(looked_up):
+            return ""
         found = [self._files[other].blob_id if other in self._files else "" for other in looked_up]
         return digest(
             self._rules.digest, self._names, self._files[path].blob_id, in_dr, *found, *self._commit_for(path)
@@ -289,6 +295,7 @@ class RecoveryPoint:
             try:
                 self._definitions[files[path]] = definition(self._open(path, data).manifest)
             except (DrSyncerError, AttributeError, KeyError, TypeError):
+                self._unknown.add(path)
                 continue  # the CRD's own turn reports it; its objects then have no type
 
     def _definition_in_dr(self, key: str) -> Definition | None:
@@ -312,6 +319,7 @@ class RecoveryPoint:
                 target = self._open(path, data).manifest["spec"]["scaleTargetRef"]
                 found.add((self._places[path].namespace, target["kind"], target["name"]))
             except (DrSyncerError, KeyError, TypeError):
+                self._unknown.add(path)
                 continue  # the autoscaler's own turn reports it
         return frozenset(found)
 
