@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from drsyncer.manifest import Manifest
+from drsyncer.manifest import Manifest, metadata
+from drsyncer.sops.copies import is_copy
 from drsyncer.sops.scope import Scope, covering
 from transforms import rules
 
@@ -55,7 +56,18 @@ def _key(part: str) -> str:
 def masked(before: Manifest, after: Manifest, scopes: Sequence[Scope]) -> tuple[Manifest, Manifest]:
     """Return both sides with their confidential values replaced: that one changed still shows, and only that."""
     covers = covering(scopes)
+    if scopes:
+        before, after = _copies_masked(before, covers), _copies_masked(after, covers)
     return _masked(before, after, covers, "*** (before)"), _masked(after, before, covers, "*** (after)")
+
+
+def _copies_masked(manifest: Manifest, covers: Callable[[str], bool]) -> Manifest:
+    meta = metadata(manifest)
+    found = meta.get("annotations")
+    if not isinstance(found, dict):
+        return manifest  # also what is no object at all
+    shown = {name: MASK if is_copy(name, text, covers) else text for name, text in found.items()}
+    return {**manifest, "metadata": {**meta, "annotations": shown}}
 
 
 def _masked(value: Any, other: Any, covers: Callable[[str], bool], changed: str, *, inside: bool = False) -> Any:

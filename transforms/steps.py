@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from drsyncer.manifest import Manifest, metadata
 from drsyncer.paths import Path, remove
+from drsyncer.sops.copies import without_copies
 from drsyncer.sops.scope import covering, keys_named
 from drsyncer.templates import TemplateFailed
 from transforms.edits import Hidden, Operation, Unreachable, merged, patched, put
@@ -21,7 +22,6 @@ ValueType = Literal["string", "integer", "number", "boolean"]
 
 # All of a confidential object that templates may see: no data, and no annotation that repeats it.
 _SHOWN_KEYS = ("apiVersion", "kind", "type", "immutable")
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def _no_renderer(_text: str, _variables: Mapping[str, Any]) -> str:
@@ -153,11 +153,8 @@ def visible(manifest: Manifest, hidden: Hidden | None) -> Manifest:
     if hidden is None:
         return manifest
     shown = {key: manifest[key] for key in _SHOWN_KEYS if key in manifest}
-    meta = dict(metadata(manifest))
-    if isinstance(found := meta.get("annotations"), dict):
-        meta["annotations"] = {key: value for key, value in found.items() if key != _LAST_APPLIED}
     # A person who encrypts by hand may have any key encrypted.
-    seen: Manifest = _without(hidden, {**shown, "metadata": meta})
+    seen: Manifest = _without(hidden, without_copies({**shown, "metadata": metadata(manifest)}, hidden))
     return seen
 
 
