@@ -258,6 +258,26 @@ def test_the_wrong_outcome_is_a_failure(folder: Path, capsys: Said, more: str, p
     assert problem in capsys.readouterr().out.replace("\n  ", " ")
 
 
+def test_what_git_has_encrypted_is_hidden_in_a_test_as_in_an_import(folder: Path, capsys: Said) -> None:
+    rules = (
+        "apiVersion: dr-syncer.io/v1\nrules:\n  - name: r\n    match: {types: [configmaps]}\n"
+        "    steps: [{template: {path: /metadata/labels/x, value: '{{ object.data.a }}'}}]\n"
+    )
+    given = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {}}\ndata: {a: hunter2}\n"
+    seen = given.replace("{}", "{x: hunter2}")
+    blocked = case(given, more="blocked: no `data`\nencrypted: [data]\n")
+    shown = case(given, more="blocked: elsewhere\nencrypted: [data]\n")
+    files = {"transforms/r.yaml": rules, "transforms/tests/a.yaml": f"{case(given, seen)}---\n{blocked}---\n{shown}"}
+    write(folder, files)
+
+    assert run(["transforms", "test"]) == 1
+
+    out = capsys.readouterr().out
+    assert out.endswith("2 passed, 1 failed\n")
+    assert "blocked for another reason" in out
+    assert "hunter2" not in out
+
+
 def test_an_object_that_should_be_blocked_and_is_not_is_a_failure(folder: Path, capsys: Said) -> None:
     write(folder, {"transforms/tests/a.yaml": case(SECRET, more="blocked: x\n")})
 
