@@ -229,10 +229,12 @@ def test_what_was_judged_without_knowing_its_autoscaler_is_judged_again_when_tha
     }
     write(recovery, namespace("shop"), deployment("shop", "web", replicas=3))
     recovery.commit({path_of(hpa): encrypted(hpa, age.recipient(public), scope=keys_named("spec"))})
-    awake = {"standby": {"enabled": False}}
+    fewer = {"match": {"types": ["hpa"]}, "max": 3}
+    awake = {"standby": {"enabled": False}, "transforms": {"replicas": [fewer]}}
 
     without = recovery.import_into(clean_dr, config=awake)
     assert problems(without).keys() == {"shop/horizontalpodautoscalers.autoscaling/web"}
+    assert not any("decided nothing" in warning for warning in without.warnings)  # who knows
     clean_dr.audit.mark()
     recovery.import_into(clean_dr, config=awake)
     assert clean_dr.audit.writes() == []
@@ -243,3 +245,5 @@ def test_what_was_judged_without_knowing_its_autoscaler_is_judged_again_when_tha
     applied = result_of(outcome, "shop/deployments.apps/web").step.wish
     assert applied is not None
     assert any("left to the autoscaler" in line for line in applied.applied)
+    scaler = clean_dr.get("/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/web")
+    assert scaler["spec"]["maxReplicas"] == 3
