@@ -238,12 +238,20 @@ class RecoveryPoint:
         """Return the commit if what the file gives may depend on it: no other file is read anew for a new commit."""
         place = self._places[path]
         ref = place.ref
-        type_ = self._discovery.get(place.type)
+        if not any(rule.uses_commit for rule in self._rules.book.rules):
+            return ()
+        type_ = self._discovery.get(place.type) or self._coming(place.type, path)
         if ref is None or type_ is None:
-            return (self._rules.scope.commit,) if any(rule.uses_commit for rule in self._rules.book.rules) else ()
+            return (self._rules.scope.commit,)
         namespace = ref.name if ref.type == NAMESPACES else ref.namespace
         depends = self._rules.depends_on_commit(type_, namespace=namespace, name=ref.name)
         return (self._rules.scope.commit,) if depends else ()
+
+    def _coming(self, key: str, path: str) -> ResourceType | None:
+        """Return a type that DR does not serve yet, as it will be by the recovery point's CRD."""
+        self._learn_definitions([path])
+        found = self._definitions.get(key)
+        return found.types[0] if found and found.types else None
 
     def read(self, paths: Iterable[str], into: Wishes) -> None:
         """Read `paths` and add what they ask for to `into`."""
@@ -291,7 +299,8 @@ class RecoveryPoint:
         keys = {key for key in types if is_custom(key)} - self._definitions.keys()
         files = {layout.path_of(ObjectRef(DEFINITIONS, "", key)): key for key in keys}
         # Also with --namespace: a CRD that is not imported now still tells what its objects need.
-        for path, data in self._contents([path for path in files if path in self._files], Wishes()):
+        there = [path for path in files if path in self._files and path not in self._unknown]
+        for path, data in self._contents(there, Wishes()):
             try:
                 self._definitions[files[path]] = definition(self._open(path, data).manifest)
             except (DrSyncerError, AttributeError, KeyError, TypeError):

@@ -264,7 +264,7 @@ def test_no_rule_and_no_transform_shows_a_byte_of_what_is_confidential(
             "literals": {"mode": "report", "entries": [{"match": {"names": ["fine"]}, "mode": "rewrite"}]},
             "images": {"registry.prod.example.com/": "registry.dr.example.com/"},
             "hosts": {"*.prod.example.com": "*.dr.example.com"},
-            "env": [{"values": {"HIDDEN": "x"}}],
+            "env": [{"set": {"HIDDEN": "x"}}],
             "rules": [*blocked, *fine],
         },
     }

@@ -46,7 +46,7 @@ TRANSFORMS = {
     "literals": {"mode": "rewrite"},
     "replicas": [{"match": {"types": ["deployments.apps"]}, "replicas": 1}],
     "images": {"registry.prod.example.com/": "registry.dr.example.com/"},
-    "env": [{"values": {"SITE": "dr"}, "add": True}],
+    "env": [{"match": {"types": ["deployments.apps"]}, "set": {"SITE": "dr"}, "add": True}],
     "labels": {"add": {"site": "dr"}},
     "values": {"domain": "dr.example.com"},
     "rules": [STAMP, HOST],
