@@ -253,9 +253,12 @@ def _prunable(view: View, point: RecoveryPoint, request: Request) -> Collection[
 def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:
     """Return the user's rules that decided nothing; unknown for those about what this run does not look at.
 
-    Those are all rules with --namespace, and those about what came in where objects were carried over unread.
+    Those are all rules with --namespace and where a file could not be read, and those about what came in where objects
+    were carried over unread or did not get through.
     """
-    return [] if request.only else rules.unused(wishes.deciding, all_seen=not carried)
+    if request.only or wishes.unread:
+        return []
+    return rules.unused(wishes.deciding, all_seen=not carried and not wishes.problems)
 
 
 def _idle(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:

@@ -20,14 +20,14 @@ from drsyncer.match import Subject
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.recovery.layout import Place
-from drsyncer.sops.scope import Scope
+from drsyncer.sops.scope import Scope, covering
 from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
 from drsyncer.yaml.lines import line_of
 from importer.digests import digest, of_manifest
 from importer.known_names import NAMESPACES as NAMESPACES
 from importer.known_names import KnownNames
-from importer.masking import said_of
+from importer.masking import done_to, said_of
 from importer.opening import SECRETS, Opened, Opener, check_kind, identity, marked
 from importer.records import Record
 from importer.rules import Rules
@@ -166,6 +166,7 @@ class RecoveryPoint:
         self._definitions: dict[str, Definition] = {}
         self._labels: dict[str, Mapping[str, str]] = {}
         self._asked_in_dr: set[str] = set()
+        self._unknown: set[str] = set()  # files that others are judged by, and that could not be read
 
     def strays(self) -> list[str]:
         """Return a warning for files that lie where objects do and have no object's path: nobody reads them."""
@@ -213,7 +214,10 @@ class RecoveryPoint:
         return carried, wishes, unread
 
     def _source(self, path: str) -> str:
-        """Return the digest of everything that an object is made from: its file, the rules, what it looks up."""
+        """Return the digest of everything that an object is made from: its file, the rules, what it looks up.
+
+        "" when something of that cannot be read: the next import looks again, since it may have the key then.
+        """
         place = self._places[path]
         in_dr = ""
         looked_up = [layout.path_of(ObjectRef(NAMESPACES, "", place.namespace))] if place.namespace else []
@@ -223,6 +227,8 @@ class RecoveryPoint:
                 in_dr = repr(sorted(crd.scale_paths.items()))
         if place.type in _SCALED:
             looked_up += sorted(self._hpas.get(place.namespace, ()))
+        if not self._unknown.isdisjoint(looked_up):
+            return ""
         found = [self._files[other].blob_id if other in self._files else "" for other in looked_up]
         return digest(
             self._rules.digest, self._names, self._files[path].blob_id, in_dr, *found, *self._commit_for(path)
@@ -232,12 +238,20 @@ class RecoveryPoint:
         """Return the commit if what the file gives may depend on it: no other file is read anew for a new commit."""
         place = self._places[path]
         ref = place.ref
-        type_ = self._discovery.get(place.type)
+        if not any(rule.uses_commit for rule in self._rules.book.rules):
+            return ()
+        type_ = self._discovery.get(place.type) or self._coming(place.type, path)
         if ref is None or type_ is None:
-            return (self._rules.scope.commit,) if any(rule.uses_commit for rule in self._rules.book.rules) else ()
+            return (self._rules.scope.commit,)
         namespace = ref.name if ref.type == NAMESPACES else ref.namespace
         depends = self._rules.depends_on_commit(type_, namespace=namespace, name=ref.name)
         return (self._rules.scope.commit,) if depends else ()
+
+    def _coming(self, key: str, path: str) -> ResourceType | None:
+        """Return a type that DR does not serve yet, as it will be by the recovery point's CRD."""
+        self._learn_definitions([path])
+        found = self._definitions.get(key)
+        return found.types[0] if found and found.types else None
 
     def read(self, paths: Iterable[str], into: Wishes) -> None:
         """Read `paths` and add what they ask for to `into`."""
@@ -285,10 +299,12 @@ class RecoveryPoint:
         keys = {key for key in types if is_custom(key)} - self._definitions.keys()
         files = {layout.path_of(ObjectRef(DEFINITIONS, "", key)): key for key in keys}
         # Also with --namespace: a CRD that is not imported now still tells what its objects need.
-        for path, data in self._contents([path for path in files if path in self._files], Wishes()):
+        there = [path for path in files if path in self._files and path not in self._unknown]
+        for path, data in self._contents(there, Wishes()):
             try:
                 self._definitions[files[path]] = definition(self._open(path, data).manifest)
             except (DrSyncerError, AttributeError, KeyError, TypeError):
+                self._unknown.add(path)
                 continue  # the CRD's own turn reports it; its objects then have no type
 
     def _definition_in_dr(self, key: str) -> Definition | None:
@@ -312,6 +328,7 @@ class RecoveryPoint:
                 target = self._open(path, data).manifest["spec"]["scaleTargetRef"]
                 found.add((self._places[path].namespace, target["kind"], target["name"]))
             except (DrSyncerError, KeyError, TypeError):
+                self._unknown.add(path)
                 continue  # the autoscaler's own turn reports it
         return frozenset(found)
 
@@ -337,12 +354,12 @@ class RecoveryPoint:
             reason = said_of(case.manifest, case.confidential, _with_hint(error))
             into.problems.append(Problem(path, self.target(path), reason))
             return
-        into.wishes.append(self._kept_secret(wish, case.confidential) if case.confidential else wish)
+        into.wishes.append(self._kept_secret(wish, case) if case.confidential else wish)
         into.deciding |= wish.used
 
-    def _kept_secret(self, wish: Wish, scopes: tuple[Scope, ...]) -> Wish:
+    def _kept_secret(self, wish: Wish, case: Case) -> Wish:
         """Return the wish for a confidential object: marked, and with nothing beside its data that tells a value."""
-        manifest = decode(wish.data)
+        scopes, manifest = case.confidential, decode(wish.data)
         if wish.ref.type != SECRETS:
             manifest = marked(manifest, scopes[-1])
         data, _ = of_manifest(manifest)
@@ -350,8 +367,8 @@ class RecoveryPoint:
             wish,
             data=data,
             digest=self._opener.digest(data) or wish.source,
-            applied=tuple(said_of(manifest, scopes, text) for text in wish.applied),
-            notes=tuple(said_of(manifest, scopes, text) for text in wish.notes),
+            applied=done_to((case.manifest, manifest), scopes, wish.applied),
+            notes=tuple(said_of(case.manifest, scopes, said_of(manifest, scopes, text)) for text in wish.notes),
             confidential=scopes,
         )
 
@@ -400,7 +417,7 @@ class RecoveryPoint:
             known_services=self._known.services,
             as_in_git=case.subject,
             chosen=Chosen(chosen, self._rules.scope) if chosen else None,
-            confidential=bool(case.confidential),
+            hidden=covering(case.confidential) if case.confidential else None,
         )
 
     def _wish(

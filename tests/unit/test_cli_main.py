@@ -67,6 +67,24 @@ def test_help_lists_every_command_without_importing_it(capsys: pytest.CaptureFix
     assert not {entry.module for entry in frame.COMMANDS.values()} & (set(sys.modules) - before)
 
 
+def test_what_encrypts_decrypts_and_renders_is_loaded_only_where_there_is_something_to_do() -> None:
+    code = (
+        "import sys; from pathlib import Path; import cli.export, cli.import_, cli.diff, cli.transforms; "
+        "import exporter.action, importer.action, importer.explain, importer.funnel; "
+        "from drsyncer.config.load import parse; from importer.opening import Opener; "
+        "from drsyncer.templates.renderer import Renderer; "
+        "parse(b'apiVersion: dr-syncer.io/v1\\nrepository: {url: /x}\\nimporter: {cluster: dr}\\n"
+        "exporter: {cluster: prod, secrets: {mode: omit}}', file='f', folder=Path('/')); "
+        "Opener(None).open('f', b'kind: Secret', type_key='secrets'); Renderer().close(); "
+        "sys.exit(', '.join({'jinja2', 'pyrage', 'cryptography'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help_and_version_load_none_of_the_heavy_libraries() -> None:
     code = (
         "import sys; from cli.main import run; assert run(['--help']) == 0; assert run(['--version']) == 0; "
