@@ -82,7 +82,7 @@ def line(out: Console, text: str, *, style: str = "") -> None:
 
 def paragraph(out: Console, text: str, *, indent: int = 0, style: str = "") -> None:
     """Print text broken at blanks, to the console's width."""
-    for part in _wrapped(printable(text), out.width - indent):
+    for part in wrapped(printable(text), out.width - indent):
         out.print(" " * indent + part, style=style or None)
 
 
@@ -147,12 +147,12 @@ def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
 
 def _lines(row: Sequence[str], widths: Sequence[int]) -> list[list[str]]:
     """Return the lines of one row, each with a part of every cell."""
-    columns = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+    columns = [wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
     height = max(map(len, columns))
     return [[column[number] if number < len(column) else "" for column in columns] for number in range(height)]
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
     """Break `text` to lines of at most `width` columns: at blanks, else within a name, else anywhere."""
     lines = []
     rest = text
