@@ -1,4 +1,4 @@
-# What people do here; `make help` lists it. Needs Python >= 3.11 with venv, git and a package registry, nothing else.
+# What people do here; `make help` lists it. Needs Python >= 3.11 with venv, git, and the registries of Python packages and Go modules.
 
 PYTHON  ?= python3
 VENV    := .venv
