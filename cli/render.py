@@ -43,7 +43,10 @@ _AFTER = "/.-_:,=@"  # where a long name may be broken, the sign staying on the 
 
 
 def console(stream: IO[str]) -> Console:
-    """Return a console on `stream`: colours only on a terminal and without NO_COLOR; 80 columns where none is."""
+    """Return a console on `stream`: colours only on a terminal and without NO_COLOR; 80 columns where none is.
+
+    Whoever sets COLUMNS, as one who shows the output elsewhere, decides.
+    """
     return _console(stream, like=stream)
 
 
@@ -60,7 +63,7 @@ def _console(target: IO[str], *, like: IO[str]) -> Console:
     terminal = like.isatty()
     return Console(
         file=target,
-        width=shutil.get_terminal_size((WIDTH, 24)).columns if terminal else WIDTH,
+        width=shutil.get_terminal_size((WIDTH, 24)).columns if terminal or "COLUMNS" in os.environ else WIDTH,
         force_terminal=terminal,
         color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
         highlight=False,
