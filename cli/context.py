@@ -89,9 +89,9 @@ class Context:
             return
         result = {"version": RESULT_VERSION, **data()}
         if self.output == "json":
-            import json
+            from drsyncer.json import encode_for_people
 
-            write_result(json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+            write_result(encode_for_people(result) + "\n")
         else:
             from drsyncer.yaml.emit import emit
 

@@ -73,6 +73,11 @@ def encode(value: Any) -> bytes:
     return _encode(value)
 
 
+def encode_for_people(value: Any) -> str:
+    """Return `value` as JSON with indentation, the keys of every mapping in order."""
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2).decode()
+
+
 def items_of(page: bytes) -> ListPage:
     """Given the answer to a LIST, return its page with the items undecoded.
 

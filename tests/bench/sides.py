@@ -87,8 +87,11 @@ class Sides:
         return [command, "--config", str(self.config), "--kubeconfig", str(plane.kubeconfig), "-o", "json"]
 
     def _env(self, plane: ControlPlane) -> dict[str, str]:
+        # As installed: with its bytecode, which developers' machines are often told not to write.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return {
-            **os.environ,
+            **inherited,
+            "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
             "KUBECONFIG": str(plane.kubeconfig),
             "KUBECACHEDIR": str(plane.folder / "kubectl-cache"),
             "BENCH_OUTPUT": str(self.folder / "output"),

@@ -263,6 +263,8 @@ def test_a_server_that_stops_answering_gets_all_tries_once_and_may_come_back(
 def seven(source: ControlPlane, make_namespace: MakeNamespace) -> str:
     where = make_namespace(source)
     source.apply([configmap(where, f"n{index}") for index in range(7)])
+    root_ca = f"/api/v1/namespaces/{where}/configmaps/kube-root-ca.crt"
+    source.wait_for(lambda: source.exists(root_ca), what="the controller's own ConfigMap, the eighth")
     return where
 
 

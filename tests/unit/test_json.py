@@ -7,8 +7,9 @@ import re
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from drsyncer.json import decode, encode, encode_for_apply, items_of, number, quoted
+from drsyncer.json import decode, encode, encode_for_apply, encode_for_people, items_of, number, quoted
 from tests.unit.test_yaml_emit import LONG, NASTY, by_yaml_1_1, by_yaml_1_2, exact, manifests, numbers
 
 
@@ -139,3 +140,14 @@ def test_an_answer_that_is_no_list_is_refused(data):
 def test_quoted_text_is_json():
     for text in NASTY + LONG:
         assert json.loads(quoted(text)) == text
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec="utf-8")),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+        max_leaves=12,
+    )
+)
+def test_json_for_people_is_what_the_standard_library_writes(value: object) -> None:
+    assert encode_for_people(value) == json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
