@@ -81,15 +81,24 @@ def test_imports_that_overlap_say_so_and_the_next_one_makes_sure(
     assert clean_dr.audit.writes() == []
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["later imports", "first imports"])
+@pytest.mark.parametrize(
+    ("before", "method", "path"),
+    [
+        (True, "GET", "/apis"),
+        (False, "GET", "/apis"),
+        # Between the last look at the inventory and the write itself.
+        (True, "PATCH", "/configmaps/dr-syncer-prod[?]"),
+        (False, "POST", "/namespaces/dr-syncer/configmaps"),
+    ],
+)
 def test_an_import_whose_plan_was_overtaken_changes_nothing(
-    before: bool, clean_dr: ControlPlane, recovery: Recovery, fault_proxy: MakeProxy
+    before: bool, method: str, path: str, clean_dr: ControlPlane, recovery: Recovery, fault_proxy: MakeProxy
 ) -> None:
     write(recovery, namespace("shop"), *FILLING, configmap("shop", "app", version="a"))
     if before:
         recovery.import_into(clean_dr)
         write(recovery, configmap("shop", "app", version="b"))
-    slow = import_in_the_middle_of("GET", "/apis", recovery=recovery, dr=clean_dr, proxy=fault_proxy(clean_dr))
+    slow = import_in_the_middle_of(method, path, recovery=recovery, dr=clean_dr, proxy=fault_proxy(clean_dr))
     with slow as older:
         write(recovery, configmap("shop", "app", version="c"))
         recovery.import_into(clean_dr)
