@@ -15,8 +15,8 @@ from drsyncer.recovery.git import Clone, Remote
 from drsyncer.wording import some
 from importer.apply import Applier, Options, Result
 from importer.inventory import Inventory, kind_of
-from importer.outcome import Outcome
-from importer.plan import Action, Step
+from importer.outcome import OVERLAPPED, Outcome
+from importer.plan import WRITES, Action, Step
 from importer.preparation import Prepared, Request, prepare
 from importer.records import Record
 from importer.staging import Staging, occupants
@@ -90,7 +90,8 @@ def _carry_out(
     )
     # Before the first write: an interrupted run must find again all that it made.
     inventory = inventory.with_members((wish.type for wish in written), (wish.ref.namespace for wish in written))
-    prepared.memory.save_inventory(inventory)
+    memory = prepared.memory
+    inventory = memory.claim(inventory, writes=any(step.action in WRITES for step in prepared.steps))
     staging = Staging(
         cluster=cluster,
         applier=Applier(
@@ -113,15 +114,21 @@ def _carry_out(
             applyset=inventory.id,
             selection=Selection(),
         ),
+        is_alone=memory.is_alone,
     )
     results = staging.run(prepared.steps)
+    return results, _remember(inventory, prepared, results, whole=not request.only)
+
+
+def _remember(inventory: Inventory, prepared: Prepared, results: Sequence[Result], *, whole: bool) -> list[str]:
+    """Save what the next import can save work with; return warnings."""
     try:
-        prepared.memory.save_records(_records(prepared, results, whole=not request.only))
-        prepared.memory.save_inventory(_settled(inventory, prepared, results, whole=not request.only))
+        settled = _settled(inventory, prepared, results, whole=whole)
+        sure = prepared.memory.settle(settled, _records(prepared, results, whole=whole))
     except ClusterError as error:
         # The report of what was done matters more now than the records, which only save work.
-        return results, [f"the records could not be saved, so the next import asks for every object: {error}"]
-    return results, []
+        return [f"the records could not be saved, so the next import asks for every object: {error}"]
+    return [] if sure else [OVERLAPPED]
 
 
 def _records(prepared: Prepared, results: Sequence[Result], *, whole: bool) -> dict[str, Record]:

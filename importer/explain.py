@@ -18,11 +18,12 @@ from drsyncer.sops.scope import Scope
 from drsyncer.templates.renderer import Renderer
 from importer import following, revision, rulebook
 from importer.diff import unified
+from importer.files import MAX_FILE
 from importer.inventory import Inventory
 from importer.masking import masked, said_of
 from importer.opening import Opener, opener_of
+from importer.point import RecoveryPoint
 from importer.rules import Rules, rules_of, scope_of
-from importer.wishes import MAX_FILE, RecoveryPoint
 from transforms.kinds import plural_of, type_of
 from transforms.namespaces import target_ref
 from transforms.pipeline import traced

@@ -21,9 +21,10 @@ from importer.live import View, look
 from importer.memory import Memory
 from importer.opening import opener_of
 from importer.plan import NAMESPACES, Policy, Situation, Step, plan
+from importer.point import RecoveryPoint
 from importer.records import Record
 from importer.rules import Rules, rules_of, scope_of
-from importer.wishes import Carried, RecoveryPoint, Wishes
+from importer.wishes import Carried, Wishes
 from transforms.steps import Render
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from cli import main as frame
 from cli import options
 from cli.context import Context
+from cli.say import warn
 from drsyncer.errors import ClusterUnreachable, ConfigurationError, Fault, Refused
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +163,49 @@ def test_an_error_becomes_words_on_stderr_and_an_exit_code(
 
     assert frame.run(["probe"]) == code
     assert capsys.readouterr() == ("", shown)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *, columns: int) -> Terminal:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return terminal
+
+
+def test_on_a_terminal_long_messages_are_broken_at_blanks(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [Fault("dr-syncer.yaml", 12, "importer.adopt", "expected one of never, matching, always")]
+    install(failing(ConfigurationError(faults, hint="The reference has them all, with their defaults.")))
+    terminal = on_a_terminal(monkeypatch, columns=40)
+
+    frame.run(["probe"])
+
+    assert terminal.getvalue().splitlines() == [
+        "dr-syncer.yaml:12: importer.adopt:",
+        "    expected one of never, matching,",
+        "    always",
+        "  The reference has them all, with their",
+        "    defaults.",
+    ]
+
+
+@pytest.mark.parametrize("columns", [0, 40])
+def test_a_warning_cannot_write_to_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "StorageClass \x1b]0;owned\x07 does not exist in DR"
+    terminal = on_a_terminal(monkeypatch, columns=columns) if columns else None
+
+    warn([hostile])
+
+    said = terminal.getvalue() if terminal else capsys.readouterr().err
+    assert said.startswith("warning: StorageClass \\x1b]0;owned\\x07")
+    assert not {"\x1b", "\x07"} & set(said)
 
 
 def test_a_fault_of_the_program_is_one_line_without_its_text(
