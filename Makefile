@@ -1,4 +1,4 @@
-# What people do here; `make help` lists it. Needs Python >= 3.11, git and a package registry, nothing else.
+# What people do here; `make help` lists it. Needs Python >= 3.11 with venv, git, and the registries of Python packages and Go modules.
 
 PYTHON  ?= python3
 VENV    := .venv
@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench format clean
+.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs capture format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,15 @@ demo-down: $(STAMP) ## End a kept demo
 
 bench: tools ## Measurements, side by side with what one would use instead
 	$(BIN)/python -m tests.bench
+
+docs: $(STAMP) ## Write the generated pages anew: configuration and reference, but for types.md (make capture)
+	@mkdir -p build
+	$(BIN)/python -m drsyncer.config.reference >build/configuration.md
+	@mv build/configuration.md docs/configuration.md
+	$(BIN)/python -m transforms.reference docs/reference
+
+capture: tools ## Ask a real cluster: golden pairs, VERSION and docs/reference/types.md anew
+	$(BIN)/python -m tests.capture
 
 format: $(STAMP) ## Let ruff format and fix what it can
 	$(BIN)/ruff format .

@@ -8,6 +8,7 @@ import click
 
 from cli import options
 from cli.context import Context
+from cli.say import warn
 from cli.sides import remote_of, source_of
 
 if TYPE_CHECKING:
@@ -63,11 +64,10 @@ def export(ctx: Context, dry_run: bool, explain: str | None, yes: bool, adopt: b
         progress=ctx.progress,
     )
     ctx.show(lambda out: _draw(out, outcome), outcome.to_data)
-    for warning in outcome.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    warn(outcome.warnings)
     if outcome.push_error is not None:
         if outcome.commit:
-            click.echo(f"warning: commit {outcome.commit[:12]} is kept here; the next export pushes it", err=True)
+            warn([f"commit {outcome.commit[:12]} is kept here; the next export pushes it"])
         raise outcome.push_error
     ctx.exit(outcome.exit_code)
 

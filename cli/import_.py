@@ -8,6 +8,7 @@ import click
 
 from cli import options
 from cli.context import Context
+from cli.say import warn
 from cli.sides import dr_of, remote_of
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ def import_(
     differs, stage by stage, and deletes its own objects that left Git. Workloads arrive in standby
     unless importer.standby.enabled is false. An unchanged recovery point writes nothing.
 
-    Exit codes: 0 done; 1 failed; 3 some objects are blocked, each with its reason; 4 refused: nobody
-    who may signed it, what is followed did not go forward, the prune guard, or the cluster check.
+    Exit codes: 0 done; 1 failed; 3 some objects are blocked, each with its reason; 4 refused, nothing
+    changed: no good signature, a branch that was taken back, the prune guard, another cluster, or
+    another import at work.
 
     \b
     Examples:
@@ -83,8 +85,7 @@ def import_(
             progress=ctx.progress,
         )
     ctx.show(lambda out: _draw(out, outcome), outcome.to_data)
-    for warning in outcome.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    warn(outcome.warnings)
     ctx.exit(outcome.exit_code)
 
 

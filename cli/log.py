@@ -8,6 +8,7 @@ import click
 
 from cli import options
 from cli.context import Context
+from cli.say import warn
 from cli.sides import remote_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def log(ctx: Context, text: str | None, since: str | None, revision: str, limit:
             # The trail as of the last look is worth having when the remote is away too.
             if clone.base() is None:
                 raise
-            click.echo(f"warning: as of the last fetch; the remote was not asked: {error}", err=True)
+            warn([f"as of the last fetch; the remote was not asked: {error}"])
         found = list(
             trail(
                 clone,

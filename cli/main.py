@@ -242,15 +242,9 @@ def _complain_of_ourselves(error: Exception, *, program: str, verbose: int) -> i
 
 
 def _say(message: str, *, hint: str = "") -> None:
-    """Write `message` to stderr, red on a terminal, and the hint below it."""
-    from cli.render import printable
+    from cli.say import complain
 
-    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    with contextlib.suppress(OSError):  # nobody is left to tell
-        for part in message.splitlines() or [""]:
-            click.echo(click.style(printable(part), fg="red") if colour else printable(part), err=True, color=colour)
-        for part in hint.splitlines():
-            click.echo(f"  {printable(part)}", err=True)
+    complain(message, hint=hint)
 
 
 def _forget_stdout() -> None:

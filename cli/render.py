@@ -43,7 +43,10 @@ _AFTER = "/.-_:,=@"  # where a long name may be broken, the sign staying on the 
 
 
 def console(stream: IO[str]) -> Console:
-    """Return a console on `stream`: colours only on a terminal and without NO_COLOR; 80 columns where none is."""
+    """Return a console on `stream`: colours only on a terminal and without NO_COLOR; 80 columns where none is.
+
+    Whoever sets COLUMNS, as one who shows the output elsewhere, decides.
+    """
     return _console(stream, like=stream)
 
 
@@ -60,7 +63,7 @@ def _console(target: IO[str], *, like: IO[str]) -> Console:
     terminal = like.isatty()
     return Console(
         file=target,
-        width=shutil.get_terminal_size((WIDTH, 24)).columns if terminal else WIDTH,
+        width=shutil.get_terminal_size((WIDTH, 24)).columns if terminal or "COLUMNS" in os.environ else WIDTH,
         force_terminal=terminal,
         color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
         highlight=False,
@@ -82,7 +85,7 @@ def line(out: Console, text: str, *, style: str = "") -> None:
 
 def paragraph(out: Console, text: str, *, indent: int = 0, style: str = "") -> None:
     """Print text broken at blanks, to the console's width."""
-    for part in _wrapped(printable(text), out.width - indent):
+    for part in wrapped(printable(text), out.width - indent):
         out.print(" " * indent + part, style=style or None)
 
 
@@ -147,12 +150,12 @@ def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
 
 def _lines(row: Sequence[str], widths: Sequence[int]) -> list[list[str]]:
     """Return the lines of one row, each with a part of every cell."""
-    columns = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+    columns = [wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
     height = max(map(len, columns))
     return [[column[number] if number < len(column) else "" for column in columns] for number in range(height)]
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
     """Break `text` to lines of at most `width` columns: at blanks, else within a name, else anywhere."""
     lines = []
     rest = text

@@ -136,7 +136,7 @@ def test(ctx: Context, paths: tuple[Path, ...]) -> None:
 
     A file holds one case or several, with --- between them: `input` and either `expected` (the whole
     object) or `blocked` (words of the reason), and if need be `name`, `values`, `commit`, `standby`,
-    `namespaceLabels`, `type`.
+    `namespaceLabels`, `encrypted`, `type`.
 
     Exit codes: 0 all passed; 1 some failed; 2 a file is wrong, or there are no cases.
 

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from drsyncer import log
@@ -20,7 +20,7 @@ INTERVAL = 10.0  # seconds between two log lines of one task
 
 
 class Task(Protocol):
-    """One piece of work under way. May be told of progress from several threads."""
+    """One piece of work under way. May be told of progress from several threads; after its end, nobody listens."""
 
     def advance(self, n: int = 1, *, detail: str = "") -> None:
         """Say that `n` more are done, and what is being worked on (kept until another is named)."""
@@ -189,13 +189,16 @@ class _LiveTask:
         self._line = line
 
     def advance(self, n: int = 1, *, detail: str = "") -> None:
-        if detail:
-            self._display.update(self._line, advance=n, detail=detail)
-        else:
-            self._display.update(self._line, advance=n)
+        # Its line is gone with its end: a KeyError of the display.
+        with suppress(KeyError):
+            if detail:
+                self._display.update(self._line, advance=n, detail=detail)
+            else:
+                self._display.update(self._line, advance=n)
 
     def expect(self, total: int) -> None:
-        self._display.update(self._line, total=total)
+        with suppress(KeyError):
+            self._display.update(self._line, total=total)
 
 
 def _display(stream: TextIO) -> Display:

@@ -32,8 +32,9 @@ class Confidential:
         return ("mode", OF_SECRETS) if subject.ref.type == SECRETS and self.mode == "encrypt" else None
 
     def unused(self, used: Sequence[str] | set[str]) -> list[str]:
-        """Return the user's entries that were about no object."""
-        return [name for index in range(len(self.also)) if (name := f"alsoEncrypt[{index}]") not in used]
+        """Return the user's entries that were about no object, each with what it asks for."""
+        names = ((f"alsoEncrypt[{index}]", match) for index, (match, _) in enumerate(self.also))
+        return [f"{name} ({match})" for name, match in names if name not in used]
 
 
 def confidential_of(secrets: Secrets) -> Confidential:

@@ -9,7 +9,8 @@ from typing import Any
 from drsyncer.manifest import Manifest, ObjectRef, ResourceType, labels, metadata
 from drsyncer.match import Subject
 from drsyncer.recovery import layout
-from drsyncer.sops.scope import Scope
+from drsyncer.sops.copies import without_copies
+from drsyncer.sops.scope import Scope, covering
 from drsyncer.yaml.emit import emit
 from exporter.confidential import SECRETS, Confidential
 from transforms.clean import Cleaner
@@ -111,13 +112,16 @@ class Filing:
         cleaned = self._cleaner.clean(subject)
         self._cleaning.update(cleaned.used)
         confidential = self._confidential.rule(subject)
+        kept = cleaned.manifest
         if confidential:
             self._encrypting.add(confidential[0])
+            # Whatever the user keeps: such an annotation is readable, and so would be what is encrypted.
+            kept = without_copies(kept, covering([confidential[1]]))
         return Filed(
             ref=ref,
             path=layout.path_of(ref),
-            data=b"" if confidential else emit(cleaned.manifest),
-            manifest=cleaned.manifest,
+            data=b"" if confidential else emit(kept),
+            manifest=kept,
             entries=metadata(manifest).get("managedFields") or [],
             cleaned_by=cleaned.removed,
             encrypt=confidential[1] if confidential else None,

@@ -16,8 +16,8 @@ from drsyncer.wording import some
 from importer.apply import Applier, Options, Result
 from importer.inventory import Inventory, kind_of
 from importer.mandate import ALWAYS, Mandate
-from importer.outcome import Outcome
-from importer.plan import Action, Step
+from importer.outcome import OVERLAPPED, Outcome
+from importer.plan import WRITES, Action, Step
 from importer.preparation import Prepared, Request, prepare
 from importer.records import Record
 from importer.staging import Staging, occupants
@@ -117,20 +117,26 @@ def _carry_out(
     mandate.check()
     # Before the first write: an interrupted run must find again all that it made.
     inventory = inventory.with_members((wish.type for wish in written), (wish.ref.namespace for wish in written))
-    prepared.memory.save_inventory(inventory)
+    inventory = prepared.memory.claim(inventory, writes=any(step.action in WRITES for step in prepared.steps))
     staging = _staging(config, cluster, prepared, inventory, progress, mandate)
     results = staging.run(prepared.steps)
     if not mandate.holds():
         raise Abandoned("the import was abandoned: this replica does not lead any more")
-    try:
-        prepared.memory.save_records(_records(prepared, results, whole=not request.only))
-        prepared.memory.save_inventory(_settled(inventory, prepared, results, whole=not request.only))
-    except ClusterError as error:
-        # The report of what was done matters more now than the records, which only save work.
-        return results, [f"the records could not be saved, so the next import asks for every object: {error}"]
+    warnings = _remember(inventory, prepared, results, whole=not request.only)
     if any(result.abandoned for result in results):
         raise Abandoned("the import was abandoned: told to stop")
-    return results, []
+    return results, warnings
+
+
+def _remember(inventory: Inventory, prepared: Prepared, results: Sequence[Result], *, whole: bool) -> list[str]:
+    """Save what the next import can save work with; return warnings."""
+    try:
+        settled = _settled(inventory, prepared, results, whole=whole)
+        sure = prepared.memory.settle(settled, _records(prepared, results, whole=whole))
+    except ClusterError as error:
+        # The report of what was done matters more now than the records, which only save work.
+        return [f"the records could not be saved, so the next import asks for every object: {error}"]
+    return [] if sure else [OVERLAPPED]
 
 
 def _staging(
@@ -165,6 +171,7 @@ def _staging(
             applyset=inventory.id,
             selection=Selection(),
         ),
+        is_alone=prepared.memory.is_alone,
     )
 
 

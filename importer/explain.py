@@ -16,14 +16,14 @@ from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.sops.scope import Scope
 from drsyncer.templates.renderer import Renderer
-from drsyncer.yaml.read import read
 from importer import following, revision, rulebook
 from importer.diff import unified
+from importer.files import MAX_FILE
 from importer.inventory import Inventory
 from importer.masking import masked, said_of
-from importer.opening import opener_of
+from importer.opening import Opener, opener_of
+from importer.point import RecoveryPoint
 from importer.rules import Rules, rules_of, scope_of
-from importer.wishes import MAX_FILE, RecoveryPoint
 from transforms.kinds import plural_of, type_of
 from transforms.namespaces import target_ref
 from transforms.pipeline import traced
@@ -87,14 +87,15 @@ def explain(*, config: Importer, clone: Clone, revision_: str, text: str) -> Exp
             repository=rulebook.in_repository(clone, files) if config.transforms.from_repository else (),
             scope=scope_of(config, source, commit, renderer.render),
         )
-        discovery = _discovery(clone, files, path, place.type)
+        opener = opener_of(config.secrets)
+        discovery = _discovery(clone, files, path, place.type, opener)
         point = RecoveryPoint(
             clone=clone,
             files=files,
             rules=rules,
             discovery=discovery,
             read_definition=lambda _: None,
-            opener=opener_of(config.secrets),
+            opener=opener,
         )
         return _explained(point, rules, path, commit)
 
@@ -162,11 +163,12 @@ def find(files: Mapping[str, TreeFile], text: str) -> str:
     )
 
 
-def _discovery(clone: Clone, files: Mapping[str, TreeFile], path: str, type_key: str) -> Discovery:
+def _discovery(clone: Clone, files: Mapping[str, TreeFile], path: str, type_key: str, opener: Opener) -> Discovery:
     """Return what is known of the object's type without a cluster: from its definition in Git, else from itself."""
     if is_custom(type_key) and layout.path_of(ObjectRef(DEFINITIONS, "", type_key)) in files:
         return Discovery()
     for _, data in clone.read([files[path].blob_id], max_size=MAX_FILE):
         if data is not None and files[path].regular:
-            return Discovery({type_key: (type_of(read(data, file=path), type_key=type_key),)})
+            manifest = opener.open(path, data, type_key=type_key).manifest
+            return Discovery({type_key: (type_of(manifest, type_key=type_key),)})
     raise UsageError(f"{path} is no file that an import reads")

@@ -11,9 +11,10 @@ from drsyncer.config.schema import Importer
 from drsyncer.manifest import Manifest, ObjectRef, metadata
 from drsyncer.match import Subject
 from drsyncer.recovery.identity import Identity
+from drsyncer.sops.scope import Scope, covering, keys_named
 from importer.diff import unified
 from importer.inventory import Inventory
-from importer.masking import masked
+from importer.masking import masked, said_of
 from importer.opening import OF_SECRETS, SECRETS
 from importer.rulebook import Written
 from importer.rules import Rules, rules_of, scope_of
@@ -62,6 +63,7 @@ def run(
     looked_at = ObjectRef(ref.type, ref.name, ref.name) if ref.type == _NAMESPACES else ref
     subject = Subject(looked_at, type_, dict(case.input), case.namespace_labels)
     chosen = rules.book.matching(subject)
+    scopes = _scopes(case, ref)
     try:
         done = transform(
             dict(case.input),
@@ -69,10 +71,17 @@ def run(
             settings=rules.settings,
             known_namespaces=frozenset({ref.namespace} - {""}),
             chosen=Chosen(chosen, rules.scope) if chosen else None,
+            hidden=covering(scopes) if scopes else None,
         ).manifest
     except TransformFailed as error:
-        return _judged_blocked(result, case, str(error))
-    return _judged(result, case, ref, done)
+        return _judged_blocked(result, case, said_of(dict(case.input), scopes, str(error)))
+    return _judged(result, case, scopes, done)
+
+
+def _scopes(case: GoldenCase, ref: ObjectRef) -> list[Scope]:
+    """Return what an import would take for confidential, were the input a file of the recovery repository."""
+    always = [OF_SECRETS] if ref.type == SECRETS else []
+    return [*always, keys_named(*case.encrypted)] if case.encrypted else always
 
 
 def _rules(case: GoldenCase, config: Importer, repository: Sequence[Written], render: Render) -> Rules:
@@ -93,13 +102,12 @@ def _judged_blocked(result: CaseResult, case: GoldenCase, reason: str) -> CaseRe
     return result if case.blocked in reason else _failed(result, f"blocked for another reason: {reason}")
 
 
-def _judged(result: CaseResult, case: GoldenCase, ref: ObjectRef, done: Manifest) -> CaseResult:
+def _judged(result: CaseResult, case: GoldenCase, scopes: Sequence[Scope], done: Manifest) -> CaseResult:
     if case.expected is None:
         return _failed(result, "the object is not blocked")
     expected = dict(case.expected)
     if equal(done, expected):
         return result
-    scopes = (OF_SECRETS,) if ref.type == SECRETS else ()
     lines = tuple(unified(*masked(expected, done, scopes), names=("expected", "found")))
     return _failed(result, "the object arrives otherwise", lines)
 

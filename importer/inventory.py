@@ -27,7 +27,7 @@ class Inventory:
     `types` holds `Kind.group` (KEP-3659 knows no plurals), `namespaces` where namespaced members may be.
     `state` is `standby` or `active`; `source_uid` the cluster that the members come from; `revision`
     the last recovery point that was brought in whole; `head` the newest commit that was accepted of what
-    is `followed`.
+    is `followed`; `run` stands for the last import that changed anything, so that two at a time notice each other.
     """
 
     importer: str
@@ -40,6 +40,7 @@ class Inventory:
     revision: str = ""
     followed: str = ""  # "branch main"; see importer/following.py
     head: str = ""
+    run: str = ""
     other: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -96,6 +97,7 @@ class Inventory:
                 "revision": self.revision,
                 "followed": self.followed,
                 "head": self.head,
+                "run": self.run,
             },
         }
 
@@ -121,6 +123,7 @@ def from_manifest(manifest: Mapping[str, Any], *, importer: str, namespace: str)
         revision=data.pop("revision", ""),
         followed=data.pop("followed", ""),
         head=data.pop("head", ""),
+        run=data.pop("run", ""),
         other=data,
     )
 

@@ -67,27 +67,7 @@ def look(
     ClusterUnreachable and Unauthorized.
     """
 
-    def keep(item: Meta, type_: ResourceType) -> Live | None:
-        ref = ObjectRef(type_.key, item.namespace, item.name)
-        entry = ownership(item.managed_fields)
-        # Controllers copy labels (a Service's to its Endpoints): only what we applied, now or before another hand
-        # replaced it, is a member.
-        member = (item.labels or {}).get(own.APPLYSET_MEMBER, "") if entry or wanted.get(ref) else ""
-        if ref not in wanted and member != applyset:
-            return None
-        if ref.type == NAMESPACES and member != applyset:
-            entry = ownership(item.managed_fields, manager=guest)
-        return Live(
-            ref=ref,
-            type=type_,
-            uid=item.uid,
-            resource_version=item.resource_version,
-            member_of=member,
-            deleting=item.deletion_timestamp is not None,
-            prunable=(item.annotations or {}).get(own.PRUNE) != "false",
-            entry=entry,
-            entries=None if entry and wanted.get(ref) == entry else item.managed_fields or [],
-        )
+    keep = _Keeping(wanted, applyset, guest).live
 
     def list_type(versions: tuple[ResourceType, ...]) -> list[Live] | ClusterError:
         failure: ClusterError | None = None
@@ -110,6 +90,37 @@ def look(
             else:
                 objects.update((live.ref, live) for live in result)
     return View(objects, unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeping:
+    """Which objects of a LIST matter, and what of them; see `look`."""
+
+    wanted: Mapping[ObjectRef, str]
+    applyset: str
+    guest: str
+
+    def live(self, item: Meta, type_: ResourceType) -> Live | None:
+        ref = ObjectRef(type_.key, item.namespace, item.name)
+        entry = ownership(item.managed_fields)
+        # Controllers copy labels (a Service's to its Endpoints): only what we applied, now or before another hand
+        # replaced it, is a member.
+        member = (item.labels or {}).get(own.APPLYSET_MEMBER, "") if entry or self.wanted.get(ref) else ""
+        if ref not in self.wanted and member != self.applyset:
+            return None
+        if ref.type == NAMESPACES and member != self.applyset:
+            entry = ownership(item.managed_fields, manager=self.guest)
+        return Live(
+            ref=ref,
+            type=type_,
+            uid=item.uid,
+            resource_version=item.resource_version,
+            member_of=member,
+            deleting=item.deletion_timestamp is not None,
+            prunable=(item.annotations or {}).get(own.PRUNE) != "false",
+            entry=entry,
+            entries=None if entry and self.wanted.get(ref) == entry else item.managed_fields or [],
+        )
 
 
 def _list(

@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from drsyncer.manifest import Manifest
-from drsyncer.sops.scope import Scope
+from drsyncer.manifest import Manifest, metadata
+from drsyncer.sops.copies import is_copy
+from drsyncer.sops.scope import Scope, covering
+from transforms import rules
 
 MASK = "***"
-# Shown in any case; what else is in metadata is as confidential as its rule says.
-_NAMES = frozenset({"apiVersion", "kind", "metadata", "name", "namespace"})
 # What an API server quotes of an object that it refuses.
 _QUOTED = re.compile(r'(?<=, got ).*|(?<=Invalid value: )"(?:[^"\\]|\\.)*"|(?<=Value:)[^}]*', re.DOTALL)
 _SHORTEST = 3  # shorter values are in any sentence by chance, and tell nothing there
@@ -29,10 +29,45 @@ def said_of(manifest: Manifest, scopes: Sequence[Scope], text: str) -> str:
     return text
 
 
+def done_to(manifests: Sequence[Manifest], scopes: Sequence[Scope], lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the lines `transform: /path what` of one object without its confidential values.
+
+    A transform may tell a part of a value, so of a confidential place nothing is told but that it changed. `manifests`
+    are the object before and after. What a rule tells is the rule's own text.
+    """
+    covers = covering(scopes)
+    found = []
+    for line in lines:
+        name, _, what = line.partition(": ")
+        place = what.partition(" ")[0]
+        if name != rules.NAME and any(covers(_key(part)) for part in place.split("/")[1:]):
+            line = f"{name}: {place} {MASK}"
+        elif name != rules.NAME:
+            for manifest in manifests:
+                line = said_of(manifest, scopes, line)
+        found.append(line)
+    return tuple(found)
+
+
+def _key(part: str) -> str:
+    return part.replace("~1", "/").replace("~0", "~")
+
+
 def masked(before: Manifest, after: Manifest, scopes: Sequence[Scope]) -> tuple[Manifest, Manifest]:
     """Return both sides with their confidential values replaced: that one changed still shows, and only that."""
-    covers = _covers(scopes)
+    covers = covering(scopes)
+    if scopes:
+        before, after = _copies_masked(before, covers), _copies_masked(after, covers)
     return _masked(before, after, covers, "*** (before)"), _masked(after, before, covers, "*** (after)")
+
+
+def _copies_masked(manifest: Manifest, covers: Callable[[str], bool]) -> Manifest:
+    meta = metadata(manifest)
+    found = meta.get("annotations")
+    if not isinstance(found, dict):
+        return manifest  # also what is no object at all
+    shown = {name: MASK if is_copy(name, text, covers) else text for name, text in found.items()}
+    return {**manifest, "metadata": {**meta, "annotations": shown}}
 
 
 def _masked(value: Any, other: Any, covers: Callable[[str], bool], changed: str, *, inside: bool = False) -> Any:
@@ -50,22 +85,9 @@ def _masked(value: Any, other: Any, covers: Callable[[str], bool], changed: str,
     return MASK if value == other else changed
 
 
-def _covers(scopes: Sequence[Scope]) -> Callable[[str], bool]:
-    """Return whether what stands below a key is confidential by any of `scopes`; all of it where that is unclear."""
-    found: list[Callable[[str], bool]] = []
-    for scope in scopes:
-        if not scope.is_for_encrypted:
-            return lambda key: key not in _NAMES
-        try:
-            found.append(scope.matcher())
-        except ValueError:
-            return lambda _: True
-    return lambda key: any(covers(key) for covers in found)
-
-
 def _told_by(manifest: Manifest, scopes: Sequence[Scope]) -> Iterator[str]:
     """Yield the confidential texts of an object in every form that a message may have them in."""
-    for value in _leaves(manifest, _covers(scopes), inside=False):
+    for value in _leaves(manifest, covering(scopes), inside=False):
         for text in (value, _decoded(value)):
             forms = {text, text.strip(), text.encode("unicode_escape").decode("ascii"), *text.splitlines()}
             yield from (form for form in forms if len(form) >= _SHORTEST)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 
 from drsyncer import own
 from drsyncer.cluster import Cluster
-from drsyncer.errors import Conflict, NotFound
+from drsyncer.errors import Conflict, NotFound, Refused
 from drsyncer.json import decode, encode_for_apply
 from drsyncer.manifest import Manifest, ResourceType, metadata
 from importer import inventory, records
@@ -16,27 +18,32 @@ from importer.records import Record
 CONFIGMAP = ResourceType("", "v1", "configmaps", "ConfigMap", namespaced=True)
 NAMESPACE = ResourceType("", "v1", "namespaces", "Namespace", namespaced=False)
 RECORDS_OF = own.PREFIX + "records-of"
+_TRIES = 5
 
 
 class Memory:
-    """Loads and saves what one importer knows. Writes only what differs from what is there."""
+    """Loads and saves what one importer knows. Writes only what differs from what is there.
+
+    The parent ConfigMap is also how two imports of one importer notice each other: whoever changes objects writes it
+    before and after, and only as long as nobody else wrote it in between. Nobody waits, so nobody who was killed
+    blocks the next one.
+    """
 
     def __init__(self, cluster: Cluster, *, namespace: str, importer: str) -> None:
         self._cluster = cluster
         self._namespace = namespace
         self._importer = importer
+        self._fresh = Inventory(importer, namespace, namespaces=frozenset({namespace}))
         self._parent: Inventory | None = None
+        self._version = ""  # of the parent, as we last saw or wrote it; "" when there is none
+        self._claimed = False
         self._shards: dict[str, tuple[str, str]] = {}  # name → (uid, text)
 
     def load(self) -> tuple[Inventory, dict[str, Record]]:
         """Return the inventory (empty when this importer never ran here) and the records."""
-        fresh = Inventory(self._importer, self._namespace, namespaces=frozenset({self._namespace}))
-        try:
-            parent = self._cluster.read(CONFIGMAP, namespace=self._namespace, name=fresh.name)
-        except NotFound:
-            self._parent = None
-        else:
-            self._parent = inventory.from_manifest(parent, importer=self._importer, namespace=self._namespace)
+        parent = self._read_parent()
+        self._parent = self._inventory_of(parent) if parent else None
+        self._version = metadata(parent)["resourceVersion"] if parent else ""
         self._shards = {}
         for page in self._cluster.pages(
             CONFIGMAP, namespace=self._namespace, label_selector=f"{RECORDS_OF}={self._importer}"
@@ -47,17 +54,97 @@ class Memory:
                 item = decode(bytes(raw))
                 text = (item.get("data") or {}).get(records.KEY, "")
                 self._shards[metadata(item)["name"]] = (metadata(item)["uid"], text)
-        return self._parent or fresh, records.parse(text for _, text in self._shards.values())
+        return self._parent or self._fresh, records.parse(text for _, text in self._shards.values())
 
-    def save_inventory(self, wanted: Inventory) -> None:
-        """Write the parent when it differs from what is there; its namespace is made when missing."""
-        if wanted == self._parent:
-            return
-        self._ensure_namespace()
-        self._apply(wanted.to_manifest())
-        self._parent = wanted
+    def claim(self, wanted: Inventory, *, writes: bool) -> Inventory:
+        """Write the parent, before the first object is touched, and return it; `writes`: objects will be changed.
 
-    def save_records(self, found: Mapping[str, Record]) -> None:
+        Raises Refused when somebody else wrote it since `load`: what was planned is out of date then.
+        """
+        if writes:
+            wanted = replace(wanted, run=secrets.token_hex(8))
+        if wanted != self._parent:
+            self._ensure_namespace()
+            if not (self.is_alone() and self._write_parent(wanted)):
+                raise Refused(
+                    f"the inventory of importer {self._importer} changed in DR while this import was planned: "
+                    "another one is at work",
+                    hint="Nothing was changed by this run. Run it again when the other one has finished.",
+                )
+        self._claimed = writes
+        return wanted
+
+    def is_alone(self) -> bool:
+        """Return whether nobody else wrote the parent since we saw it or wrote it."""
+        found = self._read_parent()
+        return (metadata(found)["resourceVersion"] if found else "") == self._version
+
+    def settle(self, wanted: Inventory, found: Mapping[str, Record]) -> bool:
+        """Write what is to be remembered after a run; return False when this one and another changed objects at a time.
+
+        Which of the two wrote an object last is not known then. The types and namespaces of both are kept, and all
+        records are dropped, so that the next import applies every object again.
+        """
+        if wanted == self._parent and not self._differs(found):
+            return True
+        if self.is_alone():
+            self._save_records(found)
+            # Asked again: the other one may have begun between the two.
+            if self.is_alone() and (wanted == self._parent or self._write_parent(wanted)):
+                return True
+        if not self._claimed:
+            return True  # nothing was changed, and the other one remembers for both
+        self._forget(wanted)
+        return False
+
+    def _forget(self, wanted: Inventory) -> None:
+        """Drop the records. The parent is written too: that is what tells the other import to do the same."""
+        for _ in range(_TRIES):
+            self.load()
+            there = self._parent or wanted
+            merged = replace(
+                there,
+                types=there.types | wanted.types,
+                namespaces=there.namespaces | wanted.namespaces,
+                run=secrets.token_hex(8),
+            )
+            if self._write_parent(merged):
+                self._save_records({})
+                return
+        raise Conflict(f"the inventory {wanted.name} is written by others all the time")
+
+    def _read_parent(self) -> Manifest | None:
+        try:
+            return self._cluster.read(CONFIGMAP, namespace=self._namespace, name=self._fresh.name)
+        except NotFound:
+            return None
+
+    def _write_parent(self, wanted: Inventory) -> bool:
+        """Write the parent unless somebody else did since we saw it; return whether it is as `wanted` now."""
+        manifest = wanted.to_manifest()
+        there: Manifest | None
+        try:
+            if self._version:
+                manifest["metadata"]["resourceVersion"] = self._version
+                there = self._apply(manifest)
+            else:
+                body = encode_for_apply(manifest)
+                self._cluster.create(CONFIGMAP, body, namespace=self._namespace, name=wanted.name)
+                there = self._read_parent()
+        except (Conflict, NotFound):
+            there = self._read_parent()  # a request that was repeated meets what its first try did
+        if there is None or self._inventory_of(there) != wanted:
+            return False
+        self._parent, self._version = wanted, metadata(there)["resourceVersion"]
+        return True
+
+    def _inventory_of(self, parent: Manifest) -> Inventory:
+        return inventory.from_manifest(parent, importer=self._importer, namespace=self._namespace)
+
+    def _differs(self, found: Mapping[str, Record]) -> bool:
+        return sorted(records.shards(found)) != sorted(text for _, text in self._shards.values())
+
+    def _save_records(self, found: Mapping[str, Record]) -> None:
         """Write the shards that differ, and delete those that are no longer needed."""
         texts = records.shards(found)
         names = {f"dr-syncer-{self._importer}-records-{index}": text for index, text in enumerate(texts)}
@@ -94,14 +181,14 @@ class Memory:
             }
             self._cluster.apply(NAMESPACE, encode_for_apply(body), namespace="", name=self._namespace, force=False)
 
-    def _apply(self, manifest: Manifest) -> None:
-        self._cluster.apply(
+    def _apply(self, manifest: Manifest) -> Manifest:
+        return self._cluster.apply(
             CONFIGMAP,
             encode_for_apply(manifest),
             namespace=self._namespace,
             name=metadata(manifest)["name"],
             force=True,
-        )
+        ).manifest
 
 
 def recall(cluster: Cluster, *, namespace: str, importer: str) -> Inventory | None:

@@ -14,6 +14,11 @@ from drsyncer.recovery.signatures import Signature
 from importer.apply import Result
 from importer.plan import Action
 
+OVERLAPPED = (
+    "another import of this importer was at work in DR at the same time, so it is not certain which of the two wrote "
+    "an object last: import again, alone; every object is applied anew then"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -48,11 +53,11 @@ class Outcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        """1 when the cluster went away, 3 when something is blocked or unknown, else 0."""
+        """1 when the cluster went away, 3 when something is blocked, unknown or uncertain, else 0."""
         if any(result.unreachable for result in self.results):
             return ExitCode.FAILED
         blocked = any(result.action is Action.BLOCKED for result in self.results)
-        return ExitCode.PARTIAL if blocked or self.unknown else ExitCode.DONE
+        return ExitCode.PARTIAL if blocked or self.unknown or OVERLAPPED in self.warnings else ExitCode.DONE
 
     @property
     def may_pass(self) -> bool:

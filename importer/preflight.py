@@ -13,8 +13,9 @@ from drsyncer.errors import ClusterError, ClusterUnreachable, Conflict
 from drsyncer.json import decode, encode_for_apply
 from drsyncer.manifest import ObjectRef, ResourceType
 from drsyncer.wording import some
+from importer.known_names import NAMESPACES
 from importer.types import Definition, definition
-from importer.wishes import NAMESPACES, Wish
+from importer.wishes import Wish
 from transforms.pods import CLAIMS, EACH, POD_SPECS, Path
 from transforms.stages import DEFINITIONS
 

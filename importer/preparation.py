@@ -23,9 +23,10 @@ from importer.mandate import ALWAYS, Mandate
 from importer.memory import Memory
 from importer.opening import opener_of
 from importer.plan import NAMESPACES, Policy, Situation, Step, plan
+from importer.point import RecoveryPoint
 from importer.records import Record
 from importer.rules import Rules, rules_of, scope_of
-from importer.wishes import Carried, RecoveryPoint, Wishes
+from importer.wishes import Carried, Wishes
 from transforms.steps import Render
 
 
@@ -305,9 +306,12 @@ def _prunable(view: View, point: RecoveryPoint, request: Request) -> Collection[
 def _unused(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:
     """Return the user's rules that decided nothing; unknown for those about what this run does not look at.
 
-    Those are all rules with --namespace, and those about what came in where objects were carried over unread.
+    Those are all rules with --namespace and where a file could not be read, and those about what came in where objects
+    were carried over unread or did not get through.
     """
-    return [] if request.only else rules.unused(wishes.deciding, all_seen=not carried)
+    if request.only or wishes.unread:
+        return []
+    return rules.unused(wishes.deciding, all_seen=not carried and not wishes.problems)
 
 
 def _idle(rules: Rules, wishes: Wishes, carried: Sequence[Carried], request: Request) -> list[str]:

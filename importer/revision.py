@@ -9,10 +9,10 @@ from drsyncer.errors import Refused, UsageError
 from drsyncer.recovery import identity, layout
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.recovery.identity import Identity
+from importer.files import MAX_FILE
 from importer.inventory import Inventory
 from importer.plan import NAMESPACES
 from importer.rules import Rules
-from importer.wishes import MAX_FILE
 
 
 def rewritten(clone: Clone) -> list[str]:

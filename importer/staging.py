@@ -24,7 +24,11 @@ from transforms.stages import DEFINITIONS, waves
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """How to carry out a plan. `occupants` names what other hands keep in a Namespace or CRD."""
+    """How to carry out a plan.
+
+    `occupants` names what other hands keep in a Namespace or CRD; `is_alone` says whether no other import of this
+    importer has begun meanwhile.
+    """
 
     cluster: Cluster
     applier: Applier
@@ -32,6 +36,7 @@ class Staging:
     crd_timeout: float
     progress: Progress
     occupants: Callable[[ObjectRef], Sequence[ObjectRef]]
+    is_alone: Callable[[], bool]
 
     def run(self, steps: Sequence[Step]) -> tuple[Result, ...]:
         """Carry out every step and return its result, in the order of `steps`.
@@ -62,8 +67,9 @@ class Staging:
                 self._await_definitions([done[ref] for ref in refs], writes, done)
                 self._leave_ending([done[ref] for ref in refs], writes, done)
             go([done[ref].step for ref in writes if done[ref].retryable and not self._is_down(done)])
+            overtaken = self._overtaken() if prunes else ""
             for _, refs in waves(prunes, prune=True):
-                held_back = {ref: self._withheld(prunes[ref], done) for ref in refs}
+                held_back = {ref: overtaken or self._withheld(prunes[ref], done) for ref in refs}
                 done |= {
                     ref: Result(prunes[ref], Action.BLOCKED, "left Git", error=reason)
                     for ref, reason in held_back.items()
@@ -127,6 +133,13 @@ class Staging:
                     step.reason,
                     error=f"DR does not serve its CustomResourceDefinition {ref.type} ({self.crd_timeout:g} s waited)",
                 )
+
+    def _overtaken(self) -> str:
+        """Return why nothing is pruned at all, or "": another import may bring back what this one would delete."""
+        try:
+            return "" if self.is_alone() else "not deleted: another import of this importer has begun meanwhile"
+        except ClusterError as error:
+            return f"not deleted: whether another import has begun meanwhile is not known: {error}"
 
     def _withheld(self, step: Step, done: Mapping[ObjectRef, Result]) -> str:
         """Return why an object that left Git is not deleted now, or "".

@@ -15,6 +15,7 @@ from drsyncer.yaml import LIMITS, Limits
 from transforms.pods import describe
 
 Place = tuple[str | int, ...]  # keys and indexes from the top of an object
+Hidden = Callable[[str], bool]  # whether what stands below a key of the object is for nobody's eyes
 Word = Literal["add", "remove", "replace", "move", "copy", "test"]
 
 
@@ -167,17 +168,20 @@ class Operation:
     origin: Path | None = None
 
 
-def patched(document: Any, operations: Sequence[Operation], *, quoting: bool = True) -> Any:
+def patched(document: Any, operations: Sequence[Operation], *, hidden: Hidden | None = None) -> Any:
     """Return `document` after all `operations`, in order. The first that fails raises Unreachable and nothing is done.
 
-    The error's `expected` tells the operation's number. Without `quoting` a failed test names only sorts of values.
+    The error's `expected` tells the operation's number. What stands below a key that is `hidden` goes nowhere else but
+    below another; and a failed test then names only sorts of values.
     """
     result = document
     for number, operation in enumerate(operations):
         try:
             if operation.op == "test":
-                _test(result, operation, shown=_shown if quoting else sized)
+                _test(result, operation, shown=sized if hidden else _shown)
             else:
+                if hidden and operation.origin:
+                    _stays(result, operation.path, operation.origin, hidden)
                 result = _OPERATIONS[operation.op](result, operation)
         except Unreachable as error:
             where = f"{error.expected} (operation {number + 1}, {operation.op})"
@@ -213,6 +217,20 @@ def _copy(document: Any, operation: Operation) -> Any:
     assert operation.origin is not None
     _, value = _existing(document, operation.origin)
     return _added(document, operation.path, value)
+
+
+def _stays(document: Any, path: Path, origin: Path, hidden: Hidden) -> None:
+    """Raise Unreachable when a copy or move would show what is hidden."""
+    source, _ = _existing(document, origin)
+    above, node = _one(document, path.segments[:-1])
+    last = path.segments[-1]
+    target = (*above, last.name) if isinstance(last, Key) and isinstance(node, dict) else above
+    if any(map(hidden, _keys(source))) and not any(map(hidden, _keys(target))):
+        raise Unreachable(pointer(source), f"confidential data that goes to {path}", "it staying where it is hidden")
+
+
+def _keys(place: Place) -> list[str]:
+    return [key for key in place if isinstance(key, str)]
 
 
 def _test(document: Any, operation: Operation, *, shown: Callable[[Any], str]) -> None:

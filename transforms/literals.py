@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from drsyncer import own
@@ -147,6 +147,7 @@ class Work:
     names: Names
     mode: LiteralMode
     ledger: Ledger
+    hidden: Callable[[str], bool] | None = None  # what is for nobody's eyes, by its keys
     notes: list[str] = field(default_factory=list)
 
     def text(self, text: str, at: Path) -> str:
@@ -164,17 +165,24 @@ class Work:
     def secret(self, text: str, at: Path, *, encoded: bool) -> str:
         """The same for a value of a Secret, of which nothing is told but its key."""
         plain = _decoded(text) if encoded else text
-        found = list(self.names.in_text(plain))
+        new = self._changed_untold(plain, at, self.names.in_text(plain))
+        if new is plain:
+            return text
+        return base64.b64encode(new.encode()).decode() if encoded else new
+
+    def _changed_untold(self, text: str, at: Path, names: Iterator[Found]) -> str:
+        found = list(names)
         done = [one for one in found if one.sure] if self.mode == "rewrite" else []
         if len(done) < len(found):
             self.notes.append(f"{pointer(at)} names a Service that is called otherwise in DR, not rewritten")
         if not done:
             return text
         self.ledger.record(at, "rewritten")
-        new = _spliced(plain, done)
-        return base64.b64encode(new.encode()).decode() if encoded else new
+        return _spliced(text, done)
 
     def _changed(self, text: str, at: Path, names: Iterator[Found]) -> str:
+        if self.hidden and any(map(self.hidden, at)):
+            return self._changed_untold(text, at, names)
         done: list[Found] = []
         left: dict[str, str] = {}
         for one in names:
@@ -216,7 +224,7 @@ def rewrite_literals(manifest: Manifest, subject: Subject) -> Result:
     if mode == "rewrite" and is_custom(type_key) and not (entry and entry.names_types):
         mode = "report"
     names = Names(subject, settings.literals.domains)
-    work = Work(names, mode, Ledger(NAME))
+    work = Work(names, mode, Ledger(NAME), subject.hidden)
     if type_key == SECRETS:
         by_name = entry is not None and entry.names_objects
         manifest = _secret(manifest, work if by_name else replace(work, mode="report"))

@@ -33,6 +33,7 @@ from transforms import (
     standby,
     storage,
 )
+from transforms.edits import Hidden
 from transforms.settings import Result, Settings, Subject
 
 
@@ -195,19 +196,20 @@ def transform(
     known_services: frozenset[tuple[str, str]] = frozenset(),
     autoscaled: bool = False,
     chosen: rules.Chosen | None = None,
+    hidden: Hidden | None = None,
 ) -> Transformed:
     """Return the object as DR is to have it, by all transforms in order.
 
     `ref` and `manifest` are as in Git; `scale_path` is the CRD's specReplicasPath, None without one;
     `known_namespaces` and `known_services` (namespace, name) are all of the recovery point; `as_in_git` is the object
     as matches look at it, with its type and its namespace's labels; `autoscaled` says that an autoscaler targets it;
-    `chosen` are the general rules that are about it.
+    `chosen` are the general rules that are about it; `hidden` tells what of it nobody may see.
     Pure: the input is not changed. Raises TransformFailed when one step cannot do its work: the object
     is then blocked whole, never half-changed.
     """
     seen = as_in_git or match.Subject(ref, None, manifest)
     return transformed(
-        manifest, Subject(ref, settings, scale_path, autoscaled, known_namespaces, known_services, seen, chosen)
+        manifest, Subject(ref, settings, scale_path, autoscaled, known_namespaces, known_services, seen, chosen, hidden)
     )
 
 

@@ -1,6 +1,6 @@
 """The reference pages of selection, cleaning and transforms, written from the tables that the program works with.
 
-`python -m transforms.reference docs/reference` writes them anew; a test fails while they are not up to date.
+`make docs` writes them anew; a test fails while they are not up to date.
 """
 
 from __future__ import annotations
@@ -151,9 +151,7 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-_WARNING = (
-    "<!-- Written by `python -m transforms.reference docs/reference`; edit the tables in transforms/ instead. -->"
-)
+_WARNING = "<!-- Written by `make docs`; edit the tables in transforms/ instead. -->"
 
 _SELECTION = """\
 {warning}

@@ -17,7 +17,7 @@ from transforms.conditions import Condition
 from transforms.edits import Unreachable, excess
 from transforms.settings import Result, TransformFailed
 from transforms.settings import Subject as Place
-from transforms.steps import SECRETS, Remove, Scope, Step, Template
+from transforms.steps import IN_SECRETS, SECRETS, Remove, Scope, Step, Template
 
 NAME = "rules"
 
@@ -122,13 +122,12 @@ _DONE = {"set": "set", "remove": "removed", "merge": "merged", "jsonPatch": "pat
 def walk(manifest: Manifest, chosen: Chosen, subject: Place) -> Iterator[Change]:
     """Yield every step of the chosen rules as it is done, also those that change nothing. Raises TransformFailed."""
     manifest = standby.recalled(manifest, type_key=subject.ref.type, scale_path=subject.scale_path)
-    # What is confidential of any other object is treated as a Secret's data.
-    seen_as = SECRETS if subject.confidential else subject.ref.type
+    hidden = subject.hidden or (IN_SECRETS if subject.ref.type == SECRETS else None)
     for rule in chosen.rules:
         for number, step in enumerate(rule.steps, start=1):
             label = _label(rule, number, step)
             try:
-                after = step.apply(manifest, seen_as, chosen.scope)
+                after = step.apply(manifest, hidden, chosen.scope)
             except Unreachable as error:
                 raise TransformFailed(rule=label, path=error.at, found=error.found, expected=error.expected) from None
             if after is not manifest:

@@ -8,7 +8,7 @@ wrong setting stops the run and never blocks object after object.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -293,7 +293,8 @@ class Subject:
     `scale_path` is the CRD's specReplicasPath (`.spec.replicas`), None without a scale subresource.
     `autoscaled` says that a HorizontalPodAutoscaler targets it. `known_namespaces` and `known_services`
     (namespace, name) are the source's. `as_in_git` is what entries with a match look at.
-    `chosen` are the general rules that are about it; `confidential` says that it was encrypted in Git.
+    `chosen` are the general rules that are about it; `hidden` tells by the keys what of it nobody may see, None where
+    nothing was encrypted in Git.
     """
 
     ref: ObjectRef
@@ -304,7 +305,7 @@ class Subject:
     known_services: frozenset[tuple[str, str]] = frozenset()
     as_in_git: match.Subject | None = None
     chosen: Chosen | None = None
-    confidential: bool = False
+    hidden: Callable[[str], bool] | None = None
 
     def namespace_in_dr(self, name: str) -> str:
         """Return what a namespace that the object refers to is called in DR."""

@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from drsyncer.manifest import Manifest, metadata
-from drsyncer.paths import Key, Path, remove
+from drsyncer.paths import Path, remove
+from drsyncer.sops.copies import without_copies
+from drsyncer.sops.scope import covering, keys_named
 from drsyncer.templates import TemplateFailed
-from transforms.edits import Operation, Unreachable, merged, patched, put
+from transforms.edits import Hidden, Operation, Unreachable, merged, patched, put
 from transforms.pods import describe
 
 SECRETS = "secrets"
-_DATA = ("data", "stringData")
+IN_SECRETS: Hidden = covering([keys_named("data", "stringData")])
 Render = Callable[[str, Mapping[str, Any]], str]
 ValueType = Literal["string", "integer", "number", "boolean"]
 
-# All of a Secret that templates may see: no data, and no annotation that repeats it.
-_SECRET_KEYS = ("apiVersion", "kind", "type", "immutable")
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+# All of a confidential object that templates may see: no data, and no annotation that repeats it.
+_SHOWN_KEYS = ("apiVersion", "kind", "type", "immutable")
 
 
 def _no_renderer(_text: str, _variables: Mapping[str, Any]) -> str:
@@ -49,8 +50,11 @@ class Step(Protocol):
     @property
     def at(self) -> str: ...
 
-    def apply(self, manifest: Manifest, type_key: str, scope: Scope) -> Manifest:
-        """Return the object after this step, the very same when nothing changed. Raises Unreachable."""
+    def apply(self, manifest: Manifest, hidden: Hidden | None, scope: Scope) -> Manifest:
+        """Return the object after this step, the very same when nothing changed. Raises Unreachable.
+
+        `hidden` tells by the keys what of a confidential object nobody may see; None for any other object.
+        """
         ...
 
 
@@ -66,7 +70,7 @@ class Set:
     def at(self) -> str:
         return self.path.text
 
-    def apply(self, manifest: Manifest, type_key: str, scope: Scope) -> Manifest:
+    def apply(self, manifest: Manifest, hidden: Hidden | None, scope: Scope) -> Manifest:
         return _object(put(manifest, self.path, self.value))
 
 
@@ -81,7 +85,7 @@ class Remove:
     def at(self) -> str:
         return self.path.text
 
-    def apply(self, manifest: Manifest, type_key: str, scope: Scope) -> Manifest:
+    def apply(self, manifest: Manifest, hidden: Hidden | None, scope: Scope) -> Manifest:
         return _object(remove(manifest, self.path)[0])
 
 
@@ -96,7 +100,7 @@ class Merge:
     def at(self) -> str:
         return "/"
 
-    def apply(self, manifest: Manifest, type_key: str, scope: Scope) -> Manifest:
+    def apply(self, manifest: Manifest, hidden: Hidden | None, scope: Scope) -> Manifest:
         return _object(merged(manifest, self.patch))
 
 
@@ -112,16 +116,8 @@ class Patch:
         changing = [operation.path.text for operation in self.operations if operation.op != "test"]
         return ", ".join(changing or [operation.path.text for operation in self.operations])
 
-    def apply(self, manifest: Manifest, type_key: str, scope: Scope) -> Manifest:
-        if type_key != SECRETS:
-            return _object(patched(manifest, self.operations))
-        for operation in self.operations:
-            origin = operation.origin
-            if origin and _leads_to_data(origin, unsure=True) and not _leads_to_data(operation.path, unsure=False):
-                raise Unreachable(
-                    origin.text, f"data of a Secret that goes to {operation.path}", "it staying in the data"
-                )
-        return _object(patched(manifest, self.operations, quoting=False))
+    def apply(self, manifest: Manifest, hidden: Hidden | None, scope: Scope) -> Manifest:
+        return _object(patched(manifest, self.operations, hidden=hidden))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +134,9 @@ class Template:
     def at(self) -> str:
         return self.path.text
 
-    def apply(self, manifest: Manifest, type_key: str, scope: Scope) -> Manifest:
+    def apply(self, manifest: Manifest, hidden: Hidden | None, scope: Scope) -> Manifest:
         variables: dict[str, Callable[[], Any]] = {
-            "object": lambda: visible(manifest, type_key),
+            "object": lambda: visible(manifest, hidden),
             "cluster": lambda: scope.cluster,
             "values": lambda: scope.values,
             "commit": lambda: scope.commit,
@@ -152,21 +148,20 @@ class Template:
         return _object(put(manifest, self.path, _typed(rendered, self.type, self.path.text)))
 
 
-def _leads_to_data(path: Path, *, unsure: bool) -> bool:
-    """Return whether a path leads into a Secret's data; `unsure` where only the object tells."""
-    head = path.segments[0]
-    return head.name in _DATA if isinstance(head, Key) else unsure
-
-
-def visible(manifest: Manifest, type_key: str) -> Manifest:
-    """Return what templates see of an object: of a Secret no data, and nothing that may repeat it."""
-    if type_key != SECRETS:
+def visible(manifest: Manifest, hidden: Hidden | None) -> Manifest:
+    """Return what templates see of an object: of a confidential one no data, and nothing that may repeat it."""
+    if hidden is None:
         return manifest
-    shown = {key: manifest[key] for key in _SECRET_KEYS if key in manifest}
-    meta = dict(metadata(manifest))
-    if isinstance(found := meta.get("annotations"), dict):
-        meta["annotations"] = {key: value for key, value in found.items() if key != _LAST_APPLIED}
-    return {**shown, "metadata": meta}
+    shown = {key: manifest[key] for key in _SHOWN_KEYS if key in manifest}
+    # A person who encrypts by hand may have any key encrypted.
+    seen: Manifest = _without(hidden, without_copies({**shown, "metadata": metadata(manifest)}, hidden))
+    return seen
+
+
+def _without(hidden: Hidden, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(hidden, item) for key, item in value.items() if not hidden(key)}
+    return [_without(hidden, item) for item in value] if isinstance(value, list) else value
 
 
 _TYPED: Mapping[ValueType, tuple[str, str, Callable[[str], Any]]] = {

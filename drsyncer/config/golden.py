@@ -9,6 +9,7 @@ from pydantic import Field, StrictStr, ValidationError, model_validator
 
 from drsyncer.config.document import Document
 from drsyncer.config.load import faults_of
+from drsyncer.config.secrets import KeyName
 from drsyncer.config.section import Section
 from drsyncer.config.transform_rules import Json
 from drsyncer.config.values import Flag, Text
@@ -29,6 +30,11 @@ class GoldenCase(Section):
     commit: Text = Field(default="0" * 40, description="What templates see as `commit`.")
     standby: Flag = Field(default=False, description="Whether the import is one in standby.")
     namespace_labels: Mapping[Text, Text] = Field(default={}, description="Labels of the object's namespace.")
+    encrypted: tuple[KeyName, ...] = Field(
+        default=(),
+        description="Keys of the object below which Git has it encrypted, as `exporter.secrets.alsoEncrypt` names "
+        "them. Templates do not see those, and no patch takes them elsewhere; the data of Secrets is so in any case.",
+    )
     type: Text = Field(
         default="", description="Type as plural.group, where the kind's plural is not made the usual way."
     )

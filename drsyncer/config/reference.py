@@ -23,7 +23,7 @@ from drsyncer.config.transform_rules import (
 )
 
 _INTRODUCTION = """\
-<!-- Made by `python -m drsyncer.config.reference > docs/configuration.md` from the schema. Do not edit. -->
+<!-- Written by `make docs`; edit drsyncer/config/ instead. -->
 
 # Configuration
 

@@ -29,8 +29,8 @@ _FIRST_VALUES: Mapping[tuple[str, ...], Any] = {
 _LIVE_SECTIONS = (("exporter",), ("exporter", "secrets"), ("importer",))
 
 _HEAD = """\
-# The configuration of DR-Syncer: one file for both sides. A cluster that only exports needs no `importer`, one that
-# only imports no `exporter`: delete the section.
+# The configuration of DR-Syncer: one file for both sides. A cluster that only exports needs no
+# `importer`, one that only imports no `exporter`: delete the section.
 # Keys that are commented out show their defaults; take away the `#` before a key to change it,
 # and before the section that it is in.
 # Durations are written 500ms, 30s, 5m or 1h30m. Relative paths start from the folder of this file.
@@ -73,7 +73,9 @@ def _comment(key: Key, *, before: str) -> Iterator[str]:
     text = key.description
     if key.entries:
         text += " Keys of an entry: " + ", ".join(key.name for key in keys(key.entries)) + "."
-    yield from (f"{before}# {line}" for line in textwrap.wrap(text, width=WIDTH - len(before) - 2))
+    yield from (
+        f"{before}# {line}" for line in textwrap.wrap(text, width=WIDTH - len(before) - 2, break_on_hyphens=False)
+    )
     if key.example is not None and not (key.required and key.name == "apiVersion"):
         yield f"{before}# Example: {flow(key.example)}"
 

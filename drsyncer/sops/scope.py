@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ENCRYPTED_REGEX = "encrypted_regex"
 UNENCRYPTED_SUFFIX = "unencrypted_suffix"
 RULES = (ENCRYPTED_REGEX, "unencrypted_regex", "encrypted_suffix", UNENCRYPTED_SUFFIX)
 DEFAULT_SUFFIX = "_unencrypted"  # what sops does when a file has no rule
+
+# Shown in any case where a rule says what is readable, rather than what is encrypted.
+_NAMES = frozenset({"apiVersion", "kind", "metadata", "name", "namespace"})
 
 _LONGEST = 500  # characters of a pattern
 _MOST_STEPS = 20_000_000  # of matching per file: about a second
@@ -46,6 +49,26 @@ class Scope:
 def keys_named(*keys: str) -> Scope:
     """Return the scope of all that stands below any of `keys`: `encrypted_regex: ^(data|stringData)$`."""
     return Scope(ENCRYPTED_REGEX, f"^({'|'.join(map(re.escape, keys))})$")
+
+
+def covering(scopes: Sequence[Scope]) -> Callable[[str], bool]:
+    """Return whether what stands below a key is confidential by any of `scopes`; all of it where that is unclear."""
+    found: list[Callable[[str], bool]] = []
+    for scope in scopes:
+        if not scope.is_for_encrypted:
+            return lambda key: key not in _NAMES
+        try:
+            found.append(scope.matcher())
+        except ValueError:
+            return lambda _: True
+
+    def covers(key: str) -> bool:
+        try:
+            return any(matches(key) for matches in found)
+        except TooCostly:
+            return True
+
+    return covers
 
 
 class _Pattern:

@@ -191,7 +191,7 @@ def rule_names(text: str) -> set[str]:
 
 
 _PAGE = """\
-<!-- Written by `python -m tests.capture`; edit the tables in transforms/ instead. -->
+<!-- Written by `make capture`; edit the tables in transforms/ instead. -->
 
 # Built-in types
 

@@ -19,15 +19,17 @@ POLL_SECONDS = 0.05
 
 
 class TlsServer(ThreadingHTTPServer):
-    """An HTTPS server on a free loopback port; `owner` is what its handlers serve.
+    """An HTTPS server on `address`, a free loopback port unless told; `owner` is what its handlers serve.
 
     `stop` hangs up on open connections and then waits for their threads, so that nothing outlives a test.
     """
 
     daemon_threads = False  # socketserver waits for the others only
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler], *, owner: Any, timeout: float) -> None:
-        super().__init__((HOST, 0), handler)
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], *, owner: Any, timeout: float, address: tuple[str, int] = (HOST, 0)
+    ) -> None:
+        super().__init__(address, handler)
         self.owner = owner
         self.port: int = self.server_address[1]
         self._context: ssl.SSLContext | None = None

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,11 @@ from typing import Any
 import pytest
 
 from drsyncer.sops import age
+from drsyncer.sops.scope import keys_named
+from drsyncer.yaml.emit import emit
 from tests.cluster.control_plane import ControlPlane
-from tests.integration.recovery import Recovery, configmap, namespace
-from tests.integration.written import custom, custom_type, path_of
+from tests.integration.recovery import Recovery, configmap, deployment, namespace
+from tests.integration.written import custom, custom_type, path_of, service, write
 from tests.unit.sops_samples import encrypted, key_file
 
 FRAGMENT = 10  # characters of a canary that must not be found anywhere
@@ -208,6 +211,134 @@ def test_no_byte_of_a_secret_is_in_anything_that_the_program_writes(
     for kind in ("configmaps", "events"):
         for item in clean_dr.list(f"/api/v1/namespaces/dr-syncer/{kind}"):
             assert canaries.found_in(repr(item).encode()) == []
+
+
+def rule(name: str, *steps: dict[str, Any], **match: Any) -> dict[str, Any]:
+    where = {"types": ["secrets", "configmaps", "widgets.example.com"], **match}
+    return {"name": name, "match": where, "steps": list(steps)}
+
+
+def test_no_rule_and_no_transform_shows_a_byte_of_what_is_confidential(
+    clean_dr: ControlPlane, recovery: Recovery, surroundings: Surroundings, tmp_path: Path
+) -> None:
+    canaries = Canaries()
+    _, public = key_file(tmp_path / "ours.key")
+    ours = age.recipient(public)
+    recovery.repository = {"cacheDir": str(surroundings.folder / "cache")}
+
+    def patch(name: str, *operations: dict[str, Any]) -> dict[str, Any]:
+        return rule(name, {"jsonPatch": list(operations)}, names=[name])
+
+    def template(name: str, text: str) -> dict[str, Any]:
+        return rule(name, {"template": {"path": "/metadata/annotations/x", "value": text}}, names=[name])
+
+    def copy(name: str, origin: str, path: str = "/metadata/annotations/x") -> dict[str, Any]:
+        return patch(name, {"op": "copy", "from": origin, "path": path})
+
+    blocked = [
+        template("t-data", "{{ object.data.pw }}"),
+        template("t-spec", "{{ object.spec.pw }}"),
+        template("t-whole", "{{ object }}"),
+        template("t-item", "{{ object['spec']['users'][0]['pw'] ~ '' }}"),
+        copy("c-data", "/data/pw"),
+        copy("c-spec", "/spec/pw"),
+        copy("c-named", "/spec/users[name=ann]/pw"),
+        copy("c-prefix", "/spe*/pw"),
+        copy("c-top", "/spec", "/other"),
+        patch("m-out", {"op": "move", "from": "/spec/pw", "path": "/metadata/labels/x"}),
+        patch("test-text", {"op": "test", "path": "/spec/pw", "value": "x"}),
+        patch("test-number", {"op": "test", "path": "/spec/pin", "value": 1}),
+        rule("late", {"set": {"path": "/spec/pw", "value": "x"}}, {"set": {"path": "/spec/pin/x", "value": 1}}),
+    ]
+    blocked[-1]["match"]["names"] = ["late"]
+    typed = {"template": {"path": "/spec/n", "value": "{{ object.metadata.name }}", "type": "integer"}}
+    fine = [
+        rule("seen", {"set": {"path": "/spec/new", "value": "x"}}, names=["fine"], types=["widgets.example.com"]),
+        rule("whole", {"merge": {"spec": {"users": None}}}, names=["fine"], types=["widgets.example.com"]),
+        rule("typed", typed, names=["typed"]),
+    ]
+    recovery.importer = {
+        "secrets": {"ageKeyFile": str(tmp_path / "ours.key")},
+        "transforms": {
+            "namespaces": {"shop": "shop-dr"},
+            "literals": {"mode": "report", "entries": [{"match": {"names": ["fine"]}, "mode": "rewrite"}]},
+            "images": {"registry.prod.example.com/": "registry.dr.example.com/"},
+            "hosts": {"*.prod.example.com": "*.dr.example.com"},
+            "env": [{"set": {"HIDDEN": "x"}}],
+            "rules": [*blocked, *fine],
+        },
+    }
+    recovery.importer["transforms"]["literals"]["entries"][0]["match"]["types"] = ["configmaps"]
+
+    canaries.values.append("1234567890123")
+    one, two, three = (canaries.new() for _ in range(3))
+    user = {"name": "ann", "pw": one, "host": f"{two}.shop.svc"}
+    spec = {"pw": one, "pin": 1234567890123, "users": [user], "url": f"x{three}.db.shop.svc"}
+    dsn = f"pg://u:{one}@{two}.shop.svc:5432/{three}"
+
+    def contents(name: str) -> list[dict[str, Any]]:
+        return [
+            secret(name, pw=one, dsn=dsn),
+            configmap("shop", name, pw=one, dsn=dsn),
+            custom("shop", name) | {"spec": spec},
+        ]
+
+    web = deployment("shop", "web", image=f"registry.prod.example.com/{one}:1")
+    container = web["spec"]["template"]["spec"]["containers"][0]
+    container |= {"env": [{"name": "HIDDEN", "value": two}], "args": [f"{three}.shop.svc"]}
+    rules = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web", "namespace": "shop"}}
+    ingress = rules | {"spec": {"rules": [{"host": f"{one}.prod.example.com"}]}}
+    names = [one["name"] for one in blocked]
+    hidden = [manifest for name in [*names, "fine", "typed"] for manifest in contents(name)]
+    write(recovery, custom_type(), namespace("shop"), service("shop", "db"))
+    scope = keys_named("data", "stringData", "spec")
+    files: dict[str, bytes | str | None] = {
+        path_of(one): encrypted(one, ours, scope=scope) for one in [*hidden, web, ingress]
+    }
+    recovery.commit(files)
+
+    def said_by(result: subprocess.CompletedProcess[str], codes: tuple[int, ...] = (0, 1, 3)) -> str:
+        assert result.returncode in codes, (result.args, result.returncode, result.stderr)
+        surroundings.said += [result.stdout, result.stderr]
+        return result.stdout + result.stderr
+
+    def run(*args: str, codes: tuple[int, ...] = (0, 1, 3)) -> str:
+        return said_by(recovery.cli(*args, cluster=clean_dr), codes)
+
+    def transforms(*args: str) -> str:
+        command = [sys.executable, "-m", "cli.main", "transforms", *args, "-c", str(recovery.folder / "dr-syncer.yaml")]
+        return said_by(subprocess.run(command, capture_output=True, text=True, check=False, cwd=recovery.folder))
+
+    run("import", "--plan", "-vv")
+    run("import", "--plan", "-o", "json", "-vv", "--log-format", "json")
+    said = run("import", "-vv", codes=(3,))
+    for name in names:
+        assert f"rule {name}, step" in said
+    assert "db.shop.svc" not in said
+    run("import", "-o", "json", "-vv")
+    run("diff", "-vv")
+    run("diff", "-o", "json")
+    for name in ("t-whole", "c-spec", "test-number", "late", "typed", "fine"):
+        run("import", "--explain", f"shop/widgets.example.com/{name}", "-vv")
+        transforms("explain", f"shop/widgets.example.com/{name}", "-vv")
+    for what in ("deployments.apps/web", "ingresses.networking.k8s.io/web", "configmaps/fine", "secrets/fine"):
+        run("import", "--explain", f"shop/{what}", "-o", "json")
+        transforms("explain", f"shop/{what}", "-o", "json")
+    golden = recovery.folder / "golden.yaml"
+    golden.write_bytes(emit({"input": secret("fine", pw=one, dsn=dsn), "expected": secret("fine", pw=two)}))
+    assert "arrives otherwise" in transforms("test", str(golden), "-vv")
+
+    # What arrived was really changed, and the people's own values are in it.
+    fine_map = clean_dr.get("/api/v1/namespaces/shop-dr/configmaps/fine")["data"]["dsn"]
+    assert ".shop-dr.svc:5432/" in fine_map
+    assert clean_dr.get("/apis/example.com/v1/namespaces/shop-dr/widgets/fine")["spec"]["new"] == "x"
+    leaks = {place: found for place, data in surroundings.everything() if (found := canaries.found_in(data))}
+    assert leaks == {}
+    told = "".join(map(repr, clean_dr.list("/api/v1/namespaces/dr-syncer/configmaps")))
+    assert canaries.found_in(told.encode()) == []
+    for kind in ("secrets", "configmaps"):
+        for item in clean_dr.list(f"/api/v1/namespaces/shop-dr/{kind}"):
+            assert canaries.found_in(repr(item["metadata"]).encode()) == []
 
 
 def refusal(cluster: ControlPlane) -> str:

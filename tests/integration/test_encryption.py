@@ -318,7 +318,8 @@ def test_a_rule_of_encryption_that_matches_nothing_is_reported(
     recovery.exporter["secrets"] |= ALSO
     clean_source.apply([namespace("shop"), configmap("shop", "db-credentials", a="b")])
 
-    assert recovery.export(clean_source).warnings == ("exporter.secrets.alsoEncrypt[1] matched nothing",)
+    (warning,) = recovery.export(clean_source).warnings
+    assert warning == "exporter.secrets.alsoEncrypt[1] (types widgets.example.com) matched nothing"
 
 
 # The DR side ---------------------------------------------------------------------------------------------------------

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from drsyncer.errors import ClusterUnreachable, ExitCode, Refused
+from drsyncer.errors import AuthenticationFailed, ClusterUnreachable, ExitCode, Refused
 from importer.plan import Action
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
+from tests.cluster.git_servers import HttpsRemote
 from tests.integration.recovery import Recovery, actions, configmap, deployment, namespace, problems
 from tests.integration.written import custom_type, write
 
@@ -149,6 +151,35 @@ def test_an_emptied_recovery_point_is_refused_until_somebody_confirms(shop: Reco
     confirmed = shop.cli("import", "--yes", "-o", "json", cluster=clean_dr)
     assert confirmed.returncode == ExitCode.DONE, confirmed.stdout
     assert json.loads(confirmed.stdout)["summary"] == {"prune": 25}
+
+
+def test_an_expired_token_for_git_is_said_and_what_was_fetched_can_be_imported(
+    clean_dr: ControlPlane, https_remote: HttpsRemote, tmp_path: Path
+) -> None:
+    token, user = tmp_path / "token", tmp_path / "user"
+    token.write_text(https_remote.token)
+    user.write_text(https_remote.user)
+    auth = {"tokenFile": str(token), "usernameFile": str(user), "caFile": str(https_remote.ca_file)}
+    recovery = Recovery(remote=https_remote.path, folder=tmp_path, repository={"url": https_remote.url, "auth": auth})
+    commit = write(recovery, namespace("shop"), configmap("shop", "app", a="b"))
+    recovery.import_into(clean_dr)
+    clean_dr.delete("/api/v1/namespaces/shop/configmaps/app")
+    https_remote.token = "second-token"
+    clean_dr.audit.mark()
+
+    with pytest.raises(AuthenticationFailed) as caught:
+        recovery.import_into(clean_dr)
+
+    assert caught.value.exit_code is ExitCode.FAILED
+    assert "repository.auth.tokenFile" in caught.value.hint
+    assert "--revision with its full id" in caught.value.hint
+    assert clean_dr.audit.writes() == []
+    outcome = recovery.import_into(clean_dr, revision=commit)
+    assert actions(outcome) == {"shop/configmaps/app": Action.CREATE}
+    assert any("the remote was not asked" in warning for warning in outcome.warnings)
+
+    token.write_text("second-token")
+    assert recovery.import_into(clean_dr).warnings == ()
 
 
 def test_a_commit_that_is_here_can_be_imported_without_the_remote(shop: Recovery, clean_dr: ControlPlane) -> None:

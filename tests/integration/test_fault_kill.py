@@ -240,7 +240,7 @@ def _content(objects: dict[str, Any]) -> dict[str, Any]:
         content.pop("status", None)
         if "-records-" in name:
             content.pop("data")  # digests of when each object was written; whether they are right shows at the end
-        for way in ("followed", "head"):  # of the inventory: how far it has come, not where it stands
+        for way in ("followed", "head", "run"):  # of the inventory: how far it has come, not where it stands
             content.get("data", {}).pop(way, None)
         entries = meta.pop("managedFields", [])
         for counted in ("uid", "resourceVersion", "generation", "creationTimestamp"):
@@ -248,7 +248,8 @@ def _content(objects: dict[str, Any]) -> dict[str, Any]:
         meta.get("annotations", {}).pop("deployment.kubernetes.io/revision", None)
         for assigned in ("clusterIP", "clusterIPs"):
             content.get("spec", {}).pop(assigned, None)
-        ours = [entry["fieldsV1"] for entry in entries if entry["manager"].startswith("dr-syncer")]
+        applied = [entry for entry in entries if entry["operation"] == "Apply"]
+        ours = [entry["fieldsV1"] for entry in applied if entry["manager"].startswith("dr-syncer")]
         found[name] = content | {"ours": ours}
     return found
 

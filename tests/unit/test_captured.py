@@ -30,7 +30,7 @@ def test_every_rule_had_something_to_do_in_the_captured_cluster() -> None:
 
 
 def test_the_pairs_are_of_the_kubernetes_that_the_tests_run() -> None:
-    assert (pairs.FOLDER / "VERSION").read_text().strip() == kubernetes_version(), "run python -m tests.capture"
+    assert (pairs.FOLDER / "VERSION").read_text().strip() == kubernetes_version(), "run: make capture"
 
 
 def test_the_page_of_built_in_types_knows_the_rules_that_there_are() -> None:
@@ -38,4 +38,4 @@ def test_the_page_of_built_in_types_knows_the_rules_that_there_are() -> None:
     from tests.capture.types import rule_names
 
     by_type = {rule.name for rule in BUILT_IN if rule.match.types}
-    assert rule_names(TYPES.read_text()) == by_type, "run python -m tests.capture"
+    assert rule_names(TYPES.read_text()) == by_type, "run: make capture"

@@ -269,9 +269,7 @@ def test_what_people_write_for_us_and_what_we_must_remember_stays() -> None:
 
 def test_the_reference_pages_are_up_to_date() -> None:
     for name, page in reference.PAGES.items():
-        assert (REFERENCE / name).read_text(encoding="utf-8") == page(), (
-            "run python -m transforms.reference docs/reference"
-        )
+        assert (REFERENCE / name).read_text(encoding="utf-8") == page(), "run: make docs"
 
 
 _KEYS = st.sampled_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from cli import main as frame
 from cli import options
 from cli.context import Context
+from cli.say import warn
 from drsyncer.errors import ClusterUnreachable, ConfigurationError, Fault, Refused
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,24 @@ def test_help_lists_every_command_without_importing_it(capsys: pytest.CaptureFix
     assert all(f"  {name} " in shown.out for name in frame.COMMANDS)
     assert shown.err == ""
     assert not {entry.module for entry in frame.COMMANDS.values()} & (set(sys.modules) - before)
+
+
+def test_what_encrypts_decrypts_and_renders_is_loaded_only_where_there_is_something_to_do() -> None:
+    code = (
+        "import sys; from pathlib import Path; import cli.export, cli.import_, cli.diff, cli.transforms; "
+        "import exporter.action, importer.action, importer.explain, importer.funnel; "
+        "from drsyncer.config.load import parse; from importer.opening import Opener; "
+        "from drsyncer.templates.renderer import Renderer; "
+        "parse(b'apiVersion: dr-syncer.io/v1\\nrepository: {url: /x}\\nimporter: {cluster: dr}\\n"
+        "exporter: {cluster: prod, secrets: {mode: omit}}', file='f', folder=Path('/')); "
+        "Opener(None).open('f', b'kind: Secret', type_key='secrets'); Renderer().close(); "
+        "sys.exit(', '.join({'jinja2', 'pyrage', 'cryptography'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_and_version_load_none_of_the_heavy_libraries() -> None:
@@ -143,6 +163,49 @@ def test_an_error_becomes_words_on_stderr_and_an_exit_code(
 
     assert frame.run(["probe"]) == code
     assert capsys.readouterr() == ("", shown)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *, columns: int) -> Terminal:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return terminal
+
+
+def test_on_a_terminal_long_messages_are_broken_at_blanks(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [Fault("dr-syncer.yaml", 12, "importer.adopt", "expected one of never, matching, always")]
+    install(failing(ConfigurationError(faults, hint="The reference has them all, with their defaults.")))
+    terminal = on_a_terminal(monkeypatch, columns=40)
+
+    frame.run(["probe"])
+
+    assert terminal.getvalue().splitlines() == [
+        "dr-syncer.yaml:12: importer.adopt:",
+        "    expected one of never, matching,",
+        "    always",
+        "  The reference has them all, with their",
+        "    defaults.",
+    ]
+
+
+@pytest.mark.parametrize("columns", [0, 40])
+def test_a_warning_cannot_write_to_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "StorageClass \x1b]0;owned\x07 does not exist in DR"
+    terminal = on_a_terminal(monkeypatch, columns=columns) if columns else None
+
+    warn([hostile])
+
+    said = terminal.getvalue() if terminal else capsys.readouterr().err
+    assert said.startswith("warning: StorageClass \\x1b]0;owned\\x07")
+    assert not {"\x1b", "\x07"} & set(said)
 
 
 def test_a_fault_of_the_program_is_one_line_without_its_text(

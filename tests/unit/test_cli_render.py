@@ -66,7 +66,7 @@ def test_a_table_fits_whatever_it_holds(rows: list[list[str]]) -> None:
 
 @given(st.text(alphabet="abc/.- ", max_size=200), st.integers(min_value=4, max_value=40))
 def test_breaking_a_text_loses_only_the_blanks_at_the_breaks(text: str, width: int) -> None:
-    lines = render._wrapped(text, width)
+    lines = render.wrapped(text, width)
 
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert max(map(len, lines)) <= width

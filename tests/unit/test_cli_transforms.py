@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from cli.main import run
+from drsyncer.sops.age import recipient
+from drsyncer.sops.scope import Scope
+from drsyncer.yaml.read import read
 from tests.unit.recovery_sandbox import git
+from tests.unit.sops_samples import encrypted, key_file
 
 RULES = """\
 apiVersion: dr-syncer.io/v1
@@ -100,7 +104,8 @@ def explain(folder: Path, capsys: Said) -> Callable[..., tuple[int, str, str]]:
         "widgets.example.com/w": WIDGET,
         "configmaps/broken": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: broken, namespace: shop}\n",
         "configmaps/plain": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain, namespace: shop}\n",
-        "events/e": "apiVersion: v1\nkind: Event\nmetadata: {name: e, namespace: shop}\n",
+        "configmaps/mine": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: mine\n  namespace: shop\n"
+        "  labels: {dr-syncer.io/ignore: 'true'}\n",
     }
     files = {f"namespaces/shop/{name}.yaml": text for name, text in objects.items()}
     definition = "cluster/customresourcedefinitions.apiextensions.k8s.io/widgets.example.com.yaml"
@@ -160,6 +165,30 @@ def test_a_link_in_the_repository_is_no_object(explain: Callable[..., tuple[int,
     assert "is a symbolic link; expected a file with one object" in err
 
 
+def test_an_object_that_a_person_encrypted_down_to_its_kind_is_explained_with_the_key_and_not_without(
+    explain: Callable[..., tuple[int, str, str]], folder: Path
+) -> None:
+    _, public = key_file(folder / "age.key")
+    whole = Scope("unencrypted_suffix", "_unencrypted")
+    manifest = read((DEPLOYMENT % ("", 1)).replace("name: web", "name: hand").encode(), file="f")
+    file = folder / "work/namespaces/shop/deployments.apps/hand.yaml"
+    file.write_bytes(encrypted(manifest, recipient(public), scope=whole))
+    git("add", "-A", cwd=folder / "work")
+    git("commit", "-q", "-m", "y", cwd=folder / "work")
+    git("push", "-q", folder / "recovery.git", "main", cwd=folder / "work")
+
+    code, out, err = explain("shop/deployments.apps/hand")
+    assert code == 1
+    assert "there is no key here" in err
+
+    config = folder / "dr-syncer.yaml"
+    config.write_text(config.read_text().replace("importer:\n", "importer:\n  secrets: {ageKeyFile: age.key}\n"))
+    code, out, err = explain("shop/deployments.apps/hand")
+    assert (code, err) == (0, "")
+    assert "rule heap, step 1 (set)" in out
+    assert "api:" not in out.replace("api:dr", "")
+
+
 def test_the_values_of_a_secret_are_never_shown(explain: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = explain("shop/secrets/key")
 
@@ -183,9 +212,9 @@ def test_a_blocked_object_says_why_and_exits_with_3(explain: Callable[..., tuple
 
 
 def test_an_object_that_is_left_out_says_so(explain: Callable[..., tuple[int, str, str]]) -> None:
-    found = data_of(explain, "shop/events/e")
+    found = data_of(explain, "shop/cm/mine")
 
-    assert found["included"] in (True, False)
+    assert (found["included"], found["leftOutBy"]) == (False, "ignore")
     assert data_of(explain, "shop/cm/plain")["included"] is True
 
 
@@ -256,6 +285,26 @@ def test_the_wrong_outcome_is_a_failure(folder: Path, capsys: Said, more: str, p
 
     assert run(["transforms", "test"]) == 1
     assert problem in capsys.readouterr().out.replace("\n  ", " ")
+
+
+def test_what_git_has_encrypted_is_hidden_in_a_test_as_in_an_import(folder: Path, capsys: Said) -> None:
+    rules = (
+        "apiVersion: dr-syncer.io/v1\nrules:\n  - name: r\n    match: {types: [configmaps]}\n"
+        "    steps: [{template: {path: /metadata/labels/x, value: '{{ object.data.a }}'}}]\n"
+    )
+    given = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {}}\ndata: {a: hunter2}\n"
+    seen = given.replace("{}", "{x: hunter2}")
+    blocked = case(given, more="blocked: no `data`\nencrypted: [data]\n")
+    shown = case(given, more="blocked: elsewhere\nencrypted: [data]\n")
+    files = {"transforms/r.yaml": rules, "transforms/tests/a.yaml": f"{case(given, seen)}---\n{blocked}---\n{shown}"}
+    write(folder, files)
+
+    assert run(["transforms", "test"]) == 1
+
+    out = capsys.readouterr().out
+    assert out.endswith("2 passed, 1 failed\n")
+    assert "blocked for another reason" in out
+    assert "hunter2" not in out
 
 
 def test_an_object_that_should_be_blocked_and_is_not_is_a_failure(folder: Path, capsys: Said) -> None:

@@ -113,9 +113,7 @@ def test_every_example_is_valid(path: tuple[str, ...], key: section.Key) -> None
 
 
 def test_the_reference_page_is_up_to_date() -> None:
-    assert (ROOT / "docs/configuration.md").read_text(encoding="utf-8") == reference(), (
-        "run: python -m drsyncer.config.reference > docs/configuration.md"
-    )
+    assert (ROOT / "docs/configuration.md").read_text(encoding="utf-8") == reference(), "run: make docs"
 
 
 def test_the_json_schema_names_its_dialect_and_describes_every_key() -> None:

@@ -16,7 +16,7 @@ DEPLOYMENTS = ResourceType("apps", "v1", "deployments", "Deployment", namespaced
 NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 KINDS = st.sampled_from(["ConfigMap", "Deployment.apps", "Widget.example.com"])
 INVENTORIES = st.builds(
-    lambda importer, namespace, types, namespaces, state, revision, other: Inventory(
+    lambda importer, namespace, types, namespaces, state, revision, run, other: Inventory(
         importer=importer,
         namespace=namespace,
         types=types,
@@ -25,6 +25,9 @@ INVENTORIES = st.builds(
         source="prod",
         source_uid="6f1c0d6e",
         revision=revision,
+        followed="branch main",
+        head=revision,
+        run=run,
         other=other,
     ),
     NAMES,
@@ -33,6 +36,7 @@ INVENTORIES = st.builds(
     st.frozensets(NAMES),
     st.sampled_from([STANDBY, ACTIVE]),
     st.sampled_from(["", "3f2c1a9"]),
+    st.sampled_from(["", "0123456789abcdef"]),
     st.dictionaries(st.sampled_from(["drill", "failover"]), NAMES),
 )
 

@@ -13,7 +13,7 @@ from drsyncer import own
 from drsyncer.errors import InvalidManifest
 from drsyncer.sops.scope import Scope, keys_named
 from drsyncer.yaml.emit import emit
-from importer.masking import masked, said_of
+from importer.masking import MASK, done_to, masked, said_of
 from importer.opening import Opener, marked, scopes_of
 from tests.unit.sops_samples import SECRET, encrypted, key_pair
 
@@ -34,6 +34,24 @@ def test_what_is_not_confidential_is_told_on() -> None:
     message = "visible: True is refused, and 12 too: None of it fits"
     assert said_of(manifest, [OF], message) == message
     assert said_of(manifest, [], "anything") == "anything"
+
+
+def test_of_a_confidential_place_nothing_is_told_but_that_it_changed() -> None:
+    before = {"kind": "W", "metadata": {"name": "w"}, "spec": {"url": "pg://u:pw@db.shop.svc", "class": "fast"}}
+    after = {"kind": "W", "metadata": {"name": "w"}, "spec": {"url": "pg://u:pw@db.dr.svc", "class": "slow"}}
+    lines = (
+        "literals: /spec/url db.shop.svc -> db.dr.svc",
+        "storage: /metadata/annotations/class fast -> slow",
+        "namespaces: /metadata/namespace shop -> shop-dr",
+        "rules: /spec/url set by fast",
+    )
+
+    assert done_to((before, after), [OF], lines) == (
+        f"literals: /spec/url {MASK}",
+        f"storage: /metadata/annotations/class {MASK} -> {MASK}",
+        "namespaces: /metadata/namespace shop -> shop-dr",
+        "rules: /spec/url set by fast",  # all of it the rule's own words
+    )
 
 
 def test_a_difference_shows_where_and_not_what() -> None:

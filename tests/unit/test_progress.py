@@ -149,6 +149,17 @@ def test_on_a_terminal_a_line_lives_while_the_work_runs(screen):
     assert "\x1b[2K" in seen[seen.rindex("weird") :]  # the line is wiped at the end
 
 
+def test_a_word_after_the_end_of_a_task_disturbs_nobody(screen):
+    progress = Progress(screen.stream)
+    with progress.task("Reading") as reading:
+        pass
+    reading.advance()
+    with progress.task("Looking"):
+        reading.advance(2, detail="late")
+        reading.expect(7)
+    assert "late" not in screen.seen()
+
+
 def test_a_dumb_terminal_gets_no_live_line(screen, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     with Progress(screen.stream).task("Reading") as task:

@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 from drsyncer import match
 from drsyncer.manifest import Manifest, ObjectRef, ResourceType
 from drsyncer.paths import parse
+from drsyncer.sops.scope import Scope as SopsScope
+from drsyncer.sops.scope import covering, keys_named
 from drsyncer.templates import TemplateFailed
 from drsyncer.templates.language import check
 from drsyncer.untouchable import objection, objection_to_merge, objection_to_value
 from transforms import conditions
 from transforms.conditions import Condition
 from transforms.edits import Operation
-from transforms.pipeline import Transformed, traced, transform
+from transforms.pipeline import Transformed, traced, transform, transformed
 from transforms.rules import Chosen, Rule, RuleBook
 from transforms.settings import Settings, Standby, Subject, TransformFailed
 from transforms.standby import park, recalled
-from transforms.steps import Merge, Patch, Remove, Scope, Set, Step, Template, visible
+from transforms.steps import IN_SECRETS, Merge, Patch, Remove, Scope, Set, Step, Template, visible
 
 WEB = ObjectRef("deployments.apps", "shop", "web")
 DEPLOYMENTS = ResourceType("apps", "v1", "deployments", "Deployment", namespaced=True, short_names=("deploy",))
@@ -228,18 +230,19 @@ def test_of_a_secret_a_template_sees_no_data() -> None:
         "other": "hunter2",
     }
 
-    seen = visible(secret, "secrets")
+    seen = visible(secret, IN_SECRETS)
 
     assert "hunter2" not in str(seen)
     assert seen["metadata"] == {"name": "a", "annotations": {"b": "c"}}
-    assert visible(secret, "configmaps") is secret
+    assert visible(secret, None) is secret
     echoed = Chosen((rule(template("/type", "{{ object }}")),), Scope(render=echo))
     done = transform(secret, ObjectRef("secrets", "", "a"), settings=Settings(), chosen=echoed)
     assert done.manifest["type"] == str({"object": seen})
 
 
 def test_the_data_of_a_secret_goes_nowhere_else_and_is_never_quoted() -> None:
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"pin": 4711, "b": "x"}}
+    meta = {"name": "a", "annotations": {}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"pin": 4711, "b": "x"}}
     ref = ObjectRef("secrets", "shop", "a")
 
     def said(*operations: Operation) -> str:
@@ -249,11 +252,65 @@ def test_the_data_of_a_secret_goes_nowhere_else_and_is_never_quoted() -> None:
 
     for word in ("copy", "move"):
         out = Operation(word, parse("metadata.annotations.x"), origin=parse("/data/b"))
-        assert "found data of a Secret that goes to metadata.annotations.x" in said(out)
+        assert "found confidential data that goes to metadata.annotations.x" in said(out)
     assert "4711" not in said(Operation("test", parse("/data/pin"), 1))
     inside = Patch((Operation("copy", parse("/data/c"), origin=parse("/data/b")),))
     done = transform(secret, ref, settings=Settings(), chosen=Chosen((rule(inside),)))
     assert done.manifest["data"]["c"] == "x"
+
+
+@pytest.mark.parametrize("word", ["copy", "move"])
+@pytest.mark.parametrize(
+    ("scope", "origin", "path"),
+    [
+        (keys_named("spec"), "/spec/pw", "/metadata/annotations/x"),
+        (keys_named("spec"), "/spec/users[name=ann]/pin", "/metadata/labels/x"),
+        (keys_named("spec"), "/spe*/pw", "/other"),
+        (keys_named("pw"), "/spec/pw", "/spec/shown"),
+        (keys_named("pw"), "/spec/users/0/pw", "/spec/users/0/name"),
+        (SopsScope("unencrypted_suffix", "_unencrypted"), "/spec/pw", "/name"),
+    ],
+)
+def test_what_was_encrypted_of_any_object_goes_nowhere_else(
+    word: Any, scope: SopsScope, origin: str, path: str
+) -> None:
+    widget = {
+        "apiVersion": "example.com/v1",
+        "kind": "Widget",
+        "metadata": {"name": "w", "labels": {}, "annotations": {}},
+        "spec": {"pw": "hunter2", "users": [{"name": "ann", "pin": "hunter2", "pw": "hunter2"}]},
+    }
+    out = rule(Patch((Operation(word, parse(path), origin=parse(origin)),)))
+    ref = ObjectRef("widgets.example.com", "", "w")
+
+    with pytest.raises(TransformFailed, match="found confidential data that goes to") as failed:
+        transformed(widget, Subject(ref, Settings(), chosen=Chosen((out,)), hidden=covering([scope])))
+
+    assert "hunter2" not in str(failed.value)
+
+
+def test_what_was_encrypted_may_move_where_it_stays_hidden_and_all_else_may_move_anywhere() -> None:
+    widget = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "w"}, "data": {"a": "x"}, "immutable": True}
+    moved = Patch(
+        (
+            Operation("move", parse("/data/b"), origin=parse("/data/a")),
+            Operation("copy", parse("/metadata/labels"), origin=parse("/metadata/annotations")),
+        )
+    )
+    widget["metadata"] |= {"annotations": {"site": "dr"}}
+    hidden = covering([keys_named("data")])
+    subject = Subject(ObjectRef("configmaps", "", "w"), Settings(), chosen=Chosen((rule(moved),)), hidden=hidden)
+
+    done = transformed(widget, subject).manifest
+
+    assert done["data"] == {"b": "x"}
+    assert done["metadata"]["labels"] == {"site": "dr"}
+
+
+def test_of_what_a_person_encrypted_by_hand_a_template_sees_only_what_is_readable() -> None:
+    meta = {"name": "w", "annotations": {"a": "b"}, "labels": {"c": "d"}}
+    seen = visible({"kind": "W", "metadata": meta, "spec": {"e": "f"}}, covering([keys_named("annotations")]))
+    assert seen == {"kind": "W", "metadata": {"name": "w", "labels": {"c": "d"}}}
 
 
 @pytest.mark.parametrize(

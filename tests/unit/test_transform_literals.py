@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from drsyncer.config.rules import Transforms
 from drsyncer.manifest import ObjectRef
-from tests.unit.configured import pod_of, pod_template, transformed
+from drsyncer.sops.scope import covering, keys_named
+from tests.unit.configured import pod_of, pod_template, settings, transformed
 from transforms.literals import rewrite_literals
 from transforms.pods import MAX_NOTES
 from transforms.settings import Literals, Settings, Subject
@@ -230,6 +231,20 @@ def test_a_secret_is_rewritten_where_it_is_asked_for_by_name_and_nothing_of_it_i
         "literals: /stringData/plain rewritten",
     ]
     assert done.notes == ()
+
+
+@pytest.mark.parametrize("mode", ["report", "rewrite"])
+def test_of_what_was_encrypted_of_any_object_nothing_is_told_either(mode: str) -> None:
+    hidden = covering([keys_named("data")])
+    config_map = {"metadata": {"annotations": {"a": "db.shop.svc"}}, "data": {"dsn": DSN}}
+    moved = settings(namespaces=MAP, literals={"mode": mode})
+
+    done = rewrite_literals(config_map, Subject(ObjectRef("configmaps", "shop", "web"), moved, hidden=hidden))
+
+    told = " ".join((*done.applied, *done.notes))
+    assert "/data/dsn" in told
+    assert told.count("db.shop.svc") == 1  # that of the annotation
+    assert ("db.shop-dr" in done.manifest["data"]["dsn"]) == (mode == "rewrite")
 
 
 def test_the_first_entry_that_matches_decides_for_its_objects() -> None:
