@@ -104,7 +104,9 @@ def test_a_new_type_and_its_objects_travel_and_go_when_it_goes(shop: ControlPlan
     with Follower(recovery, shop) as follower:
         follower.ready()
         shop.apply([definition()])
-        shop.wait_for(lambda: shop.exists("/apis/example.com/v1/gadgets"), what="the type to be served")
+        # A type that has just come answers 404, then 429, before it answers.
+        served = ("get", "gadgets.v1.example.com", "-A")
+        shop.wait_for(lambda: shop.kubectl(*served, check=False).returncode == 0, what="the type to be served")
         shop.apply([gadget("one")])
         follower.wait_for(
             lambda: "namespaces/shop/gadgets.example.com/one.yaml" in recovery.paths(), what="the custom resource"
