@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench format clean
+.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench soak format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,9 @@ demo-down: $(STAMP) ## End a kept demo
 
 bench: tools ## Measurements, side by side with what one would use instead
 	$(BIN)/python -m tests.bench
+
+soak: tools ## Both services under churn and on bad days, for MINUTES (30)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
 
 format: $(STAMP) ## Let ruff format and fix what it can
 	$(BIN)/ruff format .
