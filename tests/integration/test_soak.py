@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.cluster.control_plane import ControlPlane
-from tests.soak.__main__ import IDLE, lines
+from tests.soak.__main__ import lines
 from tests.soak.scene import Plan, soak
 
 SEED = 20_261_126
@@ -27,4 +27,3 @@ def test_after_churn_and_every_kind_of_trouble_all_is_where_it_belongs_and_nothi
         after = report.after[side]
         assert after.threads <= before.threads + SLACK, (before, after)
         assert after.files <= before.files + SLACK, (before, after)
-        assert report.idle[side] < IDLE
