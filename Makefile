@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs capture format clean
+.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs capture soak format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,9 +66,13 @@ docs: $(STAMP) ## Write the generated pages anew: configuration and reference, b
 	$(BIN)/python -m drsyncer.config.reference >build/configuration.md
 	@mv build/configuration.md docs/configuration.md
 	$(BIN)/python -m transforms.reference docs/reference
+	$(BIN)/python -m drsyncer.service.reference docs/reference/metrics.md
 
 capture: tools ## Ask a real cluster: golden pairs, VERSION and docs/reference/types.md anew
 	$(BIN)/python -m tests.capture
+
+soak: tools ## Both services under churn and on bad days, for MINUTES (30)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
 
 format: $(STAMP) ## Let ruff format and fix what it can
 	$(BIN)/ruff format .

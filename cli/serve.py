@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -135,9 +135,14 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
     loaded = ctx.load()
     config = loaded.config
     metrics, health = Metrics(side), Health()
+
+    def made(current: Config, leading: Callable[[], bool]) -> Worker:
+        _tell_mode(metrics, current, side)
+        return make(current, metrics, health, leading)
+
     frame = Frame(
         source=Source(load=lambda: _reloaded(ctx, side), fingerprint=lambda: _fingerprint(loaded.file)),
-        make=lambda current, leading: make(current, metrics, health, leading),
+        make=made,
         candidate=candidate_of(config, side) if config.server.leader_election else None,
         health=health,
         metrics=metrics,
@@ -161,6 +166,15 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
         server.stop()
     log.get(__name__).info("ended")
     ctx.exit(0 if ended else 1)
+
+
+def _tell_mode(metrics: Metrics, config: Config, side: str) -> None:
+    from drsyncer.config.modes import Mode
+
+    section = config.exporter if side == "exporter" else config.importer
+    assert section is not None
+    for mode in get_args(Mode):
+        metrics.set("mode_info", float(mode == section.mode), mode=mode)
 
 
 def _reloaded(ctx: Context, side: str) -> Config:

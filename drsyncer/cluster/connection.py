@@ -76,7 +76,10 @@ class Connection:
             return dict(self._authorization)
 
     def close(self) -> None:
-        """Close every connection of the pool."""
+        """Close every connection of the pool; one that is in use, when it is given back."""
+        # What `clear` lets go of is closed only once it is garbage, and an error that is remembered holds on to it.
+        for key in self.pool.pools.keys():  # noqa: SIM118 - no mapping that could be iterated
+            self.pool.pools[key].close()
         self.pool.clear()
 
     def abort(self) -> None:

@@ -132,8 +132,10 @@ class Frame(Generic[Config]):
                     self._reload, looked = False, time.monotonic()
                     found = self._source.fingerprint()
                     if found != fingerprint:
-                        fingerprint = found
+                        fingerprint, before = found, config
                         config = self._changed(config)
+                        if config is not before and not self._end():
+                            return False  # nobody else may work beside one who cannot be stopped
                 if not self._work(config):
                     return False
                 self._up = True
@@ -142,8 +144,8 @@ class Frame(Generic[Config]):
             return self._end()
         finally:
             self._health.ended("service")
-            if self._candidate and election:
-                # Only now: whoever leads next must find nobody at work here.
+            if self._candidate and election and self._running is None:
+                # Only now: whoever leads next must find nobody at work here. Else the lead runs out by itself.
                 self._candidate.stop()
                 election.join(_ENDING)
 
@@ -167,7 +169,6 @@ class Frame(Generic[Config]):
             return config
         _LOG.info("the configuration changed")
         self._metrics.count("config_reloads_total", result="done")
-        self._end()
         return new
 
     def _work(self, config: Config) -> bool:
@@ -210,7 +211,7 @@ class Frame(Generic[Config]):
 
     def _end(self) -> bool:
         """Stop whoever works; return whether he has ended."""
-        running, self._running = self._running, None
+        running = self._running
         if running is None:
             return True
         running.stop.set()
@@ -219,6 +220,7 @@ class Frame(Generic[Config]):
         if running.thread.is_alive():
             _LOG.error("the worker does not end", seconds=_ENDING)
             return False
+        self._running = None
         return True
 
 

@@ -9,6 +9,7 @@ recovery_remote             the path of an empty bare repository
 https_remote, ssh_remote    one that is served over https or ssh
 tcp_fault_proxy             a factory of proxies in front of any loopback port
 recovery                    a recovery repository with an exporter and an importer: `recovery.export(source)`
+services                    a factory of `dr-syncer serve` processes: `services.start("exporter", source)`
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.git_servers import HttpsRemote, SshRemote, bare_repository, why_no_sshd
 from tests.cluster.tcp_fault_proxy import TcpFaultProxy
 from tests.integration.recovery import Recovery
+from tests.integration.services import Services
 
 
 def _stop(plane: ControlPlane, request: pytest.FixtureRequest, *, failed_before: int) -> Callable[..., None]:
@@ -124,6 +126,13 @@ def recovery_remote(tmp_path: Path) -> Path:
 def recovery(recovery_remote: Path, tmp_path: Path) -> Recovery:
     """A recovery repository in a folder, its two sides configured with the defaults; Secrets travel in plain text."""
     return Recovery(remote=recovery_remote, folder=tmp_path)
+
+
+@pytest.fixture
+def services(recovery: Recovery) -> Iterator[Services]:
+    """Whatever a test leaves running ends with it; what the services said is shown when it fails."""
+    with Services(recovery) as made:
+        yield made
 
 
 @pytest.fixture

@@ -219,6 +219,22 @@ def test_a_connection_cut_while_tls_is_agreed_on_is_tried_again(
     assert (early.hits, middle.hits) == (1, 1)
 
 
+def test_a_closed_client_holds_no_connection_even_while_an_error_of_its_is_remembered(
+    proxy: FaultProxy, client: Callable[..., Client]
+) -> None:
+    ours = client(proxy.kubeconfig)
+    ours.cluster.version()
+    connection = ours.cluster._connection
+    remembered = connection.pool.connection_from_url(proxy.url)  # as the frames of a traceback do
+    held = list(connection._open)
+    assert any(one.sock for one in held)
+
+    ours.cluster.close()
+
+    assert [one.sock for one in held] == [None] * len(held)
+    assert remembered is not None
+
+
 def test_a_server_that_never_answers_costs_few_tries_once(client: Callable[..., Client], source: ControlPlane) -> None:
     port = claim_port()
     try:

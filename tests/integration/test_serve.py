@@ -3,117 +3,18 @@
 from __future__ import annotations
 
 import hmac
-import http.client
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from drsyncer.yaml.emit import emit
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.recovery import Recovery, configmap, namespace
+from tests.integration.services import Services, until
 from tests.integration.written import write
 
-PATIENCE = 40.0  # seconds
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/dr-syncer/leases/dr-syncer-exporter-prod"
 FAST = {"quietPeriod": "500ms", "maxDelay": "2s"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-@dataclass
-class Service:
-    """One `dr-syncer serve`."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    config: Path
-    log: Path
-
-    def ask(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except ConnectionRefusedError:
-            return 0, ""
-        finally:
-            connection.close()
-
-    def call(self, body: bytes, headers: dict[str, str]) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("POST", "/webhook", body, {"X-GitHub-Event": "push", **headers})
-            return connection.getresponse().status
-        finally:
-            connection.close()
-
-    def metric(self, series: str) -> float:
-        for line in self.ask("/metrics")[1].splitlines():
-            name, _, value = line.rpartition(" ")
-            if name == series:
-                return float(value)
-        return 0.0
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=15)
-
-
-@dataclass
-class Services:
-    """Starts services for one recovery repository, and ends those that a test has left running."""
-
-    recovery: Recovery
-    started: list[Service] = field(default_factory=list)
-
-    def start(
-        self, side: str, cluster: ControlPlane, *, server: dict[str, Any] | None = None, **section: Any
-    ) -> Service:
-        folder = self.recovery.folder / f"service-{len(self.started)}"
-        folder.mkdir()
-        port = free_port()
-        config = self.recovery.config(**{side: {"kubeconfig": str(cluster.kubeconfig), **section}})
-        config["server"] = {"port": port, **(server or {})}
-        config["repository"]["cacheDir"] = str(folder / "cache")
-        file, log = folder / "dr-syncer.yaml", folder / "log"
-        file.write_bytes(emit(config))
-        argv = [sys.executable, "-m", "cli.main", "serve", side, "--config", str(file)]
-        with log.open("wb") as said:
-            process = subprocess.Popen(argv, stdout=said, stderr=subprocess.STDOUT, env={**os.environ}, cwd=folder)
-        self.started.append(Service(process, port, file, log))
-        return self.started[-1]
-
-
-@pytest.fixture
-def services(recovery: Recovery) -> Iterator[Services]:
-    made = Services(recovery)
-    yield made
-    for service in made.started:
-        if service.process.poll() is None:
-            service.process.kill()
-            service.process.wait()
-        print(service.log.read_text())
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
 
 
 def test_an_exporter_brings_changes_to_git_and_tells_how_it_is(

@@ -217,3 +217,17 @@ def test_a_worker_that_does_not_end_is_told(stage: Begin, caplog: pytest.LogCapt
 
     assert running.end() is False
     assert "does not end" in caplog.text
+
+
+def test_nobody_works_beside_a_worker_that_does_not_end(stage: Begin) -> None:
+    candidate = Candidate()
+    candidate.leads = True
+    running = stage(candidate=candidate, deaf=True)
+    until(lambda: running.workers and running.workers[0].started.is_set())
+
+    running.file = "two"
+    running.thread.join(PATIENCE)
+
+    assert running.result == [False]
+    assert len(running.workers) == 1
+    assert candidate.given_back_while_working is None  # it is kept, and runs out when this process is gone
