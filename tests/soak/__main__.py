@@ -25,7 +25,9 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - begun:6.0f} s] {text}", flush=True)
 
-    plan = Plan(seconds=options.minutes * 60, rate=options.rate, pause=10.0, hang=20.0)
+    seconds = options.minutes * 60
+    # An interval as people have it: what polls all the time is not idle.
+    plan = Plan(seconds, rate=options.rate, pause=min(10.0, seconds / 25), hang=20.0, interval="30s")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dr-syncer-soak-")))
         planes = [ControlPlane("source"), ControlPlane("dr")]
