@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,11 +17,12 @@ from pathlib import Path
 
 from drsyncer.errors import GitError, UsageError
 from drsyncer.recovery import mending
-from drsyncer.recovery.failure import tidy
+from drsyncer.recovery.failure import failure, tidy
 from drsyncer.recovery.process import Git
 
 _KEY = "repository.verify.allowedSignersFile"
 _OLDEST_GIT = (2, 34)
+_BROKEN_PIPE = frozenset({-signal.SIGPIPE, 128 + signal.SIGPIPE})
 _FIELDS = ("%H", "%G?", "%GS", "%GF", "%GG")
 # principals, options, the kind of key, the key: see ssh-keygen(1), ALLOWED SIGNERS.
 _ENTRY = re.compile(rb"\S+\s.*?(?:ssh|ecdsa|sk)-\S+\s+AAAA")
@@ -102,24 +104,51 @@ def verdicts(git: Git, commits: Sequence[str], *, file: str) -> dict[str, Signat
     Raises `UsageError` or `GitError` when there can't be one: see `check_means`.
     """
     check_means(git, file)
-    if not commits:
-        return {}
+    found: dict[str, Signature] = {}
+    if commits:
+        said = _asked(git, commits)
+        if said is None:
+            # One of them has a signature that is none at all: which one, each tells by itself.
+            for commit in commits:
+                alone = _asked(git, [commit])
+                found |= _judged(alone, file=file) if alone is not None else {commit: _unreadable(commit)}
+        else:
+            found = _judged(said, file=file)
+    if missing := set(commits) - set(found):
+        raise GitError(f"recovery.signatures: git says nothing about the signature of {min(missing)}")
+    return found
+
+
+def _asked(git: Git, commits: Sequence[str]) -> bytes | None:
+    """Return what git says of `commits`; None when it died of a signature.
+
+    Git's older versions write the signed text to ssh-keygen without heed, and are ended by the system when that has
+    found the signature to be none and is gone already.
+    """
     wanted = "".join(f"{commit}\n" for commit in commits).encode()
     shown = f"--format=tformat:{'%x00'.join(_FIELDS)}"
-    said = git.run(
-        "log", "-z", "--no-walk=unsorted", "--stdin", "--no-color", "--no-show-signature", shown, stdin=wanted
-    )
+    arguments = ("log", "-z", "--no-walk=unsorted", "--stdin", "--no-color", "--no-show-signature", shown)
+    output = git.ask(*arguments, stdin=wanted)
+    if output.status in _BROKEN_PIPE:
+        return None
+    if output.status != 0:
+        raise failure(output.err, doing="log", local=True)
+    return output.out
+
+
+def _judged(said: bytes, *, file: str) -> dict[str, Signature]:
     tokens = said.decode("utf-8", "replace").split("\0")
     step = len(_FIELDS)
-    found = {
+    return {
         commit: _verdict(commit, letter, signer, key, words, file=file)
         for commit, letter, signer, key, words in (
             tokens[start : start + step] for start in range(0, len(tokens) - 1, step)
         )
     }
-    if missing := set(commits) - set(found):
-        raise GitError(f"recovery.signatures: git says nothing about the signature of {min(missing)}")
-    return found
+
+
+def _unreadable(commit: str) -> Signature:
+    return Signature(commit, Verdict.BAD, detail="ssh-keygen cannot read it")
 
 
 def _verdict(commit: str, letter: str, signer: str, key: str, words: str, *, file: str) -> Signature:

@@ -114,6 +114,21 @@ def test_a_changed_commit_is_not_signed_any_more(sandbox, change):
     assert judged(sandbox).verdict in (Verdict.BAD, Verdict.UNSIGNED)
 
 
+def test_a_signature_that_is_none_condemns_its_own_commit_and_no_other(sandbox):
+    with sandbox.open() as clone:
+        good = export(clone, {"a": "1"})
+    # More than a pipe holds: git dies of writing it to an ssh-keygen that has seen enough of the signature.
+    more = b"one line more\n" * 100_000
+    rewritten(sandbox, lambda content: content.replace(b"\n U1NIU0lH", b"\n AAAAAAAA") + more)
+    with sandbox.open() as clone:
+        clone.fetch()
+        bad = clone.resolve("main")
+        found = clone.signatures([bad, good])
+    assert found[bad].verdict is Verdict.BAD
+    assert "bears no valid signature" in str(found[bad])
+    assert found[good].good
+
+
 def test_no_byte_of_a_signed_commit_can_be_changed(tmp_path):
     made = Sandbox(tmp_path)
     key = signer(tmp_path, "exporter@prod")
