@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from drsyncer.sops.tree import Mac, in_file_order, walk
 from drsyncer.yaml.emit import FIRST_KEYS, emit
 
 _DATA_KEY_BYTES = 32
+_COMMENT_IN_BLOCK = re.compile(rb"^sops:[^\n]*\n(?:[^\n]*\n)*?[ \t]*#", re.MULTILINE)
 _TAMPERED = (
     "Somebody or something changed it after it was encrypted. Nothing of it is used; `git log` says who, and the next "
     "export writes it anew."
@@ -156,7 +158,10 @@ def _data_key(about: Block, file: str, identities: Identities | None) -> bytes:
 
 def _check_seal(data: bytes, about: Block, data_key: bytes, file: str) -> None:
     if not about.seal:
-        return  # sops wrote it last
+        # sops wrote it last, and sops writes no comment into its block: there a comment is a seal, put out of force.
+        if _COMMENT_IN_BLOCK.search(data):
+            raise InvalidManifest(file, 0, "a comment stands in its sops block", hint=_TAMPERED)
+        return
     sealed = seal.split(data)
     if sealed is None or sealed.text != about.seal or not sealed.holds(data_key):
         raise InvalidManifest(file, 0, "the seal is broken: the file is not as it was written", hint=_TAMPERED)
