@@ -115,7 +115,7 @@ def _unbound_pod(cluster: ControlPlane) -> str:
 
 def _event(cluster: ControlPlane, turn: int) -> None:
     about = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "namespace": "shop"}
-    meta = {"name": f"web.{turn}", "namespace": "shop"}
+    meta = {"generateName": f"web.{turn}-", "namespace": "shop"}  # a request that is sent again makes another one
     event = {"apiVersion": "v1", "kind": "Event", "metadata": meta, "involvedObject": about, "reason": "Scaled"}
     cluster.post(f"{CORE}/events", event)
 
