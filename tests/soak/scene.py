@@ -25,6 +25,7 @@ from tests.soak.weather import STRANGER, Weather
 
 UNGUARDED = {"maxDeletions": 1_000_000, "maxDeletionPercent": 100}
 SETTLED = 120.0  # seconds in which everything must be where it belongs once the weather is good again
+QUIET = 3.0  # seconds without a change after which DR's controllers are done, also those that had to back off
 # Claims are written by an apply that changes nothing, too: the API server notes when it was.
 _RESTLESS = re.compile(r"/persistentvolumeclaims/|/configmaps/dr-syncer-")
 IDLE = 20.0  # seconds over which the processor time of idle services is measured
@@ -137,8 +138,9 @@ class Scene:
             time.sleep(1.0)
             outcome = self._planned()
         to_dr = time.monotonic() - begun
-        # No record is believed: every object is applied once more, and none may change by that.
-        before = self.dr.resource_versions()
+        # No record is believed: every object is applied once more, and none may change by that. DR's controllers
+        # are let finish first: what they still make of the last import is no change of the audit's.
+        before = self.dr.settle(quiet=QUIET, timeout=60.0)
         audit = self.recovery.import_into(self.dr, audit=True)
         assert audit.exit_code is ExitCode.DONE, audit.summary
         changed = {key for key, _ in self.dr.resource_versions().items() ^ before.items()}
