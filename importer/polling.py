@@ -43,6 +43,7 @@ from drsyncer.service.cron import Cron
 from drsyncer.service.rhythm import Rhythm
 from drsyncer.wording import some
 from importer.action import TooManyDeletions, import_recovery_point
+from importer.basis import Overtaken, Request
 from importer.following import refs_of
 from importer.inventory import Inventory
 from importer.mandate import Mandate
@@ -50,7 +51,6 @@ from importer.memory import peek, recall
 from importer.observing import Failure, Nobody, Observer, Why
 from importer.outcome import Outcome
 from importer.plan import Action
-from importer.preparation import Overtaken, Request
 from importer.state import Condition, State, only, reached
 from importer.troubles import Patience, Troubles
 
