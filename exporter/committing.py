@@ -164,13 +164,13 @@ def warnings_of(gathering: Gathering, survey: Survey, key: DigestKey) -> list[st
     omitted = gathering.secrets_omitted()
     if omitted:
         found.append(
-            f"{omitted} Secrets were left out (exporter.secrets.mode: omit): "
+            f"Secrets left out: {omitted} (exporter.secrets.mode: omit); "
             "the DR cluster must get them another way, or applications will not start"
         )
     exposed = gathering.exposed()
     if exposed:
         found.append(
-            f"{exposed} of the objects that are encrypted now stay readable in the repository's history: "
+            f"still readable in the repository's history, though encrypted now: {exposed} of the objects; "
             "change their passwords and keys, or begin a new repository"
         )
     return [*found, *key.notices, *survey.warnings()]
