@@ -238,13 +238,17 @@ def candidate_of(config: Config, side: str) -> Election:
     from cli.sides import ELECTION, dr_of, source_of
     from drsyncer.cluster.lease import Election, identity, own_namespace
 
+    exporter, importer = config.exporter, config.importer
+    connect: Callable[[], Cluster]
     if side == "exporter":
-        assert config.exporter is not None
-        namespace = own_namespace() or config.exporter.secrets.digest_key_namespace
-        cluster, name = source_of(config.exporter, ELECTION), f"dr-syncer-exporter-{config.exporter.cluster}"
+        assert exporter is not None
+        namespace = own_namespace() or exporter.secrets.digest_key_namespace
+        name, connect = f"dr-syncer-exporter-{exporter.cluster}", lambda: source_of(exporter, ELECTION)
     else:
-        assert config.importer is not None
-        namespace = own_namespace() or config.importer.state_namespace
-        name = f"dr-syncer-importer-{config.importer.name or config.importer.cluster}"
-        cluster = dr_of(config.importer, ELECTION)
-    return Election(cluster, namespace=namespace, name=name, identity=identity())
+        assert importer is not None
+        namespace = own_namespace() or importer.state_namespace
+        name, connect = (
+            f"dr-syncer-importer-{importer.name or importer.cluster}",
+            lambda: dr_of(importer, ELECTION),
+        )
+    return Election(connect, namespace=namespace, name=name, identity=identity())
