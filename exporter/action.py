@@ -58,12 +58,13 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
         survey.read(gathering)
         deleted = survey.deleted(gathering)
         changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
-        refusal = None if request.confirmed else committing.guarded(config, base, deleted)
+        refusal = None if request.confirmed else committing.guarded(config, clone, base, deleted)
         if refusal is not None and not request.dry_run:
             raise refusal
 
         incomplete = gathering.incomplete() | survey.failing
-        text = committing.text_of(found, base, changes, reading=Reading.of(gathering), incomplete=incomplete)
+        reading, yes = Reading.of(gathering), request.confirmed
+        text = committing.text_of(found, base, changes, reading=reading, incomplete=incomplete, confirmed=yes)
         commit = ""
         if stage is not None:
             files = gathering.files()

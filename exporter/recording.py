@@ -195,7 +195,7 @@ class Recorder:
         gathering, base, clone = session.gathering, session.base, session.clone
         # What is held already counts: a limit that could be passed in small steps would be none.
         before = {change.path: Change(Verb.DELETED, change.ref) for change in self._ledger.held()}
-        refusal = committing.guarded(self._config, base, {**before, **deleted}) if deleted else None
+        refusal = committing.guarded(self._config, clone, base, {**before, **deleted}) if deleted else None
         held, deleted = (deleted, {}) if refusal else ({}, deleted)
         changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
         files = gathering.files()
