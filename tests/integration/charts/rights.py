@@ -16,7 +16,7 @@ from tests.integration.charts import NAMESPACE, Object, one
 RBAC = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 # Asked by the API server of itself, when somebody writes a role or a binding: no request has these verbs.
 UNASKED = frozenset({"escalate", "bind"})
-FORBIDDEN = 403
+CREATED, FORBIDDEN = 201, 403
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,15 +29,20 @@ class Grant:
     verb: str
     names: tuple[str, ...] = ()
 
-    def allows(self, event: AuditEvent) -> bool:
-        """Return whether a request falls under it."""
+    def allows(self, event: AuditEvent, verb: str) -> bool:
+        """Return whether a request falls under it, as far as it needs `verb`."""
         return (
             self.namespace in ("", event.namespace)
             and self.group in ("*", event.group)
             and self.resource in ("*", event.resource)
-            and self.verb == event.verb
+            and self.verb == verb
             and (not self.names or event.name in self.names)
         )
+
+    @property
+    def breadth(self) -> tuple[bool, ...]:
+        """The broader, the greater."""
+        return (not self.names, self.resource == "*", self.group == "*", self.namespace == "")
 
 
 def granted(objects: Iterable[Object]) -> set[Grant]:
@@ -119,8 +124,21 @@ class Account:
 
 
 def unused(grants: Iterable[Grant], events: Iterable[AuditEvent]) -> list[Grant]:
-    """Return the grants that no request needed, but for what the API server asks of itself."""
-    done = [event for event in events if event.status != FORBIDDEN]
-    return sorted(
-        grant for grant in grants if grant.verb not in UNASKED and not any(grant.allows(event) for event in done)
-    )
+    """Return the grants that no request needed, but for what the API server asks of itself.
+
+    A request needs the narrowest grant that allows it: one for all types is not needed for what another one names.
+    """
+    left = set(grants)
+    needed: set[Grant] = set()
+    for event in events:
+        for verb in verbs_of(event):
+            if allowing := [grant for grant in left if grant.allows(event, verb)]:
+                needed.add(min(allowing, key=lambda grant: grant.breadth))
+    return sorted(grant for grant in left - needed if grant.verb not in UNASKED)
+
+
+def verbs_of(event: AuditEvent) -> tuple[str, ...]:
+    """Return the verbs that a request needed: to apply an object that was not there needs `create`, too."""
+    if event.status == FORBIDDEN:
+        return ()
+    return ("patch", "create") if event.verb == "patch" and event.status == CREATED else (event.verb,)
