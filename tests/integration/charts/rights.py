@@ -32,7 +32,8 @@ class Grant:
     def allows(self, event: AuditEvent, verb: str) -> bool:
         """Return whether a request falls under it, as far as it needs `verb`."""
         return (
-            self.namespace in ("", event.namespace)
+            event.resource != ""
+            and self.namespace in ("", event.namespace)
             and self.group in ("*", event.group)
             and self.resource in ("*", event.resource)
             and self.verb == verb
