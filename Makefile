@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs capture soak format clean
+.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs charts capture soak format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,7 +45,7 @@ unit: $(STAMP) ## Unit and property tests: seconds
 integration: tools ## Tests on two real control planes per worker and real Git (WORKERS=2)
 	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile
 
-tools: $(STAMP) ## Find or build etcd, kube-apiserver, kube-controller-manager, kubectl, sops (minutes, once)
+tools: $(STAMP) ## Find or build the programs that tests run: Kubernetes, sops, helm (minutes, once)
 	$(BIN)/python -m tests.cluster.tools
 
 demo: $(STAMP) ## Two clusters, a sample shop, a recovery between them (KEEP=1: they stay)
@@ -67,6 +67,9 @@ docs: $(STAMP) ## Write the generated pages anew: configuration and reference, b
 	@mv build/configuration.md docs/configuration.md
 	$(BIN)/python -m transforms.reference docs/reference
 	$(BIN)/python -m drsyncer.service.reference docs/reference/metrics.md
+
+charts: $(STAMP) ## Write the generated files of the Helm charts anew: values, their schema and table, shared templates
+	$(BIN)/python -m charts
 
 capture: tools ## Ask a real cluster: golden pairs, VERSION and docs/reference/types.md anew
 	$(BIN)/python -m tests.capture
