@@ -50,6 +50,9 @@ class Observer(Protocol):
     def failure(self, kind: Failure, text: str) -> None:
         """Something failed; it is told each time, also when the log is silent about it."""
 
+    def pending(self, due: bool) -> None:
+        """Whether what is followed was not imported yet, or a run is due that was not made: told with every turn."""
+
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         """Other hands had changed these in DR, at the last look; none is told, too."""
 
@@ -67,6 +70,9 @@ class Nobody:
         pass
 
     def failure(self, kind: Failure, text: str) -> None:
+        pass
+
+    def pending(self, due: bool) -> None:
         pass
 
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:

@@ -93,6 +93,9 @@ class Measured:
     def failure(self, kind: Failure, text: str) -> None:
         self._metrics.count("failures_total", reason=str(kind))
 
+    def pending(self, due: bool) -> None:
+        self._metrics.set("pending", float(due))
+
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         self._metrics.set("drifted_objects", len(drifted))
 
