@@ -17,15 +17,10 @@ from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.cluster.watch import Event
 from drsyncer.config.schema import Exporter
-from drsyncer.errors import (
-    ClusterError,
-    DrSyncerError,
-    Gone,
-    NotFound,
-    Unauthorized,
-)
+from drsyncer.errors import ClusterError, ClusterUnreachable, DrSyncerError, Gone, NotFound, Unauthorized
 from drsyncer.manifest import ResourceType
 from drsyncer.recovery.git import Remote
+from drsyncer.service.circuit import Circuit
 from drsyncer.service.quiet import Quiet
 from drsyncer.service.repeats import Repeats
 from exporter.agenda import Agenda
@@ -54,6 +49,7 @@ _COMMIT = "the commit"
 _DISCOVER = "discovery"
 _PUSH = "the heartbeat"
 _RENEWAL = "reading the credentials anew"
+_ASK_THE_CLUSTER = frozenset({_FULL, _LISTS, _DISCOVER})
 _GUARD = "the deletion guard"
 _log = log.get(__name__)
 
@@ -93,6 +89,7 @@ class Following:
         )
         self._publisher = publisher
         self._clusters = Clusters(connect)
+        self._circuit = Circuit()
         self._watching: Watching | None = None
         self._intake: Intake | None = None
         self._followed: dict[str, tuple[ResourceType, ...]] = {}
@@ -170,7 +167,8 @@ class Following:
 
     def _attempt(self, name: str, action: Callable[[], None]) -> bool:
         """Do one piece of work; return whether that went well. What went wrong is told, and tried again later."""
-        if not self._troubles.may(name):
+        asks = name in _ASK_THE_CLUSTER
+        if not self._troubles.may(name) or (asks and not self._circuit.allows()):
             return False
         try:
             action()
@@ -184,9 +182,13 @@ class Following:
                 self._troubles.failed(name, error)
                 if isinstance(error, ClusterError):
                     self._clusters.drop()
+                if isinstance(error, ClusterUnreachable):
+                    self._circuit.failed()
                 if isinstance(error, Unauthorized):
                     self._renew.set()
             return False
+        if asks:
+            self._circuit.worked()
         self._troubles.worked(name)
         return True
 
@@ -238,7 +240,7 @@ class Following:
             broken=self._recorder.broken,
         )
         if self._watching is None:
-            self._watching = Watching(self._clusters.watches(), told=self._told, ended=self._ended)
+            self._watching = self._watching_by(self._clusters.watches())
         self._discover_again()
         self._troubles.source_works()
         return recorded
@@ -272,10 +274,7 @@ class Following:
         for key, versions in survey.wanted.items():
             if self._followed.get(key) != versions:
                 self._agenda.want_list(key)
-        groups = {name.rpartition("/")[0] for name in survey.failing if "/" in name}
-        for key in [key for key in self._followed if key not in survey.wanted]:
-            if key in survey.failing or key.partition(".")[2] in groups:
-                continue  # nothing is known about it
+        for key in survey.gone(self._followed):
             watching.stop([key])
             self._agenda.forget(key)
             self._troubles.gone(key)
@@ -313,11 +312,14 @@ class Following:
         places, types = self._watching.positions(), self._watching.types()
         self._watching.close()
         self._clusters.replace_watches(fresh)
-        self._watching = Watching(fresh, told=self._told, ended=self._ended)
+        self._watching = self._watching_by(fresh)
         for key, type_ in types.items():
             self._watching.start(type_, places[key])
 
     # What the watches tell
+
+    def _watching_by(self, cluster: Cluster) -> Watching:
+        return Watching(cluster, circuit=self._circuit, told=self._told, ended=self._ended)
 
     def _told(self, type_: ResourceType, event: Event) -> None:
         assert self._intake is not None
