@@ -42,15 +42,16 @@ _DISCOVERY = 300.0  # seconds after which the types are looked at although nothi
 _UNWATCHABLE = 60.0  # seconds between two lists of a type that cannot be watched
 _RECONNECT = 30.0  # seconds without any watch after which credentials and certificates are read anew
 _LASTED = 10.0  # seconds after which a watch counts as one that worked
-# Pieces of work, as the log names them.
+# Pieces of work, and what else can fail, as the log names them.
 _FULL = "the full export"
 _LISTS = "listing"
 _COMMIT = "the commit"
 _DISCOVER = "discovery"
 _PUSH = "the heartbeat"
 _RENEWAL = "reading the credentials anew"
+WORK = (_FULL, _LISTS, _COMMIT, _DISCOVER, _PUSH, _RENEWAL)
 _ASK_THE_CLUSTER = frozenset({_FULL, _LISTS, _DISCOVER})
-_GUARD = "the deletion guard"
+GUARD = "the deletion guard"
 _log = log.get(__name__)
 
 
@@ -74,7 +75,7 @@ class Following:
         self._observer = observer or Silent()
         self._leading = leading
         self._given_up = threading.Event()
-        self._repeats = Repeats(_log)
+        self._repeats = Repeats(_log, listener=self._observer)
         self._troubles = Troubles(self._repeats, self._observer)
         self._ledger = Ledger()
         self._agenda = Agenda(Quiet(config.quiet_period, config.max_delay))
@@ -205,10 +206,8 @@ class Following:
             self._beat_at = time.monotonic() + _BEAT
         held = recorded.outcome.held
         if held is not None:
-            self._repeats.failed(_GUARD, f"{held}: left in Git until `dr-syncer export --yes` confirms it")
+            self._repeats.failed(GUARD, f"{held}: left in Git until `dr-syncer export --yes` confirms it")
             self._observer.failed("guard")
-        elif not self._ledger.held():
-            self._repeats.worked(_GUARD)
         for read in recorded.reads:
             self._follow(read)
         if recorded.stale:
@@ -387,6 +386,8 @@ class Following:
             self._renew.set()
 
     def _tell(self) -> None:
+        if not self._ledger.held():  # confirmed, or what was gone is there again
+            self._repeats.worked(GUARD)
         changes, oldest = self._ledger.waiting()
         self._observer.pending(changes, time.monotonic() - oldest if oldest is not None else 0.0)
 

@@ -16,7 +16,10 @@ from drsyncer.recovery.message import Verb
 from drsyncer.service.frame import Worker
 from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
+from drsyncer.service.reasons import Tell
 from exporter.following import Following
+from exporter.noticing import Noticed
+from exporter.observing import Several, Silent
 from exporter.outcome import Outcome
 from exporter.timed import Timed
 
@@ -33,15 +36,16 @@ def worker_of(
     connect: Callable[[], Cluster],
     metrics: Metrics,
     health: Health,
+    tell: Tell,
     leading: Callable[[], bool],
 ) -> Worker:
     """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet."""
-    observer = Measured(metrics, health)
+    observer = Several(Measured(metrics, health), Noticed(tell))
     kind = Following if config.mode == "continuous" else Timed
     return kind(config=config, remote=remote, connect=connect, observer=observer, leading=leading)
 
 
-class Measured:
+class Measured(Silent):
     """An observer (see `exporter.observing.Observer`) that counts and measures."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:

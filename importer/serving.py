@@ -15,7 +15,9 @@ from drsyncer.recovery.git import Remote
 from drsyncer.service.frame import Worker
 from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
-from importer.observing import Failure, Why
+from drsyncer.service.reasons import Tell
+from importer.noticing import Noticed
+from importer.observing import Failure, Nobody, Several, Why
 from importer.outcome import Outcome
 from importer.plan import WRITES, Action
 from importer.polling import Polling
@@ -32,19 +34,22 @@ def worker_of(
     connect: Callable[[], Cluster],
     metrics: Metrics,
     health: Health,
+    tell: Tell,
     leading: Callable[[], bool],
 ) -> Worker:
     """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet."""
-    observer = Measured(metrics, health)
+    measured = Measured(metrics, health)
 
     def asked() -> bool:
-        observer.turned()
+        measured.turned()
         return leading()
 
-    return Polling(config=config, remote=remote, connect=connect, observer=observer, leading=asked)
+    return Polling(
+        config=config, remote=remote, connect=connect, observer=Several(measured, Noticed(tell)), leading=asked
+    )
 
 
-class Measured:
+class Measured(Nobody):
     """An observer (see `importer.observing.Observer`) that counts and measures."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:
@@ -57,9 +62,6 @@ class Measured:
         """The loop, or something beside it, asks whether it may work."""
         if not self._busy.is_set():  # an import that hangs has others who ask
             self._health.turned(_LOOP, within=_TURN)
-
-    def looked(self, head: str, *, changed: bool) -> None:
-        pass
 
     def import_started(self, why: Why) -> None:
         self._busy.set()

@@ -52,3 +52,7 @@ class Server(Section):
     leader_election: Flag = Field(
         default=False, description="Several replicas: one works, another one takes over when it fails."
     )
+    events: Flag = Field(
+        default=True,
+        description="Kubernetes Events in the cluster of this side: what a person on call should see.",
+    )

@@ -59,6 +59,8 @@ class Told:
     def failure(self, kind: Failure, text: str) -> None:
         self.failures.append((time.monotonic(), kind, text))
 
+    def recovered(self, kind: Failure) -> None: ...
+
     def pending(self, due: bool) -> None:
         self.due.append(due)
 
