@@ -139,7 +139,7 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
     log.configure(format=ctx.log_format, verbosity=max(ctx.verbosity, 1))
     loaded = ctx.load()
     config = loaded.config
-    metrics, health = Metrics(side), Health()
+    metrics, health = Metrics(side), Health(stuck_after=config.server.stuck_after)
     teller = teller_of(config, side) if config.server.events else None
     tell = teller.tell if teller else nobody
 

@@ -22,7 +22,6 @@ from importer.outcome import Outcome
 from importer.plan import WRITES, Action
 from importer.polling import Polling
 
-_TURN = 60.0  # seconds within which the loop turns
 _RUN = 3600.0  # seconds that one import may take: a whole large cluster, and namespaces that take long to go
 _LOOP = "import"
 
@@ -61,7 +60,7 @@ class Measured(Nobody):
     def turned(self) -> None:
         """The loop, or something beside it, asks whether it may work."""
         if not self._busy.is_set():  # an import that hangs has others who ask
-            self._health.turned(_LOOP, within=_TURN)
+            self._health.turned(_LOOP)
 
     def import_started(self, why: Why) -> None:
         self._busy.set()
@@ -70,7 +69,7 @@ class Measured(Nobody):
 
     def import_ended(self, why: Why, outcome: Outcome | None, error: DrSyncerError | None) -> None:
         self._busy.clear()
-        self._health.turned(_LOOP, within=_TURN)
+        self._health.turned(_LOOP)
         self._metrics.observe("run_duration_seconds", time.monotonic() - self._begun)
         self._metrics.set("last_run_timestamp_seconds", time.time())
         self._metrics.count("runs_total", result=_result(outcome, error))

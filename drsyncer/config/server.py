@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
 from drsyncer.config.section import Kind, Section, written
-from drsyncer.config.values import Flag, LocalPath
+from drsyncer.config.values import Duration, Flag, LocalPath
 
 
 def _address(text: str) -> str:
@@ -55,4 +55,9 @@ class Server(Section):
     events: Flag = Field(
         default=True,
         description="Kubernetes Events in the cluster of this side: what a person on call should see.",
+    )
+    stuck_after: Duration = Field(
+        default=written("60s"),
+        description="How long a loop of the service may say nothing until `/healthz` answers 503. A run may take an "
+        "hour, whatever this says.",
     )

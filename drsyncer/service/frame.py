@@ -34,7 +34,6 @@ _LOG = get(__name__)
 _TURN = 0.5  # seconds between two looks at who leads
 _LOOK = 5.0  # seconds between two looks at the configuration file
 _ENDING = 10.0  # seconds that a worker may take to end
-_STUCK = 30.0  # seconds without a turn, after which the service counts as stuck
 # What ends with an error that nobody foresaw is started again, but not in a circle.
 _AGAIN = Schedule(initial=1.0, factor=2.0, maximum=300.0, jitter=0.2)
 _WORKED = 60.0  # seconds after which its end is no part of a series
@@ -138,7 +137,7 @@ class Frame(Generic[Config]):
         fingerprint, looked = self._source.fingerprint(), time.monotonic()
         try:
             while not self._stopped.is_set():
-                self._health.turned("service", within=_STUCK)
+                self._health.turned("service")
                 self._metrics.set("leader", float(self.leading()))
                 self._look_at_election()
                 if self._reload or time.monotonic() - looked >= _LOOK:
