@@ -17,7 +17,7 @@ from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.cluster.watch import Event
 from drsyncer.config.schema import Exporter
-from drsyncer.errors import ClusterError, ClusterUnreachable, DrSyncerError, Gone, NotFound, Unauthorized
+from drsyncer.errors import Abandoned, ClusterError, ClusterUnreachable, DrSyncerError, Gone, NotFound, Unauthorized
 from drsyncer.manifest import ResourceType
 from drsyncer.recovery.git import Remote
 from drsyncer.service.circuit import Circuit
@@ -86,7 +86,7 @@ class Following:
             ledger=self._ledger,
             publisher=(publisher := Publisher(leading=leading, observer=self._observer, repeats=self._repeats)),
             incomplete=self._incomplete,
-            goes_on=lambda: not self._given_up.is_set(),
+            goes_on=lambda: leading() and not self._given_up.is_set(),
         )
         self._publisher = publisher
         self._clusters = Clusters(connect)
@@ -173,7 +173,7 @@ class Following:
             return False
         try:
             action()
-        except NotLeading:
+        except (NotLeading, Abandoned):
             return False
         except Stale:
             self._compare_everything()

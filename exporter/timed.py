@@ -9,7 +9,7 @@ from datetime import datetime
 from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Exporter
-from drsyncer.errors import DrSyncerError, GitError, Refused
+from drsyncer.errors import Abandoned, DrSyncerError, GitError, Refused
 from drsyncer.progress import Progress
 from drsyncer.recovery.git import Clone, Remote
 from drsyncer.retry import Schedule
@@ -103,11 +103,12 @@ class Timed:
                 cluster=self._clusters.lists(),
                 request=Request(),
                 progress=Progress(silent=True),
+                goes_on=lambda: self._leading() and not stop.is_set(),
             )
         except Exception as error:  # noqa: BLE001 - a service goes on, and says what happened
             self._clusters.drop()
             self._observer.run_ended(None, error if isinstance(error, DrSyncerError) else None)
-            if not stop.is_set():
+            if not stop.is_set() and not isinstance(error, Abandoned):
                 self._failed(rhythm, error)
             return
         self._backoff.worked(RUN)
