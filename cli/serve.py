@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from drsyncer.service.health import Health
     from drsyncer.service.http import Handler, Request
     from drsyncer.service.metrics import Metrics
+    from drsyncer.service.reasons import Tell
 
-    Make = Callable[[Config, Metrics, Health, Callable[[], bool]], Worker]
+    Make = Callable[[Config, Metrics, Health, Tell, Callable[[], bool]], Worker]
 
 
 @click.group("serve", short_help="Run as a service: the loop, metrics and health.")
@@ -80,7 +81,7 @@ def importer(ctx: Context) -> None:
     _serve(ctx, side="importer", make=_importing)
 
 
-def _exporting(config: Config, metrics: Metrics, health: Health, leading: Callable[[], bool]) -> Worker:
+def _exporting(config: Config, metrics: Metrics, health: Health, tell: Tell, leading: Callable[[], bool]) -> Worker:
     from cli.sides import SERVICE, remote_of, source_of
     from exporter.serving import worker_of
 
@@ -92,11 +93,12 @@ def _exporting(config: Config, metrics: Metrics, health: Health, leading: Callab
         connect=lambda: _counted(source_of(section, SERVICE), metrics),
         metrics=metrics,
         health=health,
+        tell=tell,
         leading=leading,
     )
 
 
-def _importing(config: Config, metrics: Metrics, health: Health, leading: Callable[[], bool]) -> Worker:
+def _importing(config: Config, metrics: Metrics, health: Health, tell: Tell, leading: Callable[[], bool]) -> Worker:
     from cli.sides import SERVICE, dr_of, remote_of
     from importer.serving import worker_of
 
@@ -108,6 +110,7 @@ def _importing(config: Config, metrics: Metrics, health: Health, leading: Callab
         connect=lambda: _counted(dr_of(section, SERVICE), metrics),
         metrics=metrics,
         health=health,
+        tell=tell,
         leading=leading,
     )
 
@@ -125,20 +128,24 @@ def _counted(cluster: Cluster, metrics: Metrics) -> Cluster:
 
 
 def _serve(ctx: Context, *, side: str, make: Make) -> None:
+    from cli.own import teller_of
     from drsyncer import __version__, log
     from drsyncer.service.frame import Frame, Source
     from drsyncer.service.health import Health
     from drsyncer.service.http import Server
     from drsyncer.service.metrics import Metrics
+    from drsyncer.service.reasons import nobody
 
     log.configure(format=ctx.log_format, verbosity=max(ctx.verbosity, 1))
     loaded = ctx.load()
     config = loaded.config
-    metrics, health = Metrics(side), Health()
+    metrics, health = Metrics(side), Health(stuck_after=config.server.stuck_after)
+    teller = teller_of(config, side) if config.server.events else None
+    tell = teller.tell if teller else nobody
 
     def made(current: Config, leading: Callable[[], bool]) -> Worker:
         _tell_mode(metrics, current, side)
-        return make(current, metrics, health, leading)
+        return make(current, metrics, health, tell, leading)
 
     frame = Frame(
         source=Source(load=lambda: _reloaded(ctx, side), fingerprint=lambda: _fingerprint(loaded.file)),
@@ -146,6 +153,7 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
         candidate=candidate_of(config, side) if config.server.leader_election else None,
         health=health,
         metrics=metrics,
+        tell=tell,
     )
     section = config.exporter if side == "exporter" else config.importer
     assert section is not None
@@ -155,6 +163,8 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
         routes["POST", config.server.webhook.path] = _hook(config, frame, metrics)
     server = Server(address=config.server.address, port=config.server.port, routes=routes)
     server.start()
+    if teller:
+        teller.start()
     for number, action in ((signal.SIGTERM, frame.stop), (signal.SIGINT, frame.stop)):
         signal.signal(number, lambda *_, act=action: act())
     signal.signal(signal.SIGHUP, lambda *_: frame.reload())
@@ -163,6 +173,8 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
     try:
         ended = frame.run(config)
     finally:
+        if teller:
+            teller.stop()
         server.stop()
     log.get(__name__).info("ended")
     ctx.exit(0 if ended else 1)
@@ -235,20 +247,17 @@ def _hook(config: Config, frame: Frame[Config], metrics: Metrics) -> Handler:
 
 def candidate_of(config: Config, side: str) -> Election:
     """Return who stands for election on this side, in the cluster that it works with."""
+    from cli.own import place_of
     from cli.sides import ELECTION, dr_of, source_of
-    from drsyncer.cluster.lease import Election, identity, own_namespace
+    from drsyncer.cluster.lease import Election, identity
 
     exporter, importer = config.exporter, config.importer
     connect: Callable[[], Cluster]
     if side == "exporter":
         assert exporter is not None
-        namespace = own_namespace() or exporter.secrets.digest_key_namespace
-        name, connect = f"dr-syncer-exporter-{exporter.cluster}", lambda: source_of(exporter, ELECTION)
+        connect = lambda: source_of(exporter, ELECTION)  # noqa: E731
     else:
         assert importer is not None
-        namespace = own_namespace() or importer.state_namespace
-        name, connect = (
-            f"dr-syncer-importer-{importer.name or importer.cluster}",
-            lambda: dr_of(importer, ELECTION),
-        )
-    return Election(connect, namespace=namespace, name=name, identity=identity())
+        connect = lambda: dr_of(importer, ELECTION)  # noqa: E731
+    place = place_of(config, side)
+    return Election(connect, namespace=place.namespace, name=place.name, identity=identity())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,17 +33,26 @@ class Request:
     adopt: bool = False
 
 
-def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Request, progress: Progress) -> Outcome:
-    """Read the cluster once and commit what changed; return what was done.
+def export(
+    *,
+    config: Exporter,
+    remote: Remote,
+    cluster: Cluster,
+    request: Request,
+    progress: Progress,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> Outcome:
+    """Read the cluster once and commit what changed; return what was done. Nothing is pushed unless it `goes_on`.
 
     Raises Refused when the path belongs to another cluster or too much would be deleted, GitError
     when there is no recovery repository to compare with, ClusterError when the cluster cannot be read.
-    A commit that cannot be pushed is kept for the next run and told by `Outcome.push_error`.
+    A commit that cannot be pushed is kept for the next run and told by `Outcome.push_error`. Raises Abandoned once
+    `goes_on` returns false.
     """
     begun = time.monotonic()
     found = Identity(cluster=config.cluster, uid=cluster.uid())
     with ExitStack() as stack:
-        clone = stack.enter_context(Clone.open(remote))
+        clone = stack.enter_context(Clone.open(remote, goes_on=goes_on))
         clone.check_signing()
         offline = committing.fetch(clone)
         at = clone.base()

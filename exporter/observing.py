@@ -39,6 +39,12 @@ class Observer(Protocol):
     def failed(self, kind: str) -> None:
         """Something failed; `kind` is one of few words: cluster, type, git, push, guard, commit, internal."""
 
+    def trouble(self, key: str, text: str) -> None:
+        """What `key` names fails, in a sentence: told each time, also when the log is silent about it."""
+
+    def over(self, key: str) -> None:
+        """It works again."""
+
 
 class Silent:
     """An observer that takes no notice."""
@@ -60,3 +66,58 @@ class Silent:
     def watches(self, connected: int, total: int) -> None: ...
 
     def failed(self, kind: str) -> None: ...
+
+    def trouble(self, key: str, text: str) -> None: ...
+
+    def over(self, key: str) -> None: ...
+
+
+class Several:
+    """An observer that passes everything on to others, in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def turned(self) -> None:
+        for one in self._observers:
+            one.turned()
+
+    def run_started(self) -> None:
+        for one in self._observers:
+            one.run_started()
+
+    def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None:
+        for one in self._observers:
+            one.run_ended(outcome, error)
+
+    def pending(self, changes: int, oldest: float) -> None:
+        for one in self._observers:
+            one.pending(changes, oldest)
+
+    def pushed(self, lag: float) -> None:
+        for one in self._observers:
+            one.pushed(lag)
+
+    def unpushed(self, commits: int) -> None:
+        for one in self._observers:
+            one.unpushed(commits)
+
+    def beaten(self, when: datetime) -> None:
+        for one in self._observers:
+            one.beaten(when)
+
+    def watches(self, connected: int, total: int) -> None:
+        for one in self._observers:
+            one.watches(connected, total)
+
+    def failed(self, kind: str) -> None:
+        for one in self._observers:
+            one.failed(kind)
+
+    def trouble(self, key: str, text: str) -> None:
+        for one in self._observers:
+            one.trouble(key, text)
+
+    def over(self, key: str) -> None:
+        for one in self._observers:
+            one.over(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,11 +17,13 @@ from drsyncer.recovery.message import Verb
 from drsyncer.service.frame import Worker
 from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
+from drsyncer.service.reasons import Tell
 from exporter.following import Following
+from exporter.noticing import Noticed
+from exporter.observing import Several, Silent
 from exporter.outcome import Outcome
 from exporter.timed import Timed
 
-_TURN = 60.0  # seconds within which a loop turns
 _RUN = 3600.0  # seconds that one run may take: a whole large cluster over a slow line
 _LOOP = "export"
 _log = get(__name__)
@@ -33,31 +36,49 @@ def worker_of(
     connect: Callable[[], Cluster],
     metrics: Metrics,
     health: Health,
+    tell: Tell,
     leading: Callable[[], bool],
 ) -> Worker:
     """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet."""
-    observer = Measured(metrics, health)
+    measured = Measured(metrics, health)
+    observer = Several(measured, Noticed(tell))
+
+    def asked() -> bool:
+        measured.turned()
+        return leading()
+
+    def dialled() -> Cluster:
+        cluster = connect()
+        cluster.may_write = leading
+        return cluster
+
     kind = Following if config.mode == "continuous" else Timed
-    return kind(config=config, remote=remote, connect=connect, observer=observer, leading=leading)
+    return kind(config=config, remote=remote, connect=dialled, observer=observer, leading=asked)
 
 
-class Measured:
+class Measured(Silent):
     """An observer (see `exporter.observing.Observer`) that counts and measures."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:
         self._metrics = metrics
         self._health = health
+        self._busy = threading.Event()
         self._begun = time.monotonic()
 
     def turned(self) -> None:
-        self._health.turned(_LOOP, within=_TURN)
+        """The loop, or whatever waits for the remote, asks whether it may go on."""
+        if self._busy.is_set():
+            return  # a run has its own time
+        self._health.turned(_LOOP)
 
     def run_started(self) -> None:
+        self._busy.set()
         self._begun = time.monotonic()
         self._health.turned(_LOOP, within=_RUN)
 
     def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None:
-        self._health.turned(_LOOP, within=_TURN)
+        self._busy.clear()
+        self._health.turned(_LOOP)
         self._metrics.observe("run_duration_seconds", time.monotonic() - self._begun)
         self._metrics.set("last_run_timestamp_seconds", time.time())
         if outcome is None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Exporter
-from drsyncer.errors import DrSyncerError, GitError, Refused
+from drsyncer.errors import Abandoned, DrSyncerError, GitError, Refused
 from drsyncer.progress import Progress
 from drsyncer.recovery.git import Clone, Remote
 from drsyncer.retry import Schedule
@@ -24,7 +24,7 @@ from exporter.troubles import sentence
 
 _LOOK = 0.5  # seconds between two looks at whether to end and whether to lead
 _AGAIN = Schedule(initial=5.0, factor=2.0, maximum=300.0, jitter=0.2)
-_RUN = "the export"
+RUN = "the export"
 _log = log.get(__name__)
 
 
@@ -49,7 +49,7 @@ class Timed:
         self._clusters = Clusters(connect)
         self._observer = observer
         self._leading = leading
-        self._repeats = Repeats(_log)
+        self._repeats = Repeats(_log, listener=observer)
         self._backoff = Backoff(_AGAIN)
         self._bell = threading.Event()
         self._woken = threading.Event()
@@ -70,7 +70,7 @@ class Timed:
                 if self._woken.is_set():
                     self._woken.clear()
                     rhythm.wake()
-                if self._leading() and rhythm.due() and (rhythm.woken or not self._backoff.wait(_RUN)):
+                if self._leading() and rhythm.due() and (rhythm.woken or not self._backoff.wait(RUN)):
                     self._attempt(rhythm, stop)
                 self._bell.wait(min(rhythm.wait(), _LOOK) or _LOOK)
                 self._bell.clear()
@@ -103,21 +103,22 @@ class Timed:
                 cluster=self._clusters.lists(),
                 request=Request(),
                 progress=Progress(silent=True),
+                goes_on=lambda: self._leading() and not stop.is_set(),
             )
         except Exception as error:  # noqa: BLE001 - a service goes on, and says what happened
             self._clusters.drop()
             self._observer.run_ended(None, error if isinstance(error, DrSyncerError) else None)
-            if not stop.is_set():
+            if not stop.is_set() and not isinstance(error, Abandoned):
                 self._failed(rhythm, error)
             return
-        self._backoff.worked(_RUN)
-        self._repeats.worked(_RUN)
+        self._backoff.worked(RUN)
+        self._repeats.worked(RUN)
         self._observer.run_ended(outcome, None)
 
     def _failed(self, rhythm: Rhythm, error: Exception) -> None:
-        self._repeats.failed(_RUN, f"{_RUN}: {sentence(error)}")
+        self._repeats.failed(RUN, f"{RUN}: {sentence(error)}")
         self._observer.failed("guard" if isinstance(error, Refused) else "commit")
-        self._backoff.failed(_RUN)
+        self._backoff.failed(RUN)
         if not isinstance(error, Refused):  # what a guard refuses waits for a person, not for time
             rhythm.failed()
 

@@ -11,6 +11,7 @@ from typing import Any
 from drsyncer.errors import ExitCode
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery.signatures import Signature
+from drsyncer.wording import some
 from importer.apply import Result
 from importer.plan import Action
 
@@ -67,6 +68,14 @@ class Outcome:
             for result in self.results
         )
         return tried or bool(self.unknown)
+
+    @property
+    def left_undone(self) -> str:
+        """What is not in DR as it should be, in a few words; "" for nothing."""
+        blocked = [result.step.ref for result in self.results if result.action is Action.BLOCKED]
+        parts = [f"{some(blocked)} blocked"] if blocked else []
+        parts += [f"{some(sorted(self.unknown))} not listed"] if self.unknown else []
+        return "; ".join(parts)
 
     def to_data(self) -> dict[str, Any]:
         """Return the result for `-o json`."""

@@ -15,12 +15,13 @@ from drsyncer.recovery.git import Remote
 from drsyncer.service.frame import Worker
 from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
-from importer.observing import Failure, Why
+from drsyncer.service.reasons import Tell
+from importer.noticing import Noticed
+from importer.observing import Failure, Nobody, Several, Why
 from importer.outcome import Outcome
 from importer.plan import WRITES, Action
 from importer.polling import Polling
 
-_TURN = 60.0  # seconds within which the loop turns
 _RUN = 3600.0  # seconds that one import may take: a whole large cluster, and namespaces that take long to go
 _LOOP = "import"
 
@@ -32,19 +33,22 @@ def worker_of(
     connect: Callable[[], Cluster],
     metrics: Metrics,
     health: Health,
+    tell: Tell,
     leading: Callable[[], bool],
 ) -> Worker:
     """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet."""
-    observer = Measured(metrics, health)
+    measured = Measured(metrics, health)
 
     def asked() -> bool:
-        observer.turned()
+        measured.turned()
         return leading()
 
-    return Polling(config=config, remote=remote, connect=connect, observer=observer, leading=asked)
+    return Polling(
+        config=config, remote=remote, connect=connect, observer=Several(measured, Noticed(tell)), leading=asked
+    )
 
 
-class Measured:
+class Measured(Nobody):
     """An observer (see `importer.observing.Observer`) that counts and measures."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:
@@ -56,10 +60,7 @@ class Measured:
     def turned(self) -> None:
         """The loop, or something beside it, asks whether it may work."""
         if not self._busy.is_set():  # an import that hangs has others who ask
-            self._health.turned(_LOOP, within=_TURN)
-
-    def looked(self, head: str, *, changed: bool) -> None:
-        pass
+            self._health.turned(_LOOP)
 
     def import_started(self, why: Why) -> None:
         self._busy.set()
@@ -68,7 +69,7 @@ class Measured:
 
     def import_ended(self, why: Why, outcome: Outcome | None, error: DrSyncerError | None) -> None:
         self._busy.clear()
-        self._health.turned(_LOOP, within=_TURN)
+        self._health.turned(_LOOP)
         self._metrics.observe("run_duration_seconds", time.monotonic() - self._begun)
         self._metrics.set("last_run_timestamp_seconds", time.time())
         self._metrics.count("runs_total", result=_result(outcome, error))
@@ -92,6 +93,9 @@ class Measured:
 
     def failure(self, kind: Failure, text: str) -> None:
         self._metrics.count("failures_total", reason=str(kind))
+
+    def pending(self, due: bool) -> None:
+        self._metrics.set("pending", float(due))
 
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         self._metrics.set("drifted_objects", len(drifted))

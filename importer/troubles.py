@@ -88,8 +88,10 @@ class Troubles:
         for failure in failures:
             self._backoffs[failure].worked(failure)
             with self._lock:
-                self._now.pop(failure, None)
+                before = self._now.pop(failure, None)
             self._repeats.worked(_SUBJECTS[failure])
+            if before is not None:
+                self._observer.recovered(failure)
 
     def again(self, *failures: Failure) -> None:
         """Something changed: these may be tried again at once."""

@@ -21,7 +21,7 @@ _SLOWEST = 10  # seconds that a client may be silent in the middle of something
 _MOST_CONNECTIONS = 200
 _PATIENCE = 5  # seconds for requests that are being answered when the server stops
 _LARGEST_HEADERS = 32 * 1024
-LARGEST_BODY = 1024 * 1024
+LARGEST_BODY = 1024 * 1024  # bytes
 
 _REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 _REASONS |= {405: "Method Not Allowed", 409: "Conflict", 413: "Content Too Large", 429: "Too Many Requests"}

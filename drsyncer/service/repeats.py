@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from drsyncer import durations
 from drsyncer.log import Logger
@@ -24,17 +25,33 @@ class _Trouble:
     count: int = 1
 
 
-class Repeats:
-    """Keeps the log readable. `key` names what fails (a remote, a type); safe to use from several threads."""
+class Listener(Protocol):
+    """Is told of each failure, and when it is over. It must return at once and must not raise."""
 
-    def __init__(self, log: Logger, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def trouble(self, key: str, text: str) -> None: ...
+
+    def over(self, key: str) -> None: ...
+
+
+class Repeats:
+    """Keeps the log readable. `key` names what fails (a remote, a type); safe to use from several threads.
+
+    `listener` hears of every failure, also of those that the log does not repeat.
+    """
+
+    def __init__(
+        self, log: Logger, *, listener: Listener | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._log = log
+        self._listener = listener
         self._clock = clock
         self._troubles: dict[str, _Trouble] = {}
         self._lock = threading.Lock()
 
     def failed(self, key: str, text: str) -> None:
         """`key` failed as `text` says: told when it is news, or was told long ago."""
+        if self._listener is not None:
+            self._listener.trouble(key, text)
         now = self._clock()
         with self._lock:
             trouble = self._troubles.get(key)
@@ -60,6 +77,8 @@ class Repeats:
         if trouble is not None:
             age = _age(self._clock() - trouble.since)
             self._log.warning(f"{key} works again", after=age, failures=trouble.count)
+            if self._listener is not None:
+                self._listener.over(key)
 
 
 def _age(seconds: float) -> str:

@@ -67,6 +67,10 @@ class Told:
     def failed(self, kind: str) -> None:
         self.failures.append(kind)
 
+    def trouble(self, key: str, text: str) -> None: ...
+
+    def over(self, key: str) -> None: ...
+
 
 class Follower:
     """Follows `source`, by way of `kubeconfig` if given, into the recovery repository. A context manager."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,6 +42,7 @@ class Told:
     errors: list[DrSyncerError] = field(default_factory=list)
     failures: list[tuple[float, Failure, str]] = field(default_factory=list)
     drift: list[tuple[ObjectRef, ...]] = field(default_factory=list)
+    due: deque[bool] = field(default_factory=lambda: deque(maxlen=1_000))
 
     def looked(self, head: str, *, changed: bool) -> None:
         self.looks.append((time.monotonic(), head, changed))
@@ -56,6 +58,11 @@ class Told:
 
     def failure(self, kind: Failure, text: str) -> None:
         self.failures.append((time.monotonic(), kind, text))
+
+    def recovered(self, kind: Failure) -> None: ...
+
+    def pending(self, due: bool) -> None:
+        self.due.append(due)
 
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         self.drift.append(tuple(drifted))

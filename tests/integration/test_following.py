@@ -65,7 +65,7 @@ def test_what_is_created_changed_and_deleted_travels_by_itself(shop: ControlPlan
 
         shop.delete(f"{CORE}/configmaps/new")
         follower.wait_for(lambda: "namespaces/shop/configmaps/new.yaml" not in recovery.paths(), what="the deletion")
-        assert len(follower.told.lags) == follower.count()
+        follower.wait_for(lambda: len(follower.told.lags) == follower.count(), what="the pushes to be told")
         assert follower.told.errors == []
     is_settled(shop, recovery)
 
