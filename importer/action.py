@@ -67,6 +67,8 @@ def import_recovery_point(
         seconds=time.monotonic() - begun,
         head=prepared.standing.head,
         drifted=prepared.drifted,
+        subject=prepared.subject,
+        current_at=prepared.current_at,
     )
 
 

@@ -50,6 +50,9 @@ class Observer(Protocol):
     def failure(self, kind: Failure, text: str) -> None:
         """Something failed; it is told each time, also when the log is silent about it."""
 
+    def trouble(self, what: str, text: str | None) -> None:
+        """`what` fails now, as `text` says; None: it works again. Told each time, also when the log is silent."""
+
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         """Other hands had changed these in DR, at the last look; none is told, too."""
 
@@ -67,6 +70,9 @@ class Nobody:
         pass
 
     def failure(self, kind: Failure, text: str) -> None:
+        pass
+
+    def trouble(self, what: str, text: str | None) -> None:
         pass
 
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:

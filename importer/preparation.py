@@ -77,6 +77,8 @@ class Prepared:
     carried: Sequence[Carried]
     steps: tuple[Step, ...]
     drifted: tuple[ObjectRef, ...]
+    subject: str
+    current_at: datetime | None
     warnings: tuple[str, ...]
 
 
@@ -155,6 +157,8 @@ def _prepare(
         steps = tuple(drift.left(step) if step.ref in drifted else step for step in steps)
     mandate.check()
     beat = clone.heartbeat()
+    if beat is not None and beat.cluster != source.uid:
+        beat = None
     return Prepared(
         point=point,
         identity=source,
@@ -162,7 +166,7 @@ def _prepare(
         signature=chosen.signature,
         standing=standing,
         exported_at=message.exported_at(chosen.point.message),
-        heartbeat=beat.time if beat and beat.cluster == source.uid else None,
+        heartbeat=beat.time if beat else None,
         memory=memory,
         inventory=inventory,
         records=remembered,
@@ -173,6 +177,8 @@ def _prepare(
         carried=carried,
         steps=steps,
         drifted=tuple(sorted(drifted)),
+        subject=chosen.point.subject,
+        current_at=beat.time if beat and beat.complete and beat.head in (chosen.commit, chosen.point.id) else None,
         warnings=(
             *clone.notices,
             *revision.rewritten(clone),

@@ -68,10 +68,11 @@ _decode_object = msgspec.json.Decoder(_Object).decode
 
 
 class Watch:
-    """The changes of one type, in all namespaces or one. `events` is for one thread, `stop` for any.
+    """The changes of one type, in all namespaces or one, or of one object. `events` is for one thread, `stop` for any.
 
-    `resource_version` is that of the LIST that went before; it moves on with what was seen. `failures` counts the
-    requests in a row that did not work, `connected` says whether one is open now.
+    `resource_version` is that of the LIST that went before; it moves on with what was seen. Without one, what is there
+    now comes first, as ADDED. `failures` counts the requests in a row that did not work, `connected` says whether one
+    is open now.
     """
 
     def __init__(
@@ -81,10 +82,12 @@ class Watch:
         *,
         resource_version: str,
         namespace: str = "",
+        name: str = "",
         schedule: Schedule | None = None,
     ) -> None:
         self.type = type_
         self.namespace = namespace
+        self.name = name
         self.resource_version = resource_version
         self.connected = False
         self.failures = 0
@@ -132,6 +135,7 @@ class Watch:
                 "allowWatchBookmarks": "true",
                 "resourceVersion": self.resource_version,
                 "timeoutSeconds": str(seconds),
+                "fieldSelector": f"metadata.name={self.name}" if self.name else "",
             },
             silence=seconds + 30.0,
         )

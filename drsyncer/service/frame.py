@@ -18,7 +18,7 @@ from drsyncer.retry import Schedule
 from drsyncer.service.backoff import Backoff
 from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
-from drsyncer.service.repeats import Repeats
+from drsyncer.service.repeats import Listener, Repeats
 
 _LOG = get(__name__)
 _TURN = 0.5  # seconds between two looks at who leads
@@ -39,6 +39,10 @@ class Worker(Protocol):
 
     def wake(self) -> None:
         """Work now, whatever the clock says."""
+        ...
+
+    def ask(self) -> None:
+        """Do a whole run now, also when nothing seems to have changed."""
         ...
 
 
@@ -66,7 +70,10 @@ class Source(Generic[Config]):
 
 
 class Frame(Generic[Config]):
-    """`make` gets the configuration and the question whether it may (still) write, and returns the worker."""
+    """`make` gets the configuration and the question whether it may (still) write, and returns the worker.
+
+    `listener` is told what fails here: the election, the worker. See `Repeats`.
+    """
 
     def __init__(
         self,
@@ -76,13 +83,14 @@ class Frame(Generic[Config]):
         candidate: Candidate | None,
         health: Health,
         metrics: Metrics,
+        listener: Listener = lambda *_: None,
     ) -> None:
         self._source = source
         self._make = make
         self._candidate = candidate
         self._health = health
         self._metrics = metrics
-        self._repeats = Repeats(_LOG)
+        self._repeats = Repeats(_LOG, listener=listener)
         self._backoff = Backoff(_AGAIN)
         self._stopped = threading.Event()
         self._turn = threading.Event()  # something happened: look now

@@ -57,6 +57,9 @@ class Told:
     def failure(self, kind: Failure, text: str) -> None:
         self.failures.append((time.monotonic(), kind, text))
 
+    def trouble(self, what: str, text: str | None) -> None:
+        pass
+
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         self.drift.append(tuple(drifted))
 
@@ -95,7 +98,7 @@ class Service:
             observer=self.told,
             leading=lambda: self.leads,
             patience=patience,
-            last_run=last_run,
+            last_run=lambda _: last_run,
         )
         self._raised: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="importer")
