@@ -16,7 +16,7 @@ import msgspec
 
 from drsyncer.cluster import Cluster
 from drsyncer.cluster.watch import Kind, Watch
-from drsyncer.errors import DrSyncerError, Forbidden, Gone, Unauthorized
+from drsyncer.errors import ClusterUnreachable, DrSyncerError, Forbidden, Gone, ServerFailed, Throttled, Unauthorized
 from drsyncer.json import decode
 from drsyncer.log import get
 from drsyncer.retry import Schedule
@@ -30,7 +30,10 @@ from drsyncer.service.status import Request, Run, Running, State, Status, Troubl
 _LOG = get(__name__)
 _PACE = 1.0  # seconds between two writes
 _ALIVE = 300.0  # seconds after which a status is written although nothing has changed: somebody works
-_AGAIN = Schedule(initial=1.0, factor=2.0, maximum=120.0, jitter=0.2)
+_AGAIN = Schedule(initial=1.0, factor=2.0, maximum=60.0, jitter=0.2)
+_FORBIDDEN = Schedule(initial=60.0, factor=2.0, maximum=600.0, jitter=0.2)
+# A cluster that does not answer is told of by those who work with it.
+_TOLD_BY_OTHERS = (ClusterUnreachable, ServerFailed, Throttled)
 _ENDING = 3.0  # seconds that the last write may take
 _WRITE, _WATCH = "the status", "the watch for requests"
 
@@ -66,6 +69,7 @@ class Board:
         self._due = 0.0
         self._repeats = Repeats(_LOG, listener=self.trouble)
         self._backoff = Backoff(_AGAIN, clock=clock)
+        self._refusals = Backoff(_FORBIDDEN, clock=clock)
         self._cluster: Cluster | None = None
         self._watching: Cluster | None = None
         self._watch: Watch | None = None
@@ -149,7 +153,8 @@ class Board:
             troubles = {found.what: found for found in self._now.troubles}
             what = said(what)
             if text is None:
-                troubles.pop(what, None)
+                if troubles.pop(what, None) is not None and what != _WRITE:
+                    self._backoff.worked(_WRITE)  # it may have been the cluster
             elif what in troubles or len(troubles) < statuses.MOST_TROUBLES:
                 since = troubles[what].since if what in troubles else _utc()
                 troubles[what] = Trouble(what, said(text), since)
@@ -208,7 +213,7 @@ class Board:
         """Return the seconds until there is something to do."""
         if not self._may_write():
             return 1.0
-        pause = max(self._backoff.wait(_WRITE), self._due - self._clock())
+        pause = max(self._backoff.wait(_WRITE), self._refusals.wait(_WRITE), self._due - self._clock())
         if not self._known or not self._is_told():
             return pause
         return max(pause, self._due - _PACE + _ALIVE - self._clock())
@@ -218,7 +223,7 @@ class Board:
 
     def _is_all_told(self) -> bool:
         """Return whether there is nothing to wait for at the end."""
-        return self._is_told() or not self._may_write() or self._backoff.failures(_WRITE) > 0
+        return self._is_told() or not self._may_write() or self._wait() > _PACE
 
     def _is_told(self) -> bool:
         return self._written is not None and statuses.same(self._written, self._now)
@@ -244,19 +249,23 @@ class Board:
         assert self._place is not None
         places.write(self._connected(), self._place, now)
         self._backoff.worked(_WRITE)
+        self._refusals.worked(_WRITE)
         self._repeats.worked(_WRITE)
+        self.trouble(_WRITE, None)
         with self._changed:
             self._written, self._due = now, self._clock() + _PACE
             self._changed.notify_all()
 
     def _failed(self, error: DrSyncerError) -> None:
-        forbidden = isinstance(error, Forbidden)
         if self._stopped:
             return
-        first = self._backoff.failures(_WRITE) == 0
-        self._backoff.failed(_WRITE, retry_after=_AGAIN.maximum if forbidden else None)
-        if not forbidden or first:
-            self._repeats.failed(_WRITE, f"{_WRITE} is not kept in {self._place}: {error}")
+        again = isinstance(error, Forbidden) and self._refusals.failures(_WRITE) > 0  # told once
+        (self._refusals if isinstance(error, Forbidden) else self._backoff).failed(_WRITE)
+        text = f"{_WRITE} is not kept in {self._place}: {error}"
+        if isinstance(error, _TOLD_BY_OTHERS) or again:
+            self.trouble(_WRITE, text)
+        else:
+            self._repeats.failed(_WRITE, text)
         if isinstance(error, Unauthorized):
             self._hang_up()
 
@@ -279,8 +288,9 @@ class Board:
                 self._watch_once(self._place)
                 pause = 0.0
             except DrSyncerError as error:
-                pause = self._backoff.failed(_WATCH)
-                told = isinstance(error, Gone) or (isinstance(error, Forbidden) and self._backoff.failures(_WATCH) > 1)
+                forbidden = isinstance(error, Forbidden)
+                pause = (self._refusals if forbidden else self._backoff).failed(_WATCH)
+                told = isinstance(error, Gone) or (forbidden and self._refusals.failures(_WATCH) > 1)
                 if not self._stopped and not told:
                     self._repeats.failed(_WATCH, f"requests of runs are not seen: {error}")
             except Exception:  # noqa: BLE001 - whatever it is, the work must go on
@@ -300,6 +310,7 @@ class Board:
             for event in watch.events():
                 self._repeats.worked(_WATCH)
                 self._backoff.worked(_WATCH)
+                self._refusals.worked(_WATCH)
                 notice = Notice() if event.kind is Kind.DELETED else places.notice_of(decode(event.object))
                 with self._changed:
                     if event.kind is Kind.DELETED:
