@@ -130,6 +130,7 @@ def _counted(cluster: Cluster, metrics: Metrics) -> Cluster:
 
 def _serve(ctx: Context, *, side: str, make: Make) -> None:
     from drsyncer import __version__, log
+    from drsyncer.service import page
     from drsyncer.service.frame import Frame, Source
     from drsyncer.service.health import Health
     from drsyncer.service.http import Server
@@ -156,7 +157,7 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
     section = config.exporter if side == "exporter" else config.importer
     assert section is not None
     metrics.set("build_info", 1, version=__version__, side=side, cluster=section.cluster)
-    routes = _routes(frame, metrics, health)
+    routes = _routes(frame, metrics, health) | page.routes(board, frame.state)
     if side == "importer" and config.server.webhook.secret_file:
         routes["POST", config.server.webhook.path] = _hook(config, frame, metrics)
     server = Server(address=config.server.address, port=config.server.port, routes=routes)
