@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Exporter
 from drsyncer.progress import Progress
+from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, Remote
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.identity import Identity
@@ -80,12 +81,14 @@ def export(
             files = gathering.files()
             commit = committing.write(clone, stage, base, found=found, files=files, deleted=deleted, text=text)
         head = commit or base.commit or ""
-        push_error = offline
+        push_error, beaten = offline, None
         warnings = committing.warnings_of(gathering, survey, key)
         warnings += [f"without --yes this is refused: {refusal}"] if refusal else []
         if stage is not None and offline is None:
             beat = Heartbeat(datetime.now(UTC), head, not incomplete, found.uid)
+            told = len(warnings)
             push_error, head = committing.push(clone, head, beat, warnings)
+            beaten = beat.time if push_error is None and len(warnings) == told else None
             commit = head if commit else ""
             clone.gc_if_due()
         return Outcome(
@@ -103,4 +106,7 @@ def export(
             seconds=time.monotonic() - begun,
             message=text,
             push_error=push_error,
+            beaten=beaten,
+            unpushed=len(clone.unpushed()) if push_error else 0,
+            counts=layout.counts((base.files.keys() | gathering.files().keys()) - deleted.keys()),
         )

@@ -28,7 +28,7 @@ from exporter.connections import Clusters
 from exporter.filing import NAMESPACES
 from exporter.intake import Intake
 from exporter.ledger import Ledger
-from exporter.observing import Observer, Silent
+from exporter.observing import Observer, Silent, Why
 from exporter.publishing import Publisher
 from exporter.reading import TypeRead
 from exporter.recording import NotLeading, Recorded, Recorder, Stale
@@ -75,7 +75,7 @@ class Following:
         self._observer = observer or Silent()
         self._leading = leading
         self._given_up = threading.Event()
-        self._repeats = Repeats(_log, listener=self._observer)
+        self._repeats = Repeats(_log, listener=self._observer.trouble)
         self._troubles = Troubles(self._repeats, self._observer)
         self._ledger = Ledger()
         self._agenda = Agenda(Quiet(config.quiet_period, config.max_delay))
@@ -104,6 +104,10 @@ class Following:
         """Do a full export now."""
         self._troubles.hurry(_FULL)
         self._agenda.want_full()
+
+    def ask(self) -> None:
+        """Do a full export now."""
+        self.wake()
 
     def run(self, stop: threading.Event) -> None:
         """Follow the cluster until `stop` is set; then return within seconds. Raises nothing that may pass."""
@@ -145,7 +149,7 @@ class Following:
             if not self._attempt(_RENEWAL, self._reconnect):
                 self._renew.set()
         if self._troubles.may(_FULL) and self._agenda.take_full():
-            if not self._attempt(_FULL, lambda: self._run(self._full)):
+            if not self._attempt(_FULL, lambda: self._run(Why.FULL, self._full)):
                 self._agenda.want_full()
             return
         if self._intake is None:
@@ -154,11 +158,11 @@ class Following:
         if discover and not self._attempt(_DISCOVER, self._rediscover):
             self._agenda.want_discovery()
         keys = self._due_lists() if self._troubles.may(_LISTS) else []
-        if keys and not self._attempt(_LISTS, lambda: self._run(lambda: self._list(keys))):
+        if keys and not self._attempt(_LISTS, lambda: self._run(Why.LIST, lambda: self._list(keys))):
             for key in keys:
                 self._agenda.want_list(key)
         commit = self._troubles.may(_COMMIT) and self._agenda.take_changes()
-        if commit and not self._attempt(_COMMIT, lambda: self._run(self._commit)):
+        if commit and not self._attempt(_COMMIT, lambda: self._run(Why.CHANGE, self._commit)):
             self._agenda.changed()
         self._push_if_due()
 
@@ -193,13 +197,16 @@ class Following:
         self._troubles.worked(name)
         return True
 
-    def _run(self, action: Callable[[], Recorded]) -> None:
+    def _run(self, why: Why, action: Callable[[], Recorded]) -> None:
         """Do a run: make a commit, tell the observer, and go on from there."""
-        self._observer.run_started()
+        self._observer.run_started(why)
         try:
             recorded = action()
         except Exception as error:
-            self._observer.run_ended(None, error if isinstance(error, DrSyncerError) else None)
+            told = error if isinstance(error, DrSyncerError) else None
+            if self._given_up.is_set() or isinstance(error, NotLeading | Stale):
+                told = Abandoned("the run was abandoned: what it was for has changed")
+            self._observer.run_ended(None, told)
             raise
         self._observer.run_ended(recorded.outcome, None)
         if recorded.outcome.push_error is None:

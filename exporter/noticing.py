@@ -41,19 +41,23 @@ class Noticed(Silent):
         self._types: dict[str, str] = {}  # those that are incomplete, and why
         self._lock = threading.Lock()
 
-    def trouble(self, key: str, text: str) -> None:
-        """What `key` names fails; whatever names no piece of work is a type."""
-        if key in _OF:
-            reason = _OF[key][0]
-            self._tell(reason, text, key if reason is EXPORT_FAILING else "")
-            return
+    def trouble(self, what: str, text: str | None) -> None:
+        """Tell that `what` fails, or that it works again; whatever names no piece of work is a type."""
+        if text is None:
+            self._over(what)
+        elif what in _OF:
+            reason = _OF[what][0]
+            self._tell(reason, text, what if reason is EXPORT_FAILING else "")
+        else:
+            self._incomplete(what, text)
+
+    def _incomplete(self, type_: str, text: str) -> None:
         with self._lock:
-            self._types[key] = text
+            self._types[type_] = text
             named = some(sorted(self._types))
         self._tell(TYPES_INCOMPLETE, f"{named}; the last one: {text}")
 
-    def over(self, key: str) -> None:
-        """It works again."""
+    def _over(self, key: str) -> None:
         if key in _OF:
             reason = _OF[key][1]
             if reason is DELETIONS_RELEASED:

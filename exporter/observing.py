@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from drsyncer.errors import DrSyncerError
 from exporter.outcome import Outcome
+
+
+class Why(StrEnum):
+    """What a run is made for."""
+
+    FULL = "full"  # everything is compared: at the start, when somebody asks, when what is known is not enough
+    LIST = "list"  # some types are listed again
+    CHANGE = "change"  # something changed
+    DUE = "due"  # a tick of the schedule
+    ASKED = "asked"  # a person
 
 
 class Observer(Protocol):
@@ -15,11 +26,11 @@ class Observer(Protocol):
     def turned(self) -> None:
         """The loop is alive: told every few seconds at least, except while one run is under way."""
 
-    def run_started(self) -> None:
-        """A run (a full export, or a commit of what changed) begins."""
+    def run_started(self, why: Why) -> None:
+        """A run begins."""
 
     def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None:
-        """It ended: with an outcome, or with an error and nothing committed."""
+        """It ended: with an outcome, or with an error and nothing committed (Abandoned: it was told to stop)."""
 
     def pending(self, changes: int, oldest: float) -> None:
         """So many changes are not committed yet, the oldest of them for so many seconds."""
@@ -36,14 +47,11 @@ class Observer(Protocol):
     def watches(self, connected: int, total: int) -> None:
         """So many watches are connected, of so many."""
 
+    def trouble(self, what: str, text: str | None) -> None:
+        """`what` fails now, as `text` says; None: it works again. Told each time, also when the log is silent."""
+
     def failed(self, kind: str) -> None:
         """Something failed; `kind` is one of few words: cluster, type, git, push, guard, commit, internal."""
-
-    def trouble(self, key: str, text: str) -> None:
-        """What `key` names fails, in a sentence: told each time, also when the log is silent about it."""
-
-    def over(self, key: str) -> None:
-        """It works again."""
 
 
 class Silent:
@@ -51,7 +59,7 @@ class Silent:
 
     def turned(self) -> None: ...
 
-    def run_started(self) -> None: ...
+    def run_started(self, why: Why) -> None: ...
 
     def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None: ...
 
@@ -65,11 +73,9 @@ class Silent:
 
     def watches(self, connected: int, total: int) -> None: ...
 
+    def trouble(self, what: str, text: str | None) -> None: ...
+
     def failed(self, kind: str) -> None: ...
-
-    def trouble(self, key: str, text: str) -> None: ...
-
-    def over(self, key: str) -> None: ...
 
 
 class Several:
@@ -82,9 +88,9 @@ class Several:
         for one in self._observers:
             one.turned()
 
-    def run_started(self) -> None:
+    def run_started(self, why: Why) -> None:
         for one in self._observers:
-            one.run_started()
+            one.run_started(why)
 
     def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None:
         for one in self._observers:
@@ -114,10 +120,6 @@ class Several:
         for one in self._observers:
             one.failed(kind)
 
-    def trouble(self, key: str, text: str) -> None:
+    def trouble(self, what: str, text: str | None) -> None:
         for one in self._observers:
-            one.trouble(key, text)
-
-    def over(self, key: str) -> None:
-        for one in self._observers:
-            one.over(key)
+            one.trouble(what, text)

@@ -101,6 +101,7 @@ class Recorder:
         self.blob_id: Callable[[bytes], str] = lambda data: ""
         self.broken: dict[str, str] = {}
         self._key_notices: list[str] = []
+        self._counts: Mapping[tuple[str, str], int] = {}
 
     def full(self, cluster: Cluster) -> Recorded:
         """Read the whole cluster and commit what is not in Git as it is there; nothing that waited waits any more."""
@@ -234,6 +235,7 @@ class Recorder:
             message=text,
             push_error=error,
             held=refusal,
+            counts=self._counted(changes),
         )
 
     @contextmanager
@@ -265,6 +267,12 @@ class Recorder:
         committing.check_identity(clone, base, self._found, adopt=False)
         self._base = base
         return before is not None and _objects(before) != _objects(base)
+
+    def _counted(self, changes: Iterable[Change]) -> Mapping[tuple[str, str], int]:
+        """Return what there is in Git by now; most commits only update objects."""
+        if not self._counts or any(change.verb is not Verb.UPDATED for change in changes):
+            self._counts = layout.counts(self._base.files if self._base else ())
+        return self._counts
 
     def _survey(self) -> Survey:
         assert self.survey is not None, "a full export comes first"

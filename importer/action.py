@@ -68,6 +68,8 @@ def import_recovery_point(
         seconds=time.monotonic() - begun,
         head=prepared.basis.standing.head,
         drifted=prepared.drifted,
+        subject=prepared.subject,
+        current_at=prepared.current_at,
     )
 
 

@@ -28,7 +28,8 @@ class Outcome:
     `exported_at` is when the source was read (None: the commit does not say); `heartbeat` the last
     sign of life of its exporter; `signature` None when signatures are not verified. `unknown` maps
     types that DR could not list to the reason. `head` is the newest accepted commit of what is followed, `drifted`
-    what other hands had changed, whether it was put back or not.
+    what other hands had changed, whether it was put back or not. `subject` is what the recovery point's commit says
+    first, `current_at` when the source was known to be like it: its exporter's heartbeat, where that names it.
     """
 
     cluster: str
@@ -46,6 +47,8 @@ class Outcome:
     seconds: float = 0.0
     head: str = ""
     drifted: tuple[ObjectRef, ...] = ()
+    subject: str = ""
+    current_at: datetime | None = None
 
     @property
     def summary(self) -> Counter[str]:

@@ -63,7 +63,8 @@ class Polling:
 
     `connect` gives a connection for one run, which this class closes; it should retry for seconds, not for minutes:
     what goes on for longer is waited out here. `leading` says whether this replica may work now; `last_run`, when
-    scheduled, from when on a tick counts as missed (default: now).
+    scheduled, up to when ticks are taken care of (None: now); it is asked when the work begins, and waits until `stop`
+    at most.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Polling:
         observer: Observer | None = None,
         leading: Callable[[], bool] = lambda: True,
         patience: Patience | None = None,
-        last_run: datetime | None = None,
+        last_run: Callable[[threading.Event], datetime | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -92,10 +93,11 @@ class Polling:
         self._rhythm = Rhythm(
             interval=config.interval if self._continuous else 0.0,
             cron=Cron(config.schedule, config.timezone) if config.mode == "scheduled" else None,
-            since=last_run,
             clock=clock,
         )
+        self._last_run = last_run
         self._refs = refs_of(config.revision)
+        self._demanded = threading.Event()  # somebody wants an import, whatever Git says
         self._woken, self._stop = threading.Event(), threading.Event()
         self._led, self._tidy_at = False, clock() + _TIDY
         self._forget()
@@ -119,6 +121,11 @@ class Polling:
         self._rhythm.wake()
         self._woken.set()
 
+    def ask(self) -> None:
+        """Import what is followed now, changed or not, in every mode."""
+        self._demanded.set()
+        self.wake()
+
     @property
     def state(self) -> State:
         """How things are now."""
@@ -134,6 +141,8 @@ class Polling:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`; then end within 10 seconds. Whatever may pass is waited out, and raises nothing."""
         self._stop = stop
+        if self._config.mode == "scheduled":
+            self._rhythm.go_on_from(self._last_run(stop))
         while not stop.is_set():
             leads = self._leading()
             if leads and not self._led:
@@ -241,7 +250,10 @@ class Polling:
         if changed:
             self._troubles.again(Failure.BLOCKED, Failure.REFUSED, Failure.GUARD)
         self._seen = found
-        self._asked = not self._continuous
+        self._asked = self._asked or not self._continuous
+        if self._demanded.is_set():
+            self._demanded.clear()
+            self._asked = True
         self._observer.pending(self._owes())
         self._observer.looked(only(found), changed=changed)
 

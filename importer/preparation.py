@@ -12,9 +12,11 @@ from drsyncer.manifest import ObjectRef, ResourceType
 from drsyncer.progress import Progress, Task
 from drsyncer.recovery import message
 from drsyncer.recovery.git import Clone
+from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.templates.renderer import Renderer
 from importer import drift, preflight, revision, rulebook
 from importer.basis import Basis, Request, basis_of
+from importer.following import Chosen
 from importer.inventory import Inventory, kind_of
 from importer.live import View, look
 from importer.mandate import ALWAYS, Mandate
@@ -39,6 +41,8 @@ class Prepared:
     carried: Sequence[Carried]
     steps: tuple[Step, ...]
     drifted: tuple[ObjectRef, ...]
+    subject: str
+    current_at: datetime | None
     warnings: tuple[str, ...]
 
     @property
@@ -111,18 +115,29 @@ def _prepare(
         steps = tuple(drift.left(step) if step.ref in drifted else step for step in steps)
     mandate.check()
     beat = clone.heartbeat()
+    if beat is not None and beat.cluster != basis.source.uid:
+        beat = None
     return Prepared(
         basis=basis,
         point=point,
         exported_at=message.exported_at(basis.chosen.point.message),
-        heartbeat=beat.time if beat and beat.cluster == basis.source.uid else None,
+        heartbeat=beat.time if beat else None,
         view=view,
         wishes=wishes,
         carried=carried,
         steps=steps,
         drifted=tuple(sorted(drifted)),
+        subject=basis.chosen.point.subject,
+        current_at=_current_at(beat, basis.chosen),
         warnings=_warnings(config, clone, cluster, basis, carried, wishes, point, request),
     )
+
+
+def _current_at(beat: Heartbeat | None, chosen: Chosen) -> datetime | None:
+    """Return when the exporter last found the source to be as in this recovery point, None when that is not known."""
+    if beat is None or not beat.complete or beat.head not in (chosen.commit, chosen.point.id):
+        return None
+    return beat.time
 
 
 def _warnings(

@@ -8,7 +8,6 @@ See https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -18,18 +17,10 @@ from drsyncer.cluster import urls
 from drsyncer.cluster.client import Cluster
 from drsyncer.errors import ClusterError, Conflict
 from drsyncer.manifest import Manifest, ResourceType, metadata
+from drsyncer.service.place import CONFIGMAPS, Place
 from drsyncer.service.series import Draft
 
 EVENTS = ResourceType("", "v1", "events", "Event", namespaced=True)
-_CONFIGMAPS = ResourceType("", "v1", "configmaps", "ConfigMap", namespaced=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The ConfigMap that Events are about. They lie in its namespace; it need not be there."""
-
-    namespace: str
-    name: str
 
 
 class EventWriter:
@@ -84,7 +75,7 @@ class EventWriter:
     def _find_uid(self) -> str:
         """Return the UID of the ConfigMap, by which `kubectl describe` finds Events; "" when that cannot be told."""
         try:
-            found = self._cluster.read(_CONFIGMAPS, namespace=self._about.namespace, name=self._about.name)
+            found = self._cluster.read(CONFIGMAPS, namespace=self._about.namespace, name=self._about.name)
         except ClusterError:
             return ""
         return str(metadata(found).get("uid") or "")

@@ -70,11 +70,12 @@ _decode_object = msgspec.json.Decoder(_Object).decode
 
 
 class Watch:
-    """The changes of one type, in all namespaces or one. `events` is for one thread, `stop` for any.
+    """The changes of one type, in all namespaces or one, or of one object. `events` is for one thread, `stop` for any.
 
-    `resource_version` is that of the LIST that went before; it moves on with what was seen. `failures` counts the
-    requests in a row that did not work, `connected` says whether one is open now, `waits` whether none is tried because
-    the server is dead: then one of all those who share a `circuit` probes.
+    `resource_version` is that of the LIST that went before; it moves on with what was seen. Without one, what is there
+    now comes first, as ADDED. `failures` counts the requests in a row that did not work, `connected` says whether one
+    is open now, `waits` whether none is tried because the server is dead: then one of all those who share a `circuit`
+    probes.
     """
 
     def __init__(
@@ -84,11 +85,13 @@ class Watch:
         *,
         resource_version: str,
         namespace: str = "",
+        name: str = "",
         schedule: Schedule | None = None,
         circuit: Circuit | None = None,
     ) -> None:
         self.type = type_
         self.namespace = namespace
+        self.name = name
         self.resource_version = resource_version
         self.connected = False
         self.failures = 0
@@ -148,6 +151,7 @@ class Watch:
                 "allowWatchBookmarks": "true",
                 "resourceVersion": self.resource_version,
                 "timeoutSeconds": str(seconds),
+                "fieldSelector": f"metadata.name={self.name}" if self.name else "",
             },
             silence=seconds + 30.0,
         )

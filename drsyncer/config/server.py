@@ -23,7 +23,7 @@ def _url_path(text: str) -> str:
     allowed = text.isascii() and text.isprintable() and not set(text) & set(' ?#%"<>\\')
     if not text.startswith("/") or text == "/" or not allowed:
         raise ValueError("expected the path of a URL such as /webhook")
-    if text in ("/metrics", "/healthz", "/readyz"):
+    if text in ("/metrics", "/healthz", "/readyz", "/status.json"):
         raise ValueError("this path is taken by the service itself")
     return text
 

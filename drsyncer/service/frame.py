@@ -28,7 +28,7 @@ from drsyncer.service.reasons import (
     Tell,
     nobody,
 )
-from drsyncer.service.repeats import Repeats
+from drsyncer.service.repeats import Listener, Repeats
 
 _LOG = get(__name__)
 _TURN = 0.5  # seconds between two looks at who leads
@@ -48,6 +48,10 @@ class Worker(Protocol):
 
     def wake(self) -> None:
         """Work now, whatever the clock says."""
+        ...
+
+    def ask(self) -> None:
+        """Do a whole run now, also when nothing seems to have changed."""
         ...
 
 
@@ -75,7 +79,10 @@ class Source(Generic[Config]):
 
 
 class Frame(Generic[Config]):
-    """`make` gets the configuration and the question whether it may (still) write, and returns the worker."""
+    """`make` gets the configuration and the question whether it may (still) write, and returns the worker.
+
+    `listener` is told what fails here: the election, the worker. See `Repeats`.
+    """
 
     def __init__(
         self,
@@ -86,6 +93,7 @@ class Frame(Generic[Config]):
         health: Health,
         metrics: Metrics,
         tell: Tell = nobody,
+        listener: Listener = lambda *_: None,
     ) -> None:
         self._source = source
         self._make = make
@@ -94,7 +102,7 @@ class Frame(Generic[Config]):
         self._metrics = metrics
         self._tell = tell
         self._led = False
-        self._repeats = Repeats(_LOG)
+        self._repeats = Repeats(_LOG, listener=listener)
         self._backoff = Backoff(_AGAIN)
         self._stopped = threading.Event()
         self._turn = threading.Event()  # something happened: look now

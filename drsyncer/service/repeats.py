@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from drsyncer import durations
 from drsyncer.log import Logger
@@ -14,6 +13,9 @@ from drsyncer.log import Logger
 _FIRST = 60.0  # seconds until a failure that goes on is told again; then each time twice as long
 _LONGEST = 3600.0
 _KINDS = 1_000  # remembered at a time; what fails in more ways than that is told each time
+
+
+Listener = Callable[[str, str | None], None]
 
 
 @dataclass(slots=True)
@@ -25,34 +27,25 @@ class _Trouble:
     count: int = 1
 
 
-class Listener(Protocol):
-    """Is told of each failure, and when it is over. It must return at once and must not raise."""
-
-    def trouble(self, key: str, text: str) -> None: ...
-
-    def over(self, key: str) -> None: ...
-
-
 class Repeats:
     """Keeps the log readable. `key` names what fails (a remote, a type); safe to use from several threads.
 
-    `listener` hears of every failure, also of those that the log does not repeat.
+    `listener` is told each time, also when the log is not: what fails and how, or None for what works again.
     """
 
     def __init__(
-        self, log: Logger, *, listener: Listener | None = None, clock: Callable[[], float] = time.monotonic
+        self, log: Logger, *, clock: Callable[[], float] = time.monotonic, listener: Listener = lambda *_: None
     ) -> None:
         self._log = log
-        self._listener = listener
         self._clock = clock
+        self._listener = listener
         self._troubles: dict[str, _Trouble] = {}
         self._lock = threading.Lock()
 
     def failed(self, key: str, text: str) -> None:
         """`key` failed as `text` says: told when it is news, or was told long ago."""
-        if self._listener is not None:
-            self._listener.trouble(key, text)
         now = self._clock()
+        self._listener(key, text)
         with self._lock:
             trouble = self._troubles.get(key)
             if trouble is None or trouble.text != text:
@@ -75,10 +68,9 @@ class Repeats:
         with self._lock:
             trouble = self._troubles.pop(key, None)
         if trouble is not None:
+            self._listener(key, None)
             age = _age(self._clock() - trouble.since)
             self._log.warning(f"{key} works again", after=age, failures=trouble.count)
-            if self._listener is not None:
-                self._listener.over(key)
 
 
 def _age(seconds: float) -> str:

@@ -102,7 +102,7 @@ class Service:
             observer=self.told,
             leading=lambda: self.leads,
             patience=patience,
-            last_run=last_run,
+            last_run=lambda _: last_run,
         )
         self._raised: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="importer")

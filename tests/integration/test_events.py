@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from drsyncer.cluster import connect
-from drsyncer.cluster.events import EventWriter, Place
+from drsyncer.cluster.events import EventWriter
 from drsyncer.retry import Schedule
+from drsyncer.service.place import Place
 from drsyncer.service.reasons import DELETIONS_HELD, REPOSITORY_UNAVAILABLE, Reason
 from drsyncer.service.series import Ledger
 from drsyncer.service.telling import Teller

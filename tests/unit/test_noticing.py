@@ -48,7 +48,7 @@ def test_an_exporter_tells_each_trouble_and_its_end() -> None:
     observer = exporting.Noticed(told)
     for key in (SOURCE, REMOTE, GUARD, RUN, BEAT, *WORK):
         observer.trouble(key, f"{key}: it failed")
-        observer.over(key)
+        observer.trouble(key, None)
     names = told.names()
     assert names[:6] == [
         *("ClusterUnavailable", "ClusterAvailable", "RepositoryUnavailable", "RepositoryAvailable"),
@@ -65,7 +65,7 @@ def test_types_that_are_incomplete_are_one_matter_that_is_over_with_the_last_of_
     for number in range(5):
         observer.trouble(f"kind{number}.example.com", "forbidden")
     for number in range(5):
-        observer.over(f"kind{number}.example.com")
+        observer.trouble(f"kind{number}.example.com", None)
     assert told.names() == ["TypesIncomplete"] * 5 + ["TypesComplete"]
     assert "kind0.example.com, kind1.example.com, kind2.example.com and 2 more" in told.events[4][1]
 

@@ -49,6 +49,9 @@ class Worker:
     def wake(self) -> None:
         self.woken += 1
 
+    def ask(self) -> None:
+        self.wake()
+
 
 class Candidate:
     """A candidate who is told whether he leads."""
