@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs charts capture soak format clean
+.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs charts capture soak soak-kills format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,9 @@ capture: tools ## Ask a real cluster: golden pairs, VERSION and docs/reference/t
 
 soak: tools ## Both services under churn and on bad days, for MINUTES (30)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
+
+soak-kills: tools ## Leaders of both sides killed under churn, KILLS times (20)
+	DR_SYNCER_KILLS=$(or $(KILLS),20) $(PYTEST) tests/integration/test_leader_kill.py -n 0 -s
 
 format: $(STAMP) ## Let ruff format and fix what it can
 	$(BIN)/ruff format .

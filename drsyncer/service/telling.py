@@ -15,7 +15,6 @@ from drsyncer.log import get
 from drsyncer.retry import Schedule
 from drsyncer.service.backoff import Backoff
 from drsyncer.service.reasons import CLUSTER_AVAILABLE, CLUSTER_UNAVAILABLE, Reason
-from drsyncer.service.repeats import Repeats
 from drsyncer.service.series import Draft, Ledger
 
 _LOG = get(__name__)
@@ -43,7 +42,7 @@ class Teller:
         self._connect = connect
         self._ledger = ledger
         self._backoff = Backoff(schedule)
-        self._repeats = Repeats(_LOG)
+        self._said = ""  # what the log knows of the failure that goes on
         self._writer: Writer | None = None
         self._bell = threading.Event()
         self._stopping = False
@@ -109,14 +108,16 @@ class Teller:
             else:
                 self._failed(error)
         except Invalid as error:  # no second try would help
-            self._repeats.failed(_WHAT, f"{_WHAT}: {error}")
+            self._say(f"{_WHAT}: {error}", error)
             self._written(draft)
         except Exception as error:  # noqa: BLE001 - the main job goes on whatever happens here
             self._failed(error)
         else:
             self._backoff.worked(_WHAT)
-            self._repeats.worked(_WHAT)
             self._written(draft)
+            if self._said:
+                self._said = ""
+                _LOG.warning(f"{_WHAT} works again")
 
     def _written(self, draft: Draft) -> None:
         with self._lock:
@@ -133,6 +134,12 @@ class Teller:
         if isinstance(error, ClusterUnreachable | ServerFailed | Throttled | Unauthorized) or self._given_up:
             _LOG.debug(f"{_WHAT}: {error}")  # the main job says that its cluster does not answer
         elif isinstance(error, DrSyncerError):
-            self._repeats.failed(_WHAT, f"{_WHAT}: {error}; everything else goes on")
+            self._say(f"{_WHAT}: {error}; everything else goes on", error)
         else:
-            self._repeats.failed(_WHAT, f"{_WHAT}: an error in the program ({type(error).__name__})")
+            self._say(f"{_WHAT}: an error in the program ({type(error).__name__})", error)
+
+    def _say(self, text: str, error: Exception) -> None:
+        """Tell each kind of failure once."""
+        if self._said != type(error).__name__:
+            self._said = type(error).__name__
+            _LOG.warning(text)

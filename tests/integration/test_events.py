@@ -214,6 +214,7 @@ def test_who_may_not_write_events_says_so_once_and_goes_on(
         assert "writing Kubernetes Events" in record.getMessage()
         assert "forbidden" in record.getMessage()
 
+        assert [one.name for one in threading.enumerate() if one.name == "events"] == ["events"]
         source.grant("limited", cluster_role="cluster-admin", namespace=where)
         seen.wait("DeletionsHeld")
         assert [(one["message"], one["count"]) for one in seen.all()] == [("499 deletions", 500)]
