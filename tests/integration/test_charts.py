@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -207,6 +208,14 @@ def test_what_no_schema_can_tell_is_the_last_word_of_a_pod_that_does_not_start(n
     message = (ended.stdout + ended.stderr)[-MOST_BYTES_OF_A_TERMINATION_MESSAGE:]
     assert said in message
     assert "dr-syncer.yaml:" in message
+
+
+def test_the_values_in_the_guide_are_accepted() -> None:
+    text = (ROOT / "docs" / "how-to" / "install.md").read_text()
+    blocks = re.findall(r"^```yaml\n(# (exporter|importer)\.yaml.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for block, side in blocks:
+        assert one(rendered(side, yaml.safe_load(block)), "Deployment")
+    assert len(blocks) == 4
 
 
 def test_the_sources_credentials_are_not_exported() -> None:
