@@ -204,4 +204,5 @@ service=$!
   put_back_surely
 ) &
 watcher=$!
+disown "$watcher"  # the shell shall not report that it was ended
 wait "$service"
