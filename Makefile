@@ -7,8 +7,16 @@ STAMP   := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST  := $(BIN)/python -m pytest
 
+IMAGE        ?= dr-syncer:dev
+BASE_IMAGE   ?= debian:trixie-slim
+VERSION      = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' drsyncer/__init__.py)
+REVISION     = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+BUILDX       = $(shell docker buildx version >/dev/null 2>&1 && echo yes)
+OUTPUT       = $(if $(PUSH),--push --sbom=true --provenance=true,--load)
+DOCKER_BUILD = $(if $(BUILDX),docker buildx build $(if $(PLATFORMS),--platform $(PLATFORMS)) $(OUTPUT),DOCKER_BUILDKIT=0 docker build)
+
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs capture soak format clean
+.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs capture soak docker-build format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -73,6 +81,12 @@ capture: tools ## Ask a real cluster: golden pairs, VERSION and docs/reference/t
 
 soak: tools ## Both services under churn and on bad days, for MINUTES (30)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
+
+# buildx where it is, for several PLATFORMS and a bill of materials that is attached; the classic builder elsewhere.
+docker-build: ## The container image (IMAGE=, BASE_IMAGE=, PLATFORMS=a,b PUSH=1, DOCKER_FLAGS=)
+	$(DOCKER_BUILD) $(DOCKER_FLAGS) --tag $(IMAGE) \
+	  $(foreach name,BASE_IMAGE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(name)),--build-arg $(name)=$($(name)))) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
 
 format: $(STAMP) ## Let ruff format and fix what it can
 	$(BIN)/ruff format .
