@@ -18,8 +18,8 @@ RUN apt-get update \
     && python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/debconf /var/log/* /usr/share/doc /usr/share/man
 # By number, so that Kubernetes can see that it is not root. With an entry, since ssh refuses to work without one.
-RUN groupadd --gid 65532 dr-syncer \
-    && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin dr-syncer
+RUN groupadd --gid 10001 dr-syncer \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin dr-syncer
 
 # --- wheels, built once, and an environment made of nothing else
 FROM runtime AS build
@@ -71,7 +71,7 @@ ENV PATH=/opt/dr-syncer/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
     HOME=/tmp \
     LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1
-USER 65532:65532
+USER 10001:10001
 WORKDIR /tmp
 ENTRYPOINT ["dr-syncer"]
 CMD ["--help"]

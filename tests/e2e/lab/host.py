@@ -23,9 +23,12 @@ SETTINGS = (
     # of dockerd
     *("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/forwarding"),
     *("net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"),
-    # of kind's nodes, whose file the whole machine shares
-    *("fs/inotify/max_user_watches", "fs/inotify/max_user_instances"),
+    # of systemd in a node
+    *("fs/file-max", "fs/nr_open", "kernel/pid_max", "kernel/sysrq", "kernel/core_uses_pid", "kernel/core_pattern"),
+    *("fs/protected_fifos", "fs/protected_hardlinks", "fs/protected_regular", "fs/protected_symlinks"),
 )
+# Made by dockerd whatever it is told, and left empty.
+FOLDERS = ("/run/docker", "/run/containerd", "/opt/containerd")
 CGROUPS = Path("/sys/fs/cgroup")
 OURS = "dr-syncer-lab"  # the cgroup below which our dockerd has its containers
 BRIDGE = "drsyncer0"
@@ -40,6 +43,7 @@ def remember(notes: Path, *, nft: Path) -> None:
     before = {
         "settings": {name: (SYSCTL / name).read_text() for name in SETTINGS if (SYSCTL / name).exists()},
         "rules": answer([nft, "list", "ruleset"]),
+        "folders": [folder for folder in FOLDERS if Path(folder).exists()],
     }
     part = notes.with_suffix(".part")
     part.write_text(json.dumps(before))
@@ -51,7 +55,7 @@ def restore(notes: Path, *, nft: Path) -> list[str]:
     left: list[str] = []
     if Path(f"/sys/class/net/{BRIDGE}").exists():
         answer(["ip", "link", "delete", BRIDGE])
-    left += _remove_cgroups()
+    left += [sentence for top in (CGROUPS / OURS, *CGROUPS.glob(f"*/{OURS}")) for sentence in _remove_folders(top)]
     if not notes.exists():
         return left
     before: dict[str, Any] = json.loads(notes.read_text())
@@ -67,6 +71,7 @@ def restore(notes: Path, *, nft: Path) -> list[str]:
                 file.write_text(value)
         except OSError as error:
             left.append(f"{file} cannot be put back to {value.strip()}: {error.strerror}")
+    left += [sentence for name in FOLDERS if name not in before["folders"] for sentence in _remove_folders(Path(name))]
     notes.unlink()
     return left
 
@@ -96,20 +101,16 @@ def thawing() -> Iterator[None]:
         thread.join()
 
 
-def _remove_cgroups() -> list[str]:
-    """Remove our cgroups, which stay where there is nobody but dockerd to remove them."""
+def _remove_folders(top: Path) -> list[str]:
+    """Remove a tree of folders without files, such as cgroups: nobody but dockerd would do so. Says what stays."""
     left = []
-    for top in (CGROUPS / OURS, *CGROUPS.glob(f"*/{OURS}")):
-        folders = (
-            sorted((top, *(path for path in top.rglob("*") if path.is_dir())), reverse=True) if top.is_dir() else []
-        )
-        for folder in folders:
-            try:
-                folder.rmdir()
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                left.append(f"{folder} cannot be removed: {error.strerror}")
+    for folder in sorted((top, *(path for path in top.rglob("*") if path.is_dir())), reverse=True):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            left.append(f"{folder} cannot be removed: {error.strerror}")
     return left
 
 
