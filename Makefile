@@ -16,7 +16,7 @@ OUTPUT       = $(if $(PUSH),--push --sbom=true --provenance=true,--load)
 DOCKER_BUILD = $(if $(BUILDX),docker buildx build $(if $(PLATFORMS),--platform $(PLATFORMS)) $(OUTPUT),DOCKER_BUILDKIT=0 docker build)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs capture soak docker-build format clean
+.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs charts capture soak docker-build e2e e2e-down lab lab-down format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,7 +53,7 @@ unit: $(STAMP) ## Unit and property tests: seconds
 integration: tools ## Tests on two real control planes per worker and real Git (WORKERS=2)
 	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile
 
-tools: $(STAMP) ## Find or build etcd, kube-apiserver, kube-controller-manager, kubectl, sops (minutes, once)
+tools: $(STAMP) ## Find or build the programs that tests run: Kubernetes, sops, helm (minutes, once)
 	$(BIN)/python -m tests.cluster.tools
 
 demo: $(STAMP) ## Two clusters, a sample shop, a recovery between them (KEEP=1: they stay)
@@ -76,6 +76,9 @@ docs: $(STAMP) ## Write the generated pages anew: configuration and reference, b
 	$(BIN)/python -m transforms.reference docs/reference
 	$(BIN)/python -m drsyncer.service.reference docs/reference/metrics.md
 
+charts: $(STAMP) ## Write the generated files of the Helm charts anew: values, their schema and table, shared templates
+	$(BIN)/python -m charts
+
 capture: tools ## Ask a real cluster: golden pairs, VERSION and docs/reference/types.md anew
 	$(BIN)/python -m tests.capture
 
@@ -87,6 +90,17 @@ docker-build: ## The container image (IMAGE=, BASE_IMAGE=, PLATFORMS=a,b PUSH=1,
 	$(DOCKER_BUILD) $(DOCKER_FLAGS) --tag $(IMAGE) \
 	  $(foreach name,BASE_IMAGE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(name)),--build-arg $(name)=$($(name)))) \
 	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
+
+e2e: $(STAMP) ## The whole story on two kind clusters: image, charts, Git server (KEEP=1: they stay)
+	@$(BIN)/python -m tests.e2e $(if $(filter-out 0,$(KEEP)),--keep)
+
+e2e-down: $(STAMP) ## End what a kept or killed `make e2e` left
+	@$(BIN)/python -m tests.e2e --down
+
+lab: $(STAMP) ## The two kind clusters alone
+	@$(BIN)/python -m tests.e2e.lab up
+
+lab-down: e2e-down ## Delete them
 
 format: $(STAMP) ## Let ruff format and fix what it can
 	$(BIN)/ruff format .
