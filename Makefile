@@ -19,7 +19,7 @@ DOCKER_BUILD = $(if $(BUILDX),docker buildx build $(if $(PLATFORMS),--platform $
 .PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs charts capture soak docker-build e2e e2e-down lab lab-down format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 venv: $(STAMP) ## Make .venv with everything that development needs
 
@@ -42,7 +42,7 @@ lint: $(STAMP) ## Style: ruff, and ruff's formatter
 
 types: $(STAMP) ## Types: mypy, strict
 	$(BIN)/mypy
-	$(BIN)/mypy --strict tests/cluster examples
+	$(BIN)/mypy --strict tests/cluster tests/e2e image examples
 
 layers: $(STAMP) ## Imports run downwards only: import-linter
 	$(BIN)/lint-imports

@@ -46,6 +46,11 @@ def python_component(name: str, version: str, *, license_: str | None) -> Compon
     return {**component, "licenses": [{"expression": license_}]} if license_ else component
 
 
+def license_of(distribution: importlib.metadata.Distribution) -> str | None:
+    """Return the SPDX expression that a distribution states (PEP 639), None when it has none."""
+    return distribution.metadata["License-Expression"] if "License-Expression" in distribution.metadata else None
+
+
 def bill(components: Iterable[Component], *, version: str) -> Component:
     """Return the whole document. The same components give the same document, its serial number included."""
     listed = sorted(components, key=lambda component: component["bom-ref"])
@@ -81,7 +86,7 @@ def main() -> int:
     found = {each.name: each for each in importlib.metadata.distributions()}
     own = found.pop(NAME)
     components += [
-        python_component(name, each.version, license_=each.metadata.get("License-Expression"))
+        python_component(name, each.version, license_=license_of(each))
         for name, each in found.items()
     ]
     json.dump(bill(components, version=own.version), sys.stdout, indent=1)

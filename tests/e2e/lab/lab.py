@@ -79,7 +79,7 @@ def up(docker: Docker, *, own: bool, say: Say) -> Lab:
 
 def down(say: Say) -> list[str]:
     """Delete the clusters and end our daemon, in whatever state they are. Returns sentences about what is left."""
-    docker, own = _running_docker()
+    docker, own = running_docker()
     if docker is not None:
         kind = Kind(kind_program(), docker, home() / CLUSTERS, "")
         ours = (kind.folder / MARK).exists()
@@ -94,7 +94,8 @@ def down(say: Say) -> list[str]:
     return []
 
 
-def _running_docker() -> tuple[Docker | None, bool]:
+def running_docker() -> tuple[Docker | None, bool]:
+    """Return the Docker with what an earlier run left, None when it does not answer, and whether it is our own."""
     if daemon.exists():
         docker = daemon.client(unpacked())
         return (docker if docker.answers() else None), True
