@@ -8,9 +8,10 @@ import time
 
 from tests.cluster.tools import CLUSTER_PROGRAMS, HELM, PROGRAMS, ToolMissing
 from tests.cluster.tools.build import BuildFailed, build_missing
+from tests.e2e.acts import play
 from tests.e2e.lab.steps import LabFailed, LabImpossible
 from tests.e2e.scene import Say, Scene, build, keep_logs, tear_down
-from tests.e2e.story import Story, play
+from tests.e2e.story import Story
 
 NEEDED = (*CLUSTER_PROGRAMS, *(program for program in PROGRAMS if program.module == HELM))
 

@@ -10,12 +10,13 @@ from tests.cluster.certificates import Authority
 from tests.cluster.git_servers import key_pair
 from tests.e2e.lab.clusters import NETWORK
 from tests.e2e.lab.docker import Docker
-from tests.e2e.lab.steps import LabFailed
+from tests.e2e.lab.steps import LabFailed, wait_until
 
 NAME = "dr-syncer-git"
 IMAGE = "dr-syncer-git:e2e"
 REPOSITORY = "/srv/git/recovery.git"
 USER = "dr-syncer"
+STARTING = 60.0  # seconds
 FOLDER = Path(__file__).with_name("git")
 CONFIGURATION = "/etc/git-server"
 
@@ -54,6 +55,7 @@ class GitServer:
         for name in ("host-key", "authorized_keys", "tls.crt", "tls.key", "users"):
             self.docker("cp", "--quiet", self.folder / "server" / name, f"{NAME}:{CONFIGURATION}/{name}")
         self.docker("start", NAME)
+        wait_until(self._serves, what=f"answer of the Git server (docker logs {NAME})", seconds=STARTING)
 
     def remove(self) -> None:
         """Remove it with all that it holds."""
@@ -84,6 +86,14 @@ class GitServer:
             return self.git("show", f"main:{path}")
         except LabFailed:
             return ""
+
+    def _serves(self) -> bool:
+        script = "import socket; [socket.create_connection(('127.0.0.1', port)) for port in (22, 443)]"
+        try:
+            self.docker("exec", NAME, "python3", "-c", script)
+        except LabFailed:
+            return False
+        return True
 
     def _write_keys(self) -> None:
         server = self.folder / "server"

@@ -44,8 +44,8 @@ class Kind:
         there = self("get", "clusters").split()
         return tuple(name for name in NAMES if name in there)
 
-    def create(self) -> None:
-        """Create both clusters at the same time. Raises `LabFailed` with kind's own words."""
+    def create(self, *, logs: Path) -> None:
+        """Create both clusters at the same time. Raises `LabFailed` with kind's own words; the nodes' are in `logs`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "kind.yaml"
         config.write_bytes(emit(cluster_configuration(local=bool(self.node_image))))
@@ -58,7 +58,11 @@ class Kind:
                 timeout=CREATING,
             )
 
-        _side_by_side(create, NAMES)
+        try:
+            _side_by_side(create, NAMES)
+        except LabFailed as error:
+            self.export_logs(logs)
+            raise LabFailed(f"{error}\nwhat the nodes know is in {logs}") from error
 
     def load(self, images: Sequence[str]) -> None:
         """Bring images of this Docker onto the nodes."""

@@ -25,7 +25,8 @@ NOTES = "machine-before.json"
 # Of what Docker itself takes by default, the end that it takes last.
 BRIDGE_ADDRESS = "172.31.0.1/24"
 NOBODY = "172.31.0.1"  # where no name server listens
-POOL = "base=172.30.0.0/16,size=24"
+RANGE = "172.30.0.0/16"
+RANGE6 = "fc00:f853:ccd:e793::/64"  # kind makes it from the name of its network
 STARTING = 60.0  # seconds
 STOPPING = 60.0
 
@@ -38,8 +39,8 @@ XTABLES = (
 def start(*, isolated: bool) -> Docker:
     """Start the daemon, or find the one that runs. Raises `LabFailed` with the end of its log.
 
-    `isolated`: a name that no container has is not asked of the network around this machine. Builds need that network.
-    It belongs to the daemon, so that one of the other sort is ended first, with all its containers.
+    `isolated`: containers have no way to the network around this machine, and names that they ask for do not go there.
+    Builds need it. The names belong to the daemon, so that one of the other sort is ended first, with its containers.
     """
     tools = unpacked()
     docker = client(tools)
@@ -71,6 +72,9 @@ def start(*, isolated: bool) -> Docker:
         return docker.answers()
 
     wait_until(ready, what=f"answer of dockerd (its log: {log})", seconds=STARTING)
+    if isolated:
+        for command in _walls("--insert"):
+            answer([wrappers / command[0], *command[1:]])
     return docker
 
 
@@ -101,7 +105,22 @@ def stop() -> list[str]:
     return left
 
 
+def _walls(action: str) -> list[list[str]]:
+    """Rules that keep containers from the network around this machine.
+
+    A node that is only just starting asks for the Service addresses of its cluster, which nothing translates yet. They
+    would go out of the machine, to whoever has them there, and who knows what answers.
+    """
+    return [
+        ["iptables", action, "DOCKER-USER", "--source", RANGE, "!", "--destination", RANGE, "--jump", "REJECT"],
+        ["ip6tables", action, "FORWARD", "--source", RANGE6, "!", "--destination", RANGE6, "--jump", "REJECT"],
+    ]
+
+
 def _end(pid: int) -> None:
+    wrappers = _wrappers(unpacked())
+    for command in _walls("--delete"):
+        subprocess.run([wrappers / command[0], *command[1:]], capture_output=True, check=False)  # it may not be there
     os.kill(pid, signal.SIGTERM)
     with host.thawing():
         wait_until(lambda: _pid() != pid, what=f"end of dockerd (process {pid})", seconds=STOPPING)
@@ -121,7 +140,7 @@ def _command(tools: Unpacked) -> list[str]:
         *("--init-path", str(tools.host / "usr/bin/tini")),
         # systemd need not run here. Its own parent, so that what is ours can be told from anybody else's.
         *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{host.OURS}"),
-        *("--bridge", host.BRIDGE, "--default-address-pool", POOL),
+        *("--bridge", host.BRIDGE, "--default-address-pool", f"base={RANGE},size=24"),
     ]
 
 

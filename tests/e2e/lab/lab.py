@@ -73,7 +73,7 @@ def up(docker: Docker, *, own: bool, say: Say) -> Lab:
     if not docker("network", "ls", "--quiet", "--filter", f"name=^{NETWORK}$"):
         (kind.folder / MARK).touch()
     say(f"creating {SOURCE} and {DR} of {kind.node_image or STOCK_IMAGE}")
-    kind.create()
+    kind.create(logs=home() / "logs/clusters")
     return Lab(docker, kind, own)
 
 
