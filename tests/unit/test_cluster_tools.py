@@ -48,6 +48,7 @@ def test_a_program_in_the_cache_is_found(empty_machine: Path) -> None:
         "kube-controller-manager",
         "kubectl",
         "sops",
+        "helm",
     ]
 
 

@@ -1,8 +1,8 @@
-"""The programs that a test cluster is made of, and sops, found or built from source on any machine.
+"""The programs that a test cluster is made of, sops and helm, found or built from source on any machine.
 
 Each folder beside this file is a Go module that pins the programs in it: sops has hundreds of dependencies of its own,
 which must not decide about Kubernetes'. Order of search, per program:
-1. the folder in `KUBEBUILDER_ASSETS`, when what lies there is of the pinned Kubernetes minor version (not for sops);
+1. the folder in `KUBEBUILDER_ASSETS`, if what lies there is of the pinned Kubernetes minor version (only Kubernetes');
 2. the cache, `$XDG_CACHE_HOME/dr-syncer/tools/<digest of the module's go.sum>/`;
 3. `python -m tests.cluster.tools` builds them into the cache with Go (minutes, once per machine and version).
 
@@ -23,6 +23,7 @@ from pathlib import Path
 
 KUBERNETES = Path(__file__).with_name("kubernetes")
 SOPS = Path(__file__).with_name("sops")
+HELM = Path(__file__).with_name("helm")
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 VERSION_TIMEOUT_SECONDS = 10.0
 
@@ -42,6 +43,7 @@ PROGRAMS = (
     Program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     Program("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     Program("sops", "github.com/getsops/sops/v3/cmd/sops", SOPS),
+    Program("helm", "helm.sh/helm/v4/cmd/helm", HELM),
 )
 CLUSTER_PROGRAMS = tuple(program for program in PROGRAMS if program.module == KUBERNETES)
 
