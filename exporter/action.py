@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Exporter
@@ -25,11 +25,15 @@ from exporter.survey import Survey
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One run. `confirmed` lets the deletion guard pass; `adopt` takes over another cluster's path."""
+    """One run. `confirmed` lets the deletion guard pass; `adopt` takes over another cluster's path.
+
+    `due` is when the next run begins, None where nobody knows.
+    """
 
     dry_run: bool = False
     confirmed: bool = False
     adopt: bool = False
+    due: datetime | None = None
 
 
 def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Request, progress: Progress) -> Outcome:
@@ -73,7 +77,7 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
         warnings = committing.warnings_of(gathering, survey, key)
         warnings += [f"without --yes this is refused: {refusal}"] if refusal else []
         if stage is not None and offline is None:
-            beat = Heartbeat(datetime.now(UTC), head, not incomplete, found.uid)
+            beat = Heartbeat(datetime.now(UTC), head, not incomplete, found.uid, _due(request, begun))
             push_error, head = committing.push(clone, head, beat, warnings)
             commit = head if commit else ""
             clone.gc_if_due()
@@ -93,3 +97,8 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
             message=text,
             push_error=push_error,
         )
+
+
+def _due(request: Request, begun: float) -> datetime | None:
+    """Return when the next heartbeat is due: the next run may take twice as long as this one."""
+    return request.due + timedelta(seconds=2 * (time.monotonic() - begun)) if request.due else None

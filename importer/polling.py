@@ -51,6 +51,7 @@ from importer.observing import Failure, Nobody, Observer, Why
 from importer.outcome import Outcome
 from importer.plan import Action
 from importer.preparation import Overtaken, Request
+from importer.signs import Signs
 from importer.state import Condition, State, only, reached
 from importer.troubles import Patience, Troubles
 
@@ -96,6 +97,7 @@ class Polling:
             clock=clock,
         )
         self._refs = refs_of(config.revision)
+        self._signs = Signs(remote, self._observer, goes_on=self._goes_on)
         self._woken, self._stop = threading.Event(), threading.Event()
         self._led, self._tidy_at = False, clock() + _TIDY
         self._forget()
@@ -156,6 +158,7 @@ class Polling:
             self._import(why)
         elif self._clock() >= self._tidy_at:
             self._tidy()
+        self._signs.tell()
 
     def _tidy(self) -> None:
         """Pack the clone when a year of fetches has littered it. Nothing waits for that, so it is done when idle."""
@@ -215,7 +218,8 @@ class Polling:
         """Ask the remote where what is followed is."""
         self._rhythm.begin()
         try:
-            found = glance.look(self._remote, self._refs, goes_on=self._goes_on)
+            asked = (*self._refs, self._signs.ref) if self._refs else ()
+            found = glance.look(self._remote, asked, goes_on=self._goes_on)
         except Abandoned:
             self._rhythm.failed()
             return
@@ -224,6 +228,7 @@ class Polling:
             self._troubles.failed(Failure.REMOTE, error)
             return
         self._troubles.worked(Failure.REMOTE)
+        self._signs.saw(found.pop(self._signs.ref, ""))
         if self._refs and not found:
             missing = f"{self._remote.shown} has no {' or '.join(self._refs)}"
             self._troubles.failed(Failure.REVISION, RevisionNotFound(missing, hint="Has the exporter run?"))

@@ -12,9 +12,11 @@ from drsyncer.config.schema import Importer
 from drsyncer.errors import DrSyncerError, ExitCode
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery.git import Remote
+from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.service.frame import Worker
 from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
+from importer.freshness import Freshness
 from importer.observing import Failure, Why
 from importer.outcome import Outcome
 from importer.plan import WRITES, Action
@@ -50,6 +52,7 @@ class Measured:
     def __init__(self, metrics: Metrics, health: Health) -> None:
         self._metrics = metrics
         self._health = health
+        self._freshness = Freshness(metrics)
         self._busy = threading.Event()
         self._begun = time.monotonic()
 
@@ -59,7 +62,10 @@ class Measured:
             self._health.turned(_LOOP, within=_TURN)
 
     def looked(self, head: str, *, changed: bool) -> None:
-        pass
+        self._freshness.looked(head, changed=changed)
+
+    def beaten(self, beat: Heartbeat) -> None:
+        self._freshness.beaten(beat)
 
     def import_started(self, why: Why) -> None:
         self._busy.set()
@@ -78,12 +84,9 @@ class Measured:
     def _measure(self, why: Why, outcome: Outcome) -> None:
         if outcome.exit_code is ExitCode.DONE:
             self._metrics.set("last_success_timestamp_seconds", time.time())
-        if outcome.exported_at:
-            self._metrics.set("recovery_point_timestamp_seconds", outcome.exported_at.timestamp())
-            if why is Why.COMMIT:
-                self._metrics.observe("import_lag_seconds", max(0.0, time.time() - outcome.exported_at.timestamp()))
-        if outcome.heartbeat:
-            self._metrics.set("heartbeat_timestamp_seconds", outcome.heartbeat.timestamp())
+        self._freshness.imported(why, outcome)
+        if outcome.exported_at and why is Why.COMMIT:
+            self._metrics.observe("import_lag_seconds", max(0.0, time.time() - outcome.exported_at.timestamp()))
         found = Counter(result.action for result in outcome.results)
         for action in Action:
             self._metrics.set("objects", found[action], action=str(action))

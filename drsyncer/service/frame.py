@@ -164,7 +164,9 @@ class Frame(Generic[Config]):
         except DrSyncerError as error:
             _LOG.error(f"the configuration changed and is faulty, so the one before stays in force: {error}")
             self._metrics.count("config_reloads_total", result="faulty")
+            self._metrics.set("config_faulty", 1)
             return config
+        self._metrics.set("config_faulty", 0)
         if new == config:
             return config
         _LOG.info("the configuration changed")

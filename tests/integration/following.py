@@ -14,6 +14,7 @@ from drsyncer.cluster import Cluster, connect
 from drsyncer.config.schema import Config
 from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
+from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.remote import Remote
 from drsyncer.retry import Schedule
 from importer.observing import Failure, Why
@@ -41,9 +42,13 @@ class Told:
     errors: list[DrSyncerError] = field(default_factory=list)
     failures: list[tuple[float, Failure, str]] = field(default_factory=list)
     drift: list[tuple[ObjectRef, ...]] = field(default_factory=list)
+    beats: list[Heartbeat] = field(default_factory=list)
 
     def looked(self, head: str, *, changed: bool) -> None:
         self.looks.append((time.monotonic(), head, changed))
+
+    def beaten(self, beat: Heartbeat) -> None:
+        self.beats.append(beat)
 
     def import_started(self, why: Why) -> None:
         self.started.append((time.monotonic(), why))
