@@ -61,12 +61,13 @@ demo-down: $(STAMP) ## End a kept demo
 bench: tools ## Measurements, side by side with what one would use instead
 	$(BIN)/python -m tests.bench
 
-docs: $(STAMP) ## Write the generated pages anew: configuration and reference, but for types.md (make capture)
+docs: $(STAMP) ## Write what is generated anew: configuration, reference, alerts, dashboard; not types.md (make capture)
 	@mkdir -p build
 	$(BIN)/python -m drsyncer.config.reference >build/configuration.md
 	@mv build/configuration.md docs/configuration.md
 	$(BIN)/python -m transforms.reference docs/reference
 	$(BIN)/python -m drsyncer.service.reference docs/reference/metrics.md
+	$(BIN)/python -m drsyncer.service.monitoring .
 
 capture: tools ## Ask a real cluster: golden pairs, VERSION and docs/reference/types.md anew
 	$(BIN)/python -m tests.capture
