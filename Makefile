@@ -53,7 +53,7 @@ unit: $(STAMP) ## Unit and property tests: seconds
 integration: tools ## Tests on two real control planes per worker and real Git (WORKERS=2)
 	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile
 
-tools: $(STAMP) ## Find or build the programs that tests run: Kubernetes, sops, helm (minutes, once)
+tools: $(STAMP) ## Find or build the programs that tests run: Kubernetes, sops, helm, promtool (minutes, once)
 	$(BIN)/python -m tests.cluster.tools
 
 demo: $(STAMP) ## Two clusters, a sample shop, a recovery between them (KEEP=1: they stay)
@@ -69,12 +69,13 @@ demo-down: $(STAMP) ## End a kept demo
 bench: tools ## Measurements, side by side with what one would use instead
 	$(BIN)/python -m tests.bench
 
-docs: $(STAMP) ## Write the generated pages anew: configuration and reference, but for types.md (make capture)
+docs: $(STAMP) ## Write what is generated anew: configuration, reference, alerts, dashboard; not types.md (make capture)
 	@mkdir -p build
 	$(BIN)/python -m drsyncer.config.reference >build/configuration.md
 	@mv build/configuration.md docs/configuration.md
 	$(BIN)/python -m transforms.reference docs/reference
 	$(BIN)/python -m drsyncer.service.reference docs/reference/metrics.md
+	$(BIN)/python -m drsyncer.service.monitoring .
 
 charts: $(STAMP) ## Write the generated files of the Helm charts anew: values, their schema and table, shared templates
 	$(BIN)/python -m charts

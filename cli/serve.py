@@ -246,6 +246,8 @@ def _hook(config: Config, frame: Frame[Config], metrics: Metrics) -> Handler:
     webhook.read_secrets(secret_file)  # a file that cannot be used is an error at the start
     refs = refs_of(config.importer.revision)
     seen = webhook.Seen()
+    for kind in webhook.Kind:
+        metrics.count("webhook_calls_total", 0, verdict=str(kind))  # a first call is a growth, too
 
     def called(request: Request) -> Response:
         now = time.time()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Exporter
@@ -27,11 +27,15 @@ from exporter.survey import Survey
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One run. `confirmed` lets the deletion guard pass; `adopt` takes over another cluster's path."""
+    """One run. `confirmed` lets the deletion guard pass; `adopt` takes over another cluster's path.
+
+    `due` is when the next run begins, None where nobody knows.
+    """
 
     dry_run: bool = False
     confirmed: bool = False
     adopt: bool = False
+    due: datetime | None = None
 
 
 def export(
@@ -85,7 +89,7 @@ def export(
         warnings = committing.warnings_of(gathering, survey, key)
         warnings += [f"without --yes this is refused: {refusal}"] if refusal else []
         if stage is not None and offline is None:
-            beat = Heartbeat(datetime.now(UTC), head, not incomplete, found.uid)
+            beat = Heartbeat(datetime.now(UTC), head, not incomplete, found.uid, _due(request, begun))
             told = len(warnings)
             push_error, head = committing.push(clone, head, beat, warnings)
             beaten = beat.time if push_error is None and len(warnings) == told else None
@@ -110,3 +114,8 @@ def export(
             unpushed=len(clone.unpushed()) if push_error else 0,
             counts=layout.counts((base.files.keys() | gathering.files().keys()) - deleted.keys()),
         )
+
+
+def _due(request: Request, begun: float) -> datetime | None:
+    """Return when the next heartbeat is due: the next run may take twice as long as this one."""
+    return request.due + timedelta(seconds=2 * (time.monotonic() - begun)) if request.due else None

@@ -31,13 +31,13 @@ from exporter.ledger import Ledger
 from exporter.observing import Observer, Silent, Why
 from exporter.publishing import Publisher
 from exporter.reading import TypeRead
-from exporter.recording import NotLeading, Recorded, Recorder, Stale
+from exporter.recording import BEAT, NotLeading, Recorded, Recorder, Stale
 from exporter.troubles import Troubles, sentence
 from exporter.versions import CRDS
 from exporter.watching import Ended, Watching
 
 _LOOK = 0.5  # seconds between two looks at whether to end, to lead, and at the watches
-_BEAT = 60.0  # seconds between two heartbeats
+_BEAT = BEAT.total_seconds()
 _DISCOVERY = 300.0  # seconds after which the types are looked at although nothing told of a change
 _UNWATCHABLE = 60.0  # seconds between two lists of a type that cannot be watched
 _RECONNECT = 30.0  # seconds without any watch after which credentials and certificates are read anew

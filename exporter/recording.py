@@ -34,6 +34,7 @@ from exporter.reading import PageRead, TypeRead
 from exporter.sealing import Sealing
 from exporter.survey import Survey
 
+BEAT = timedelta(minutes=1)  # between two heartbeats
 _WAIT = 5.0  # seconds for somebody else's use of the clone
 
 
@@ -285,7 +286,8 @@ class Recorder:
         return found
 
     def _heartbeat(self, head: str, complete: bool) -> Heartbeat:
-        return Heartbeat(datetime.now(UTC), head, complete, self._found.uid)
+        now = datetime.now(UTC)
+        return Heartbeat(now, head, complete, self._found.uid, now + BEAT)
 
 
 def _pages(taken: Iterable[Waiting]) -> Iterator[PageRead]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from drsyncer import log
 from drsyncer.cluster import Cluster
@@ -112,7 +112,7 @@ class Timed:
                 config=self._config,
                 remote=self._remote,
                 cluster=self._clusters.lists(),
-                request=Request(),
+                request=Request(due=cron.after(datetime.now(UTC)) if (cron := self._cron()) else None),
                 progress=Progress(silent=True),
                 goes_on=lambda: self._leading() and not stop.is_set(),
             )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
+from drsyncer.recovery.heartbeat import Heartbeat
 from importer.outcome import Outcome
 
 
@@ -41,6 +42,9 @@ class Observer(Protocol):
     def looked(self, head: str, *, changed: bool) -> None:
         """The remote was asked; `head` is the commit of what is followed, "" for none or several."""
 
+    def beaten(self, beat: Heartbeat) -> None:
+        """The exporter's newest sign of life, each time that it is another one."""
+
     def import_started(self, why: Why) -> None:
         """An import begins."""
 
@@ -64,6 +68,9 @@ class Nobody:
     """Nobody is told."""
 
     def looked(self, head: str, *, changed: bool) -> None:
+        pass
+
+    def beaten(self, beat: Heartbeat) -> None:
         pass
 
     def import_started(self, why: Why) -> None:
@@ -94,6 +101,10 @@ class Several:
     def looked(self, head: str, *, changed: bool) -> None:
         for one in self._observers:
             one.looked(head, changed=changed)
+
+    def beaten(self, beat: Heartbeat) -> None:
+        for one in self._observers:
+            one.beaten(beat)
 
     def import_started(self, why: Why) -> None:
         for one in self._observers:

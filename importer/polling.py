@@ -51,6 +51,7 @@ from importer.mandate import Mandate
 from importer.memory import peek, recall
 from importer.observing import Failure, Nobody, Observer, Why
 from importer.outcome import Outcome
+from importer.signs import Signs
 from importer.state import Condition, State, only, reached
 from importer.troubles import Patience, Troubles
 
@@ -98,6 +99,7 @@ class Polling:
         self._last_run = last_run
         self._refs = refs_of(config.revision)
         self._demanded = threading.Event()  # somebody wants an import, whatever Git says
+        self._signs = Signs(remote, self._observer, goes_on=self._goes_on)
         self._woken, self._stop = threading.Event(), threading.Event()
         self._led, self._tidy_at = False, clock() + _TIDY
         self._forget()
@@ -166,11 +168,13 @@ class Polling:
             self._import(why)
         elif self._clock() >= self._tidy_at:
             self._tidy()
+        self._signs.tell()
 
     def _owes(self) -> bool:
         """Return whether what is followed was not imported yet, or a run that is due was not made."""
         if self._continuous:
-            return self._seen is not None and self._seen != self._handled
+            waits = self._condition in (Condition.REFUSED, Condition.GUARDED)
+            return self._seen is not None and (waits or self._seen != self._handled)
         return self._asked or self._rhythm.due()
 
     def _tidy(self) -> None:
@@ -231,7 +235,8 @@ class Polling:
         """Ask the remote where what is followed is."""
         self._rhythm.begin()
         try:
-            found = glance.look(self._remote, self._refs, goes_on=self._goes_on)
+            asked = (*self._refs, self._signs.ref) if self._refs else ()
+            found = glance.look(self._remote, asked, goes_on=self._goes_on)
         except Abandoned:
             self._rhythm.failed()
             return
@@ -240,6 +245,7 @@ class Polling:
             self._troubles.failed(Failure.REMOTE, error)
             return
         self._troubles.worked(Failure.REMOTE)
+        self._signs.saw(found.pop(self._signs.ref, ""))
         if self._refs and not found:
             missing = f"{self._remote.shown} has no {' or '.join(self._refs)}"
             self._troubles.failed(Failure.REVISION, RevisionNotFound(missing, hint="Has the exporter run?"))

@@ -14,6 +14,7 @@ from drsyncer.config.schema import Importer, Revision
 from drsyncer.errors import Abandoned, DrSyncerError, ExitCode
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery.git import Remote
+from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.service import status
 from drsyncer.service.board import Board
 from drsyncer.service.frame import Worker
@@ -22,6 +23,7 @@ from drsyncer.service.metrics import Metrics
 from drsyncer.service.reasons import Tell
 from drsyncer.service.runs import Ended, Posted, Runs
 from drsyncer.service.status import Commit, Status
+from importer.freshness import Freshness
 from importer.noticing import Noticed
 from importer.observing import Failure, Nobody, Several, Why
 from importer.outcome import Outcome
@@ -81,10 +83,24 @@ class Measured(Nobody):
         self._runs = runs
         self._metrics = runs.metrics
         self._board = runs.board
+        self._freshness = Freshness(runs.metrics)
 
     def looked(self, head: str, *, changed: bool) -> None:
         now = datetime.now(UTC)
+        self._freshness.looked(now)
         self._board.change(lambda told: msgspec.structs.replace(told, newest=head, looked=now))
+
+    def beaten(self, beat: Heartbeat) -> None:
+        self._freshness.beaten(beat)
+        self._tell_age()
+
+    def _tell_age(self) -> None:
+        beat, point = self._freshness.beat, self._freshness.recovery_point
+        self._board.change(
+            lambda told: msgspec.structs.replace(
+                told, heartbeat=beat or told.heartbeat, recovery_point=point or told.recovery_point
+            )
+        )
 
     def import_started(self, why: Why) -> None:
         self._runs.started(str(why), whole=why not in _LOOKS)
@@ -106,12 +122,10 @@ class Measured(Nobody):
         )
 
     def _measure(self, why: Why, outcome: Outcome) -> None:
-        if outcome.exported_at:
-            self._metrics.set("recovery_point_timestamp_seconds", outcome.exported_at.timestamp())
-            if why is Why.COMMIT:
-                self._metrics.observe("import_lag_seconds", max(0.0, time.time() - outcome.exported_at.timestamp()))
-        if outcome.heartbeat:
-            self._metrics.set("heartbeat_timestamp_seconds", outcome.heartbeat.timestamp())
+        self._freshness.imported(outcome)
+        self._tell_age()
+        if outcome.exported_at and why is Why.COMMIT:
+            self._metrics.observe("import_lag_seconds", max(0.0, time.time() - outcome.exported_at.timestamp()))
         found = Counter(result.action for result in outcome.results)
         for action in Action:
             self._metrics.set("objects", found[action], action=str(action))
@@ -154,8 +168,6 @@ def told_of(outcome: Outcome, now: Status) -> Status:
     return msgspec.structs.replace(
         now,
         head=outcome.revision,
-        heartbeat=outcome.heartbeat or now.heartbeat,
-        recovery_point=max(filter(None, (outcome.current_at, outcome.exported_at)), default=None),
         compared=datetime.now(UTC),
         standby=outcome.standby,
         protected=status.protected(counts),

@@ -36,6 +36,7 @@ __all__ = ["Clone", "CloneDamaged", "Commit", "PushResult", "Remote", "Stage", "
 _TRIES = 3
 _PAUSE = 0.2  # seconds, times the try: until another one's push to a busy server is over
 _MOST_HEARTBEAT = 4_096  # bytes of its commit
+_QUIET = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
 
 
 class Clone:
@@ -266,12 +267,16 @@ class Clone:
         commit = self.resolve(revision)
         return history(self._git, commit, folder=folder, paths=wanted, since=since, limit=limit)
 
-    def heartbeat(self) -> Heartbeat | None:
+    def heartbeat(self, *, at: str = "") -> Heartbeat | None:
         """Return the exporter's last sign of life as of the last fetch, or None when there is none.
 
-        Where signatures are verified, none but an allowed signer's is one; `notices` tells of any other.
+        Where signatures are verified, none but an allowed signer's is one; `notices` tells of any other. It alone is
+        fetched unless it is at the commit `at` here already.
         """
         commit = refs.every(self._git, self._beat_ref).get(self._beat_ref)
+        if at and commit != at:
+            self._network("fetch", *_QUIET, "origin", f"+{self._beat_ref}:{self._beat_ref}", doing="fetch from")
+            commit = refs.every(self._git, self._beat_ref).get(self._beat_ref)
         if commit is None:
             return None
         if self.verifies and not (signature := self.signatures([commit])[commit]).good:
@@ -333,8 +338,7 @@ class Clone:
 
     def _fetch(self) -> str | None:
         before = refs.read(self._git, self._names).remote
-        quiet = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
-        self._network("fetch", "--progress", "--prune", *quiet, "origin", *refs.FETCHED, doing="fetch from")
+        self._network("fetch", "--progress", "--prune", *_QUIET, "origin", *refs.FETCHED, doing="fetch from")
         now = refs.read(self._git, self._names).remote
         if before and before != now and not (now and refs.is_ancestor(self._git, before, now)):
             self.rewritten = (before, now)

@@ -189,7 +189,9 @@ class Frame(Generic[Config]):
             _LOG.error(f"the configuration changed and is faulty, so the one before stays in force: {error}")
             self._metrics.count("config_reloads_total", result="faulty")
             self._tell(CONFIGURATION_FAULTY, f"the one before stays in force: {error}")
+            self._metrics.set("config_faulty", 1)
             return config
+        self._metrics.set("config_faulty", 0)
         if new == config:
             return config
         _LOG.info("the configuration changed")

@@ -15,6 +15,7 @@ from drsyncer.cluster import Cluster, connect
 from drsyncer.config.schema import Config
 from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
+from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.remote import Remote
 from drsyncer.retry import Schedule
 from importer.observing import Failure, Why
@@ -43,9 +44,13 @@ class Told:
     failures: list[tuple[float, Failure, str]] = field(default_factory=list)
     drift: list[tuple[ObjectRef, ...]] = field(default_factory=list)
     due: deque[bool] = field(default_factory=lambda: deque(maxlen=1_000))
+    beats: list[Heartbeat] = field(default_factory=list)
 
     def looked(self, head: str, *, changed: bool) -> None:
         self.looks.append((time.monotonic(), head, changed))
+
+    def beaten(self, beat: Heartbeat) -> None:
+        self.beats.append(beat)
 
     def import_started(self, why: Why) -> None:
         self.started.append((time.monotonic(), why))

@@ -66,6 +66,23 @@ def test_a_commit_is_applied_within_the_interval(shop: Recovery, dr: ControlPlan
         assert True in service.told.due
 
 
+def test_a_sign_of_life_is_noticed_without_a_commit_or_a_request_to_dr(
+    shop: Recovery, source: ControlPlane, dr: ControlPlane
+) -> None:
+    with Service(shop, dr.kubeconfig) as service:
+        service.settled(shop.head())
+        service.wait(lambda: service.told.beats, what="the exporter's sign of life")
+        first = service.told.beats[-1]
+        assert first.head == shop.head()
+        dr.audit.mark()
+
+        shop.export(source)  # nothing changed
+        service.wait(lambda: service.told.beats[-1].time > first.time, what="the next one")
+
+        assert service.told.beats[-1].head == shop.head()
+        assert dr.audit.requests() == []
+
+
 def test_waking_it_applies_a_commit_at_once(shop: Recovery, dr: ControlPlane) -> None:
     with Service(shop, dr.kubeconfig, interval="1h") as service:
         service.settled(shop.head())
@@ -83,6 +100,7 @@ def test_without_news_nothing_is_fetched_and_dr_is_not_asked(
     proxy = fault_proxy(dr)
     with Service(shop, proxy.kubeconfig) as service:
         service.settled(shop.head())
+        service.wait(lambda: service.told.beats, what="the exporter's sign of life")
         proxy.clear()
         clone = sorted((path, path.stat().st_mtime_ns) for path in (shop.folder / "cache").rglob("*"))
         looks = len(service.told.looks)
@@ -228,6 +246,7 @@ def test_a_refused_commit_is_tried_ever_more_seldom_while_the_last_good_one_is_k
         (trouble,) = service.polling.state.troubles
         assert "is not signed" in trouble.text
         assert (service.polling.state.seen, service.polling.state.imported) == (bad, good)
+        assert service.told.due[-1]
         assert value_of(dr) == "2"
     with Service(shop, dr.kubeconfig, drift={"interval": "1s"}) as service:
         service.wait(lambda: service.polling.state.imported == good, what="the last good one, after a restart")

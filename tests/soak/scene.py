@@ -24,7 +24,7 @@ from tests.soak.churn import Churn, prepare
 from tests.soak.weather import STRANGER, Weather
 
 UNGUARDED = {"maxDeletions": 1_000_000, "maxDeletionPercent": 100}
-SETTLED = 120.0  # seconds in which everything must be where it belongs once the weather is good again
+SETTLED = 300.0  # seconds in which everything must be where it belongs once the weather is good again
 QUIET = 3.0  # seconds without a change after which DR's controllers are done, also those that had to back off
 # Claims are written by an apply that changes nothing, too: the API server notes when it was.
 _RESTLESS = re.compile(r"/persistentvolumeclaims/|/configmaps/dr-syncer-")
@@ -210,7 +210,7 @@ def soak(
         )
         begun = time.monotonic()
         with churn, weather:
-            _watch(services, begun, plan.seconds, report, say)
+            _watch(services, begun, plan.seconds, report, say, (churn.check, weather.check))
         report.changes, report.blows, report.missing = churn.counts, weather.counts, weather.missing()
         say(f"churned: {dict(churn.counts)}; {dict(weather.counts)}")
         report.to_git, report.to_dr = scene.settled()
@@ -226,12 +226,19 @@ def soak(
 
 
 def _watch(
-    services: dict[str, Service], begun: float, seconds: float, report: Report, say: Callable[[str], None]
+    services: dict[str, Service],
+    begun: float,
+    seconds: float,
+    report: Report,
+    say: Callable[[str], None],
+    checks: tuple[Callable[[], None], ...],
 ) -> None:
-    """Look at both while it lasts: they live, and their loops turn."""
+    """Look at both while it lasts: they live, and their loops turn; `checks` raise when the rest came to an end."""
     told = begun
     while time.monotonic() - begun < seconds:
         time.sleep(1.0)
+        for check in checks:
+            check()
         for side, service in services.items():
             assert service.process.poll() is None, f"the {side} has ended"
             assert service.ask("/healthz") == (200, "ok\n"), f"the {side} is not healthy"

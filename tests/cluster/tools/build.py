@@ -87,7 +87,8 @@ def build_command(go: Path, program: Program, target: Path) -> Sequence[str]:
         major, minor, _ = version.removeprefix("v").split(".", 2)
         stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
         flags += [f"-X k8s.io/component-base/version.{name}={stamp}" for name, stamp in stamps.items()]
-    return [str(go), "build", "-trimpath", "-ldflags", " ".join(flags), "-o", str(target), program.package]
+    tags = ["-tags", ",".join(program.tags)] if program.tags else []
+    return [str(go), "build", "-trimpath", *tags, "-ldflags", " ".join(flags), "-o", str(target), program.package]
 
 
 def _build(go: Path, program: Program, folder: Path, *, progress: Progress) -> None:
