@@ -133,7 +133,7 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     (
         "exporter",
         "no run for hours",
-        7 * HOUR,
+        2 * HOUR,
         set(),
         {"last_run_timestamp_seconds": FROZEN, "last_success_timestamp_seconds": FROZEN},
     ),
@@ -232,7 +232,7 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     (
         "importer",
         "the exporter is manual",
-        7 * HOUR,
+        2 * HOUR,
         set(),
         {
             "heartbeat_timestamp_seconds": FROZEN,
