@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Exporter
 from drsyncer.progress import Progress
+from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, Remote
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.identity import Identity
@@ -36,17 +38,26 @@ class Request:
     due: datetime | None = None
 
 
-def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Request, progress: Progress) -> Outcome:
-    """Read the cluster once and commit what changed; return what was done.
+def export(
+    *,
+    config: Exporter,
+    remote: Remote,
+    cluster: Cluster,
+    request: Request,
+    progress: Progress,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> Outcome:
+    """Read the cluster once and commit what changed; return what was done. Nothing is pushed unless it `goes_on`.
 
     Raises Refused when the path belongs to another cluster or too much would be deleted, GitError
     when there is no recovery repository to compare with, ClusterError when the cluster cannot be read.
-    A commit that cannot be pushed is kept for the next run and told by `Outcome.push_error`.
+    A commit that cannot be pushed is kept for the next run and told by `Outcome.push_error`. Raises Abandoned once
+    `goes_on` returns false.
     """
     begun = time.monotonic()
     found = Identity(cluster=config.cluster, uid=cluster.uid())
     with ExitStack() as stack:
-        clone = stack.enter_context(Clone.open(remote))
+        clone = stack.enter_context(Clone.open(remote, goes_on=goes_on))
         clone.check_signing()
         offline = committing.fetch(clone)
         at = clone.base()
@@ -62,23 +73,26 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
         survey.read(gathering)
         deleted = survey.deleted(gathering)
         changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
-        refusal = None if request.confirmed else committing.guarded(config, base, deleted)
+        refusal = None if request.confirmed else committing.guarded(config, clone, base, deleted)
         if refusal is not None and not request.dry_run:
             raise refusal
 
         incomplete = gathering.incomplete() | survey.failing
-        text = committing.text_of(found, base, changes, reading=Reading.of(gathering), incomplete=incomplete)
+        reading, yes = Reading.of(gathering), request.confirmed
+        text = committing.text_of(found, base, changes, reading=reading, incomplete=incomplete, confirmed=yes)
         commit = ""
         if stage is not None:
             files = gathering.files()
             commit = committing.write(clone, stage, base, found=found, files=files, deleted=deleted, text=text)
         head = commit or base.commit or ""
-        push_error = offline
+        push_error, beaten = offline, None
         warnings = committing.warnings_of(gathering, survey, key)
         warnings += [f"without --yes this is refused: {refusal}"] if refusal else []
         if stage is not None and offline is None:
             beat = Heartbeat(datetime.now(UTC), head, not incomplete, found.uid, _due(request, begun))
+            told = len(warnings)
             push_error, head = committing.push(clone, head, beat, warnings)
+            beaten = beat.time if push_error is None and len(warnings) == told else None
             commit = head if commit else ""
             clone.gc_if_due()
         return Outcome(
@@ -96,6 +110,9 @@ def export(*, config: Exporter, remote: Remote, cluster: Cluster, request: Reque
             seconds=time.monotonic() - begun,
             message=text,
             push_error=push_error,
+            beaten=beaten,
+            unpushed=len(clone.unpushed()) if push_error else 0,
+            counts=layout.counts((base.files.keys() | gathering.files().keys()) - deleted.keys()),
         )
 
 

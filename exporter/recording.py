@@ -102,6 +102,7 @@ class Recorder:
         self.blob_id: Callable[[bytes], str] = lambda data: ""
         self.broken: dict[str, str] = {}
         self._key_notices: list[str] = []
+        self._counts: Mapping[tuple[str, str], int] = {}
 
     def full(self, cluster: Cluster) -> Recorded:
         """Read the whole cluster and commit what is not in Git as it is there; nothing that waited waits any more."""
@@ -196,7 +197,7 @@ class Recorder:
         gathering, base, clone = session.gathering, session.base, session.clone
         # What is held already counts: a limit that could be passed in small steps would be none.
         before = {change.path: Change(Verb.DELETED, change.ref) for change in self._ledger.held()}
-        refusal = committing.guarded(self._config, base, {**before, **deleted}) if deleted else None
+        refusal = committing.guarded(self._config, clone, base, {**before, **deleted}) if deleted else None
         held, deleted = (deleted, {}) if refusal else ({}, deleted)
         changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
         files = gathering.files()
@@ -235,6 +236,7 @@ class Recorder:
             message=text,
             push_error=error,
             held=refusal,
+            counts=self._counted(changes),
         )
 
     @contextmanager
@@ -266,6 +268,12 @@ class Recorder:
         committing.check_identity(clone, base, self._found, adopt=False)
         self._base = base
         return before is not None and _objects(before) != _objects(base)
+
+    def _counted(self, changes: Iterable[Change]) -> Mapping[tuple[str, str], int]:
+        """Return what there is in Git by now; most commits only update objects."""
+        if not self._counts or any(change.verb is not Verb.UPDATED for change in changes):
+            self._counts = layout.counts(self._base.files if self._base else ())
+        return self._counts
 
     def _survey(self) -> Survey:
         assert self.survey is not None, "a full export comes first"

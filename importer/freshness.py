@@ -1,4 +1,4 @@
-"""How old what DR has is, and whether Git has something newer: three gauges that several events decide about."""
+"""How old what DR has is, and whether Git has something newer: gauges that several events decide about."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Freshness:
         self._newest = head
         self._metrics.set("last_look_timestamp_seconds", time.time())
         if changed:
-            self._metrics.set("pending", 1)
+            self._metrics.set("behind", 1)
 
     def imported(self, why: Why, outcome: Outcome) -> None:
         """An import ended with this outcome."""
@@ -45,7 +45,7 @@ class Freshness:
         self._exported_at = outcome.exported_at
         self._tell_age()
         if why not in _KEPT_UP or outcome.revision == self._newest:
-            self._metrics.set("pending", 0)
+            self._metrics.set("behind", 0)
 
     def beaten(self, beat: Heartbeat) -> None:
         """The exporter gave a sign of life."""

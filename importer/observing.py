@@ -54,6 +54,12 @@ class Observer(Protocol):
     def failure(self, kind: Failure, text: str) -> None:
         """Something failed; it is told each time, also when the log is silent about it."""
 
+    def recovered(self, kind: Failure) -> None:
+        """What had failed works again."""
+
+    def pending(self, due: bool) -> None:
+        """Whether what is followed was not imported yet, or a run is due that was not made: told with every turn."""
+
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         """Other hands had changed these in DR, at the last look; none is told, too."""
 
@@ -76,5 +82,50 @@ class Nobody:
     def failure(self, kind: Failure, text: str) -> None:
         pass
 
+    def recovered(self, kind: Failure) -> None:
+        pass
+
+    def pending(self, due: bool) -> None:
+        pass
+
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         pass
+
+
+class Several:
+    """An observer that passes everything on to others, in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def looked(self, head: str, *, changed: bool) -> None:
+        for one in self._observers:
+            one.looked(head, changed=changed)
+
+    def beaten(self, beat: Heartbeat) -> None:
+        for one in self._observers:
+            one.beaten(beat)
+
+    def import_started(self, why: Why) -> None:
+        for one in self._observers:
+            one.import_started(why)
+
+    def import_ended(self, why: Why, outcome: Outcome | None, error: DrSyncerError | None) -> None:
+        for one in self._observers:
+            one.import_ended(why, outcome, error)
+
+    def failure(self, kind: Failure, text: str) -> None:
+        for one in self._observers:
+            one.failure(kind, text)
+
+    def recovered(self, kind: Failure) -> None:
+        for one in self._observers:
+            one.recovered(kind)
+
+    def pending(self, due: bool) -> None:
+        for one in self._observers:
+            one.pending(due)
+
+    def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
+        for one in self._observers:
+            one.drift_found(drifted)

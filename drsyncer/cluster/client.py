@@ -66,6 +66,8 @@ class Cluster:
         self.server = connection.server
         # Told of every try: its method, its status (0 without an answer), and which try it was.
         self.on_try: Callable[[str, int, int], object] = lambda *_: None
+        # Asked right before each try of a write: a process that was stopped for a while may lead no more.
+        self.may_write: Callable[[], bool] = lambda: True
 
     def close(self) -> None:
         """Close the connections."""
@@ -119,6 +121,8 @@ class Cluster:
         while True:
             if self._given_up.is_set():
                 raise ClusterUnreachable(f"{what}: given up before {self.server} answered")
+            if method != "GET" and not self.may_write():
+                raise ClusterUnreachable(f"{what}: not sent: another replica may lead now")
             attempt += 1
             wait: float | None = None
             try:

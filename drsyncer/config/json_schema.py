@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drsyncer.config.schema import Config
+from drsyncer.config.section import Section
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ID = "https://dr-syncer.io/schemas/config/v1.json"
@@ -12,8 +13,13 @@ ID = "https://dr-syncer.io/schemas/config/v1.json"
 
 def json_schema() -> dict[str, Any]:
     """Return the schema of `dr-syncer.yaml`, draft 2020-12. Sections and collections may be left empty (null)."""
-    made = _polished(Config.model_json_schema(by_alias=True))
-    return {"$schema": DIALECT, "$id": ID, **made, "title": "DR-Syncer configuration"}
+    return {"$schema": DIALECT, "$id": ID, **schema_of(Config), "title": "DR-Syncer configuration"}
+
+
+def schema_of(section: type[Section]) -> dict[str, Any]:
+    """Return the schema of one section, with what it refers to in its `$defs`."""
+    made: dict[str, Any] = _polished(section.model_json_schema(by_alias=True))
+    return made
 
 
 def _polished(node: Any) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from drsyncer.errors import GitError, PushRejected, RemoteUnreachable, RevisionNotFound
+from drsyncer.errors import Abandoned, GitError, PushRejected, RemoteUnreachable, RevisionNotFound
 from drsyncer.recovery import cache, heartbeat, mending, objects, refs, sealing, signatures
 from drsyncer.recovery.failure import CloneDamaged
 from drsyncer.recovery.fast_import import SCRATCH, fast_import, signature
@@ -224,7 +224,8 @@ class Clone:
         The heartbeat's `head` becomes the commit that the branch has then. A server that takes our commits but not
         the heartbeat's ref is no error: the result says so.
 
-        Raises `PushRejected` when a hook or a rule there says no, at once, or when the branch keeps moving.
+        Raises `PushRejected` when a hook or a rule there says no, at once, or when the branch keeps moving; `Abandoned`
+        once `goes_on` returns false, which is asked before each try.
         """
         before = refs.read(self._git, self._names)
         for attempt in range(1, _TRIES + 1):
@@ -236,6 +237,8 @@ class Clone:
             if heartbeat:
                 beat = self._heartbeat_commit(replace(heartbeat, head=head or ""))
                 specs[self._beat_ref] = f"+{beat}:{self._beat_ref}"
+            if not self._goes_on():
+                raise Abandoned("recovery.git: given up before the push")
             if (done := self._push(specs, result)) is not None:
                 return done
             if attempt < _TRIES:

@@ -97,7 +97,7 @@ def test_secrets_are_left_out_by_name_only_and_each_export_says_so(shop: Control
         said = recovery.cli("export", "-o", "json", cluster=shop, **omit)
         assert said.returncode == ExitCode.DONE, said.stderr
         assert json.loads(said.stdout)["secretsOmitted"] == 1
-        assert "1 Secrets were left out" in said.stderr
+        assert "Secrets left out: 1 " in said.stderr
         assert "aHVudGVyMg" not in said.stdout + said.stderr
     assert "namespaces/shop/configmaps/app.yaml" in recovery.paths()
     assert [path for path in recovery.paths() if "/secrets/" in path] == []

@@ -62,6 +62,8 @@ def test_a_commit_is_applied_within_the_interval(shop: Recovery, dr: ControlPlan
         assert service.told.whys() == [Why.START, Why.COMMIT, Why.COMMIT, Why.COMMIT]
         assert service.polling.state.condition is Condition.DONE
         assert service.polling.state.troubles == ()
+        service.wait(lambda: not service.told.due[-1], what="nothing to be due")
+        assert True in service.told.due
 
 
 def test_a_sign_of_life_is_noticed_without_a_commit_or_a_request_to_dr(

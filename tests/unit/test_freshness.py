@@ -85,16 +85,16 @@ def test_an_import_that_dr_went_away_from_proves_nothing(metrics: Metrics, fresh
     freshness.imported(Why.COMMIT, replace(outcome(NEW), results=(lost,)))
 
     assert point(metrics) == 0
-    assert told(metrics, "pending") == 1
+    assert told(metrics, "behind") == 1
 
 
 def test_what_git_has_waits_until_dr_has_it(metrics: Metrics, freshness: Freshness) -> None:
     freshness.looked(NEW, changed=True)
-    assert told(metrics, "pending") == 1
+    assert told(metrics, "behind") == 1
 
     freshness.imported(Why.DRIFT, outcome(OLD))  # the last good one is kept up
     freshness.looked(NEW, changed=False)
-    assert told(metrics, "pending") == 1
+    assert told(metrics, "behind") == 1
 
     freshness.imported(Why.COMMIT, outcome(NEW))
-    assert told(metrics, "pending") == 0
+    assert told(metrics, "behind") == 0

@@ -71,8 +71,9 @@ def cache_home() -> Path:
 
 
 def cache_folder(module: Path = KUBERNETES) -> Path:
-    """The folder of the programs that the module's go.sum describes; another go.sum has another."""
-    return cache_home() / hashlib.sha256((module / "go.sum").read_bytes()).hexdigest()[:16]
+    """The folder of the programs that the module's go.sum, and its own code if it has any, describe."""
+    described = [module / "go.sum", *module.glob("main.go")]
+    return cache_home() / hashlib.sha256(b"".join(file.read_bytes() for file in described)).hexdigest()[:16]
 
 
 def find(name: str) -> Path:
@@ -80,6 +81,14 @@ def find(name: str) -> Path:
     found = next((_found(program) for program in PROGRAMS if program.name == name), None)
     if found is None:
         raise ToolMissing(f"{name} is not there yet: run `make tools` (once, minutes), or set {ASSETS_VARIABLE}")
+    return found
+
+
+def path_of(program: Program) -> Path:
+    """Return the path of a program that has been built before. Raises `ToolMissing`."""
+    found = _found(program)
+    if found is None:
+        raise ToolMissing(f"{program.name} has not been built")
     return found
 
 

@@ -1,0 +1,1 @@
+"""The Helm charts, and what their generated files are made from."""
