@@ -1,4 +1,4 @@
-"""How old what DR has is: what several events decide about, as gauges and for the status."""
+"""How old what DR has is, and whether Git has something newer: several events decide about that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from datetime import datetime
 from drsyncer.errors import ExitCode
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.service.metrics import Metrics
+from importer.observing import Why
 from importer.outcome import Outcome
+
+_KEPT_UP = frozenset({Why.DRIFT, Why.AUDIT})  # imports of what DR has already
 
 
 class Freshness:
@@ -24,12 +27,16 @@ class Freshness:
         self._sign: Heartbeat | None = None
         self._exported_at: datetime | None = None
         self._has: frozenset[str] = frozenset()  # the commits that mean what DR has
+        self._newest = ""
 
-    def looked(self, now: datetime) -> None:
+    def looked(self, head: str, now: datetime, *, changed: bool) -> None:
         """Git answered where what is followed is."""
+        self._newest = head
         self._metrics.set("last_look_timestamp_seconds", now.timestamp())
+        if changed:
+            self._metrics.set("behind", 1)
 
-    def imported(self, outcome: Outcome) -> None:
+    def imported(self, why: Why, outcome: Outcome) -> None:
         """An import ended with this outcome."""
         if outcome.heartbeat:
             self._tell_beat(outcome.heartbeat)
@@ -38,6 +45,8 @@ class Freshness:
         self._has = frozenset({outcome.revision, outcome.head}) - {""}
         self._exported_at = max(filter(None, (outcome.current_at, outcome.exported_at)), default=None)
         self._tell_age()
+        if why not in _KEPT_UP or outcome.revision == self._newest:
+            self._metrics.set("behind", 0)
 
     def beaten(self, sign: Heartbeat) -> None:
         """The exporter gave a sign of life."""

@@ -173,8 +173,7 @@ class Polling:
     def _owes(self) -> bool:
         """Return whether what is followed was not imported yet, or a run that is due was not made."""
         if self._continuous:
-            waits = self._condition in (Condition.REFUSED, Condition.GUARDED)
-            return self._seen is not None and (waits or self._seen != self._handled)
+            return self._seen is not None and self._seen != self._handled
         return self._asked or self._rhythm.due()
 
     def _tidy(self) -> None:

@@ -87,7 +87,7 @@ class Measured(Nobody):
 
     def looked(self, head: str, *, changed: bool) -> None:
         now = datetime.now(UTC)
-        self._freshness.looked(now)
+        self._freshness.looked(head, now, changed=changed)
         self._board.change(lambda told: msgspec.structs.replace(told, newest=head, looked=now))
 
     def beaten(self, beat: Heartbeat) -> None:
@@ -122,7 +122,7 @@ class Measured(Nobody):
         )
 
     def _measure(self, why: Why, outcome: Outcome) -> None:
-        self._freshness.imported(outcome)
+        self._freshness.imported(why, outcome)
         self._tell_age()
         if outcome.exported_at and why is Why.COMMIT:
             self._metrics.observe("import_lag_seconds", max(0.0, time.time() - outcome.exported_at.timestamp()))

@@ -242,7 +242,7 @@ ALERTS: tuple[Alert, ...] = (
         (IMPORTER,),
         WARNING,
         "10m",
-        _leading("pending"),
+        _leading("behind"),
         "Git has what {{ $labels.cluster }} has not",
         "A newer recovery point has waited for more than 10 minutes: it is refused, held back, or its import fails.",
     ),

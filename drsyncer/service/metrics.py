@@ -60,11 +60,7 @@ METRICS: tuple[Metric, ...] = (
         unit="dateTimeAsIso",
     ),
     Metric("failures_total", Kind.COUNTER, "Runs and requests that failed, by the kind of failure.", ("reason",)),
-    Metric(
-        "pending",
-        Kind.GAUGE,
-        "What waits to be worked on: changes that are not committed, or 1 for a recovery point that DR lacks.",
-    ),
+    Metric("pending", Kind.GAUGE, "What waits to be worked on: changes seen, or 1 for a run that is due."),
     Metric("api_requests_total", Kind.COUNTER, "Answers of the API server, by method and status.", ("verb", "code")),
     Metric("api_retries_total", Kind.COUNTER, "Requests to the API server that were sent once more."),
     Metric(
@@ -102,6 +98,12 @@ METRICS: tuple[Metric, ...] = (
         "heartbeat_incomplete",
         Kind.GAUGE,
         "1 when the last sign of life says that not all of the source could be read, or deletions wait, else 0.",
+        side="importer",
+    ),
+    Metric(
+        "behind",
+        Kind.GAUGE,
+        "1 while DR lacks the newest recovery point of what is followed, whatever the reason, else 0.",
         side="importer",
     ),
     Metric(

@@ -219,7 +219,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Recovery points that wait",
-                (Query(_now("pending", IMPORTER), _CLUSTER),),
+                (Query(_now("behind", IMPORTER), _CLUSTER),),
                 "1 while Git has something that DR has not.",
                 kind="stat",
                 width=6,

@@ -60,6 +60,7 @@ def healthy(side: str, *, pod: str = "a", mode: str = "continuous", leader: obje
         found |= {
             "heartbeat_due_timestamp_seconds": f"60+60x{END}",
             "heartbeat_incomplete": 0,
+            "behind": 0,
             "last_look_timestamp_seconds": NOW,
             "recovery_point_timestamp_seconds": NOW,
             'objects{action="blocked"}': 0,
@@ -133,7 +134,7 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     (
         "exporter",
         "no run for hours",
-        7 * HOUR,
+        2 * HOUR,
         set(),
         {"last_run_timestamp_seconds": FROZEN, "last_success_timestamp_seconds": FROZEN},
     ),
@@ -232,7 +233,7 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     (
         "importer",
         "the exporter is manual",
-        7 * HOUR,
+        2 * HOUR,
         set(),
         {
             "heartbeat_timestamp_seconds": FROZEN,
@@ -245,7 +246,7 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
         "imports do not keep up",
         AT + 25,
         {"RecoveryPointTooOld", "ImporterBehind"},
-        {"recovery_point_timestamp_seconds": FROZEN, "pending": steps((AT, 0), (END, 1))},
+        {"recovery_point_timestamp_seconds": FROZEN, "behind": steps((AT, 0), (END, 1))},
     ),
     (
         "importer",
@@ -265,8 +266,8 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
             "recovery_point_timestamp_seconds": 0,
         },
     ),
-    ("importer", "a recovery point waits for its import", 12, set(), {"pending": steps((5, 0), (6, 1), (END, 0))}),
-    ("importer", "a recovery point is refused", 20, {"ImporterBehind"}, {"pending": steps((5, 0), (END, 1))}),
+    ("importer", "a recovery point waits for its import", 12, set(), {"behind": steps((5, 0), (6, 1), (END, 0))}),
+    ("importer", "a recovery point is refused", 20, {"ImporterBehind"}, {"behind": steps((5, 0), (END, 1))}),
     ("importer", "the source is incomplete", 40, {"HeartbeatIncomplete"}, {"heartbeat_incomplete": 1}),
     ("importer", "an object is blocked", 25, {"BlockedObjects"}, {"objects__blocked": steps((5, 0), (END, 2))}),
     ("importer", "an object was blocked", 25, set(), {"objects__blocked": steps((5, 0), (10, 2), (END, 0))}),

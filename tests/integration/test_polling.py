@@ -246,7 +246,6 @@ def test_a_refused_commit_is_tried_ever_more_seldom_while_the_last_good_one_is_k
         (trouble,) = service.polling.state.troubles
         assert "is not signed" in trouble.text
         assert (service.polling.state.seen, service.polling.state.imported) == (bad, good)
-        assert service.told.due[-1]
         assert value_of(dr) == "2"
     with Service(shop, dr.kubeconfig, drift={"interval": "1s"}) as service:
         service.wait(lambda: service.polling.state.imported == good, what="the last good one, after a restart")

@@ -1,4 +1,4 @@
-"""How old what DR has is said to be, by gauges and status."""
+"""How old what DR has is said to be, and when Git is said to have something newer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.service.metrics import Metrics
 from importer.apply import Result
 from importer.freshness import Freshness
+from importer.observing import Why
 from importer.outcome import Outcome
 from importer.plan import Action, Step
 
@@ -48,7 +49,7 @@ def point(metrics: Metrics) -> float:
 def test_what_the_source_has_not_changed_since_is_as_young_as_the_sign_of_life(
     metrics: Metrics, freshness: Freshness
 ) -> None:
-    freshness.imported(outcome(NEW))
+    freshness.imported(Why.COMMIT, outcome(NEW))
     assert point(metrics) == NOON.timestamp()
 
     freshness.beaten(BEAT)
@@ -63,7 +64,7 @@ def test_what_the_source_has_not_changed_since_is_as_young_as_the_sign_of_life(
 def test_a_sign_of_life_about_something_else_makes_nothing_younger(
     metrics: Metrics, freshness: Freshness, beat: Heartbeat
 ) -> None:
-    freshness.imported(outcome(NEW))
+    freshness.imported(Why.COMMIT, outcome(NEW))
     freshness.beaten(beat)
 
     assert point(metrics) == NOON.timestamp()
@@ -72,15 +73,29 @@ def test_a_sign_of_life_about_something_else_makes_nothing_younger(
 
 def test_an_older_recovery_point_is_older(metrics: Metrics, freshness: Freshness) -> None:
     freshness.beaten(BEAT)
-    freshness.imported(outcome(NEW))
-    freshness.imported(outcome(OLD, exported_at=NOON - HOUR))
+    freshness.imported(Why.COMMIT, outcome(NEW))
+    freshness.imported(Why.COMMIT, outcome(OLD, exported_at=NOON - HOUR))
 
     assert point(metrics) == (NOON - HOUR).timestamp()
 
 
 def test_an_import_that_dr_went_away_from_proves_nothing(metrics: Metrics, freshness: Freshness) -> None:
+    freshness.looked(NEW, NOON, changed=True)
     lost = Result(Step(ObjectRef("configmaps", "shop", "app"), Action.UPDATE, ""), Action.BLOCKED, "", unreachable=True)
-    freshness.imported(replace(outcome(NEW), results=(lost,)))
+    freshness.imported(Why.COMMIT, replace(outcome(NEW), results=(lost,)))
 
     assert point(metrics) == 0
     assert freshness.recovery_point is None
+    assert told(metrics, "behind") == 1
+
+
+def test_what_git_has_waits_until_dr_has_it(metrics: Metrics, freshness: Freshness) -> None:
+    freshness.looked(NEW, NOON, changed=True)
+    assert told(metrics, "behind") == 1
+
+    freshness.imported(Why.DRIFT, outcome(OLD))  # the last good one is kept up
+    freshness.looked(NEW, NOON, changed=False)
+    assert told(metrics, "behind") == 1
+
+    freshness.imported(Why.COMMIT, outcome(NEW))
+    assert told(metrics, "behind") == 0
