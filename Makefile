@@ -16,7 +16,7 @@ OUTPUT       = $(if $(PUSH),--push --sbom=true --provenance=true,--load)
 DOCKER_BUILD = $(if $(BUILDX),docker buildx build $(if $(PLATFORMS),--platform $(PLATFORMS)) $(OUTPUT),DOCKER_BUILDKIT=0 docker build)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs charts capture soak docker-build e2e e2e-down lab lab-down format clean
+.PHONY: help venv test lint types layers unit integration tools demo demo-down demo-env bench docs charts deploy undeploy capture soak docker-build e2e e2e-down lab lab-down format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -78,6 +78,25 @@ docs: $(STAMP) ## Write the generated pages anew: configuration and reference, b
 
 charts: $(STAMP) ## Write the generated files of the Helm charts anew: values, their schema and table, shared templates
 	$(BIN)/python -m charts
+
+# One release in each cluster, named as its chart; `image` is what `make docker-build` makes, or IMAGE=repository:tag.
+HELM         ?= helm
+NAMESPACE    ?= dr-syncer
+DEPLOY_FLAGS ?= --wait --timeout 2m
+needed       = $(foreach name,$(1),$(if $($(name)),,$(error $(name)= is missing; see `make help`)))
+chart        = $(HELM) $(1) dr-syncer-$(2) --kube-context $(3) --namespace $(NAMESPACE)
+image        = $(if $(IMAGE),--set-string image.repository=$(shell echo '$(IMAGE)' | sed 's/:[^:/]*$$//') --set-string image.tag=$(lastword $(subst :, ,$(IMAGE))))
+installed    = charts/dr-syncer-$(1) --install --create-namespace --values $(2) $(image) $(DEPLOY_FLAGS)
+
+deploy: ## Both charts, from this tree: SOURCE= and DR= (contexts), EXPORTER_VALUES=, IMPORTER_VALUES= (IMAGE=, NAMESPACE=)
+	$(call needed,SOURCE DR EXPORTER_VALUES IMPORTER_VALUES)
+	$(call chart,upgrade,exporter,$(SOURCE)) $(call installed,exporter,$(EXPORTER_VALUES))
+	$(call chart,upgrade,importer,$(DR)) $(call installed,importer,$(IMPORTER_VALUES))
+
+undeploy: ## Take both charts out again, and nothing that they exported or imported: SOURCE=, DR= (NAMESPACE=)
+	$(call needed,SOURCE DR)
+	$(call chart,uninstall,exporter,$(SOURCE)) --ignore-not-found
+	$(call chart,uninstall,importer,$(DR)) --ignore-not-found
 
 capture: tools ## Ask a real cluster: golden pairs, VERSION and docs/reference/types.md anew
 	$(BIN)/python -m tests.capture

@@ -48,7 +48,7 @@ def python_component(name: str, version: str, *, license_: str | None) -> Compon
 
 def license_of(distribution: importlib.metadata.Distribution) -> str | None:
     """Return the SPDX expression that a distribution states (PEP 639), None when it has none."""
-    return distribution.metadata["License-Expression"] if "License-Expression" in distribution.metadata else None
+    return next(iter(distribution.metadata.get_all("License-Expression") or []), None)
 
 
 def bill(components: Iterable[Component], *, version: str) -> Component:
@@ -85,10 +85,7 @@ def main() -> int:
     components = [debian_component(line, distribution=distribution) for line in listed.stdout.splitlines()]
     found = {each.name: each for each in importlib.metadata.distributions()}
     own = found.pop(NAME)
-    components += [
-        python_component(name, each.version, license_=license_of(each))
-        for name, each in found.items()
-    ]
+    components += [python_component(name, each.version, license_=license_of(each)) for name, each in found.items()]
     json.dump(bill(components, version=own.version), sys.stdout, indent=1)
     return 0
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,10 +15,12 @@ import pytest
 import yaml
 
 from drsyncer.yaml.emit import emit
+from tests.cluster import tools
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.charts import (
     FULLNAME,
     NAMESPACE,
+    ROOT,
     SETTINGS,
     SIDES,
     chart,
@@ -205,6 +210,14 @@ def test_what_no_schema_can_tell_is_the_last_word_of_a_pod_that_does_not_start(n
     assert "dr-syncer.yaml:" in message
 
 
+def test_the_values_in_the_guide_are_accepted() -> None:
+    text = (ROOT / "docs" / "how-to" / "install.md").read_text()
+    blocks = re.findall(r"^```yaml\n(# (exporter|importer)\.yaml.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for block, side in blocks:
+        assert one(rendered(side, yaml.safe_load(block)), "Deployment")
+    assert len(blocks) == 4
+
+
 def test_the_sources_credentials_are_not_exported() -> None:
     def excluded(given: dict[str, Any]) -> Any:
         config = yaml.safe_load(one(rendered("exporter", given), "ConfigMap")["data"]["dr-syncer.yaml"])
@@ -294,6 +307,39 @@ def test_installing_upgrading_and_uninstalling_leave_everything_else_alone(
         helm("uninstall", release, *at, "--wait", kubeconfig=cluster.kubeconfig)
         cluster.wait_for(lambda: not ours(), what="everything of the release to be gone")
         assert others() == before
+
+
+def test_make_deploy_installs_both_sides_and_make_undeploy_takes_them_out(
+    clean_source: ControlPlane, clean_dr: ControlPlane, tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    parts = [json.loads(cluster.kubeconfig.read_text()) for cluster in (clean_source, clean_dr)]
+    lists = {key: parts[0][key] + parts[1][key] for key in ("clusters", "users", "contexts")}
+    kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **lists}))
+    where = {"SOURCE": clean_source.name, "DR": clean_dr.name, "HELM": tools.find("helm"), "DEPLOY_FLAGS": ""}
+    given = {f"{side.upper()}_VALUES": values_file(side, "minimal") for side in SIDES}
+
+    def make(target: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        command = ["make", "-s", target, *(f"{name}={value}" for name, value in settings.items())]
+        environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+
+    def pods_image(cluster: ControlPlane, side: str) -> str:
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/dr-syncer-{side}"
+        return str(cluster.get(path)["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    said = make("deploy", **where)
+    assert said.returncode == 2
+    assert "EXPORTER_VALUES= is missing" in said.stderr
+    said = make("deploy", **where, **given, IMAGE="registry.example.com:5000/dr-syncer:dev")
+    assert said.returncode == 0, said.stderr
+    assert pods_image(clean_source, "exporter") == "registry.example.com:5000/dr-syncer:dev"
+    assert pods_image(clean_dr, "importer") == "registry.example.com:5000/dr-syncer:dev"
+    for _ in ("taken out", "gone already"):
+        said = make("undeploy", **where)
+        assert said.returncode == 0, said.stderr
+    for cluster, side in ((clean_source, "exporter"), (clean_dr, "importer")):
+        assert not cluster.exists(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/dr-syncer-{side}")
 
 
 def test_the_charts_share_a_namespace_and_a_release_name_without_touching_each_other() -> None:

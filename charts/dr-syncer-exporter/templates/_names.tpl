@@ -4,10 +4,13 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{- /* A release named `dr-syncer`, or as the chart, gives the chart's name; any other gives both names. */ -}}
 {{- define "dr-syncer.fullname" -}}
 {{- $name := include "dr-syncer.name" . -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if eq .Release.Name "dr-syncer" -}}
+{{- $name | trunc 52 | trimSuffix "-" -}}
 {{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 52 | trimSuffix "-" -}}
 {{- else -}}

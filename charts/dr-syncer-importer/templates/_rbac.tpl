@@ -21,6 +21,17 @@
   resources: [leases]
   resourceNames: [{{ include "dr-syncer.lease" . }}]
   verbs: [get, update]
+# Its status, in which runs are asked for, and Events about it.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [{{ include "dr-syncer.lease" . }}]
+  verbs: [get, watch, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
 {{- end -}}
 
 {{- /* A role and its binding to the service account. A list of the context, namespace ("" for all), name and rules. */ -}}

@@ -83,7 +83,7 @@ def down(say: Say) -> list[str]:
     docker, own = running_docker()
     if docker is not None:
         kind = Kind(kind_program(), docker, home() / CLUSTERS, "")
-        ours = (kind.folder / MARK).exists()
+        ours = own or (kind.folder / MARK).exists()
         say("deleting the clusters")
         with thawing():
             kind.delete()
