@@ -48,8 +48,7 @@ def python_component(name: str, version: str, *, license_: str | None) -> Compon
 
 def license_of(distribution: importlib.metadata.Distribution) -> str | None:
     """Return the SPDX expression that a distribution states (PEP 639), None when it has none."""
-    found = distribution.metadata  # whose type promises no `get`
-    return found["License-Expression"] if "License-Expression" in found else None  # noqa: SIM401
+    return next(iter(distribution.metadata.get_all("License-Expression") or []), None)
 
 
 def bill(components: Iterable[Component], *, version: str) -> Component:

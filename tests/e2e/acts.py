@@ -225,7 +225,10 @@ def _exporter_values(story: Story, identity: pyrage.x25519.Identity) -> Object:
 
 def _importer_values(story: Story) -> Object:
     return {
-        "config": {"repository": {"url": story.scene.git.https_url}, "importer": {"cluster": "dr"}},
+        "config": {
+            "repository": {"url": story.scene.git.https_url},
+            "importer": {"cluster": "dr", "drift": {"interval": "30s"}},
+        },
         "git": {"existingSecret": CREDENTIALS, "keys": {"username": "username", "ca": "ca.crt"}},
         "age": {"existingSecret": AGE_KEY},
     }

@@ -94,6 +94,7 @@ def tear_down(say: Say) -> list[str]:
         docker("rm", "--force", "--volumes", git_server.NAME)
         if own:
             # What builds leave is what makes the next one short; what is older than a week is of another time.
+            docker("container", "prune", "--force")
             docker("image", "prune", "--force", "--filter", "until=168h")
     left = lab.down(say)
     for folder in home().glob("e2e-*"):

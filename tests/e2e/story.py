@@ -23,7 +23,7 @@ REPLICAS = 2
 # What the documents promise on a quiet machine, in seconds. Slower is said; only PATIENCE times as long is a failure,
 # since whoever runs this does other things at the same time.
 READY, FIRST_COMMIT, STANDBY, CHANGE = 60.0, 30.0, 60.0, 60.0
-DRIFT, RESTART = 300.0, 120.0
+DRIFT, RESTART = 90.0, 120.0
 PATIENCE = 5.0
 SECRET = "correct horse battery staple"
 

@@ -122,7 +122,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(host, "SYSCTL", tmp_path / "sys")
     monkeypatch.setattr(host, "CGROUPS", tmp_path / "cgroups")
     monkeypatch.setattr(host, "FOLDERS", (str(tmp_path / "run"),))
-    monkeypatch.setattr(host, "BRIDGE", "no-such-bridge")
+    monkeypatch.setattr(host, "_remove_bridges", lambda: None)
     rules, nft = tmp_path / "rules", tmp_path / "nft"
     rules.touch()
     nft.write_text(f'#!/bin/sh\nif [ "$1" = flush ]; then : > {rules}; else cat {rules}; fi\n')

@@ -22,10 +22,8 @@ RUN = Path("/run/dr-syncer-lab")
 SOCKET = RUN / "docker.sock"
 PID_FILE = RUN / "dockerd.pid"
 NOTES = "machine-before.json"
-# Of what Docker itself takes by default, the end that it takes last.
 BRIDGE_ADDRESS = "172.31.0.1/24"
 NOBODY = "172.31.0.1"  # where no name server listens
-RANGE = "172.30.0.0/16"
 RANGE6 = "fc00:f853:ccd:e793::/64"  # kind makes it from the name of its network
 STARTING = 60.0  # seconds
 STOPPING = 60.0
@@ -95,7 +93,8 @@ def stop() -> list[str]:
     if pid is not None:
         _end(pid)
     left = host.restore(home() / NOTES, nft=host.nft_program(_wrappers(tools)))
-    for mount in _mounts_below(RUN):
+    # One that was killed leaves mounts behind: of its containers' networks, and of its own folder onto itself.
+    for mount in (*_mounts_below(RUN), *_mounts_below(home() / "docker")):
         subprocess.run(["umount", "--lazy", mount], check=False)
     for path in sorted(RUN.rglob("*"), reverse=True) if RUN.exists() else []:
         with contextlib.suppress(OSError):
@@ -112,7 +111,18 @@ def _walls(action: str) -> list[list[str]]:
     would go out of the machine, to whoever has them there, and who knows what answers.
     """
     return [
-        ["iptables", action, "DOCKER-USER", "--source", RANGE, "!", "--destination", RANGE, "--jump", "REJECT"],
+        [
+            "iptables",
+            action,
+            "DOCKER-USER",
+            "--source",
+            host.RANGE,
+            "!",
+            "--destination",
+            host.RANGE,
+            "--jump",
+            "REJECT",
+        ],
         ["ip6tables", action, "FORWARD", "--source", RANGE6, "!", "--destination", RANGE6, "--jump", "REJECT"],
     ]
 
@@ -140,7 +150,7 @@ def _command(tools: Unpacked) -> list[str]:
         *("--init-path", str(tools.host / "usr/bin/tini")),
         # systemd need not run here. Its own parent, so that what is ours can be told from anybody else's.
         *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{host.OURS}"),
-        *("--bridge", host.BRIDGE, "--default-address-pool", f"base={RANGE},size=24"),
+        *("--bridge", host.BRIDGE, "--default-address-pool", f"base={host.RANGE},size=24"),
     ]
 
 

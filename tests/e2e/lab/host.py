@@ -7,6 +7,7 @@ before is written down before anything starts, so that it also comes back after 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import threading
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ FOLDERS = ("/run/docker", "/run/containerd", "/opt/containerd")
 CGROUPS = Path("/sys/fs/cgroup")
 OURS = "dr-syncer-lab"  # the cgroup below which our dockerd has its containers
 BRIDGE = "drsyncer0"
+# Of what Docker itself takes by default, the end that it takes last.
+RANGE = "172.30.0.0/16"
 FROZEN = ("FROZEN", "FREEZING")
 THAW_SECONDS = 0.3
 
@@ -53,8 +56,7 @@ def remember(notes: Path, *, nft: Path) -> None:
 def restore(notes: Path, *, nft: Path) -> list[str]:
     """Put back what was written down, and forget it. Returns sentences about what could not be."""
     left: list[str] = []
-    if Path(f"/sys/class/net/{BRIDGE}").exists():
-        answer(["ip", "link", "delete", BRIDGE])
+    _remove_bridges()
     left += [sentence for top in (CGROUPS / OURS, *CGROUPS.glob(f"*/{OURS}")) for sentence in _remove_folders(top)]
     if not notes.exists():
         return left
@@ -99,6 +101,18 @@ def thawing() -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def _remove_bridges() -> None:
+    """Remove our bridge, and those of networks that a dockerd which was killed has forgotten, with all in them."""
+    network = ipaddress.ip_network(RANGE)
+    for link in json.loads(answer(["ip", "-json", "address", "show", "type", "bridge"]) or "[]"):
+        addresses = [ipaddress.ip_address(each["local"]) for each in link.get("addr_info", [])]
+        if link.get("ifname") != BRIDGE and not any(address in network for address in addresses):
+            continue
+        for port in json.loads(answer(["ip", "-json", "link", "show", "master", link["ifname"]]) or "[]"):
+            answer(["ip", "link", "delete", port["ifname"]])
+        answer(["ip", "link", "delete", link["ifname"]])
 
 
 def _remove_folders(top: Path) -> list[str]:

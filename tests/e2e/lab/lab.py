@@ -66,11 +66,12 @@ def up(docker: Docker, *, own: bool, say: Say) -> Lab:
     if own:
         docker = daemon.start(isolated=True)
     kind = Kind(kind_program(), docker, home() / CLUSTERS, node)
+    ours = (kind.folder / MARK).exists() or not _has_network(docker)
     if kind.running():
         say("deleting what an earlier run left")
         kind.delete()
     kind.folder.mkdir(parents=True, exist_ok=True)
-    if not docker("network", "ls", "--quiet", "--filter", f"name=^{NETWORK}$"):
+    if ours:
         (kind.folder / MARK).touch()
     say(f"creating {SOURCE} and {DR} of {kind.node_image or STOCK_IMAGE}")
     kind.create(logs=home() / "logs/clusters")
@@ -82,11 +83,11 @@ def down(say: Say) -> list[str]:
     docker, own = running_docker()
     if docker is not None:
         kind = Kind(kind_program(), docker, home() / CLUSTERS, "")
-        ours = (kind.folder / MARK).exists()
+        ours = own or (kind.folder / MARK).exists()
         say("deleting the clusters")
         with thawing():
             kind.delete()
-        if ours:
+        if ours and _has_network(docker):
             docker("network", "rm", NETWORK)
     if own:
         say("stopping our dockerd")
@@ -98,10 +99,15 @@ def running_docker() -> tuple[Docker | None, bool]:
     """Return the Docker with what an earlier run left, None when it does not answer, and whether it is our own."""
     if daemon.exists():
         docker = daemon.client(unpacked())
-        return (docker if docker.answers() else None), True
+        # One that died left its containers behind, and only Docker knows how to end them.
+        return (docker if docker.answers() else daemon.start(isolated=True)), True
     program = shutil.which("docker")
     theirs = Docker(Path(program)) if program else None
     return (theirs if theirs and theirs.answers() else None), False
+
+
+def _has_network(docker: Docker) -> bool:
+    return bool(docker("network", "ls", "--quiet", "--filter", f"name=^{NETWORK}$"))
 
 
 def _node_image(docker: Docker, *, own: bool, say: Say) -> str:
