@@ -210,6 +210,26 @@ def test_what_no_schema_can_tell_is_the_last_word_of_a_pod_that_does_not_start(n
     assert "dr-syncer.yaml:" in message
 
 
+@each_side
+def test_alerts_and_dashboard_are_those_that_lie_in_the_chart(
+    side: str, fresh_namespaces: Callable[..., ControlPlane]
+) -> None:
+    given = merged(values(side), {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}})
+    alerts, dashboard = (chart(side) / "files" / name for name in ("alerts.yaml", "dashboard.json"))
+    if not alerts.exists():
+        assert "this chart was packaged without files/" in refusal(side, given)
+        return
+    found = rendered(side, given)
+    cluster = fresh_namespaces({NAMESPACE})
+
+    cluster.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", input=yaml.safe_dump_all(found))
+
+    assert one(found, "PrometheusRule")["spec"] == yaml.safe_load(alerts.read_text())
+    shown = one(found, "ConfigMap", f"{FULLNAME.format(side)}-dashboard")
+    assert json.loads(shown["data"]["dr-syncer.json"]) == json.loads(dashboard.read_text())
+    assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
 def test_the_values_in_the_guide_are_accepted() -> None:
     text = (ROOT / "docs" / "how-to" / "install.md").read_text()
     blocks = re.findall(r"^```yaml\n(# (exporter|importer)\.yaml.*?)^```$", text, re.DOTALL | re.MULTILINE)
