@@ -18,7 +18,7 @@ from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.identity import Identity
 from drsyncer.recovery.message import Verb
 from exporter import committing
-from exporter.committing import Base, Reading
+from exporter.committing import Base, Pushed, Reading
 from exporter.digest_key import DigestKey
 from exporter.outcome import Outcome
 from exporter.sealing import Sealing
@@ -60,10 +60,8 @@ def export(
         clone = stack.enter_context(Clone.open(remote, goes_on=goes_on))
         clone.check_signing()
         offline = committing.fetch(clone)
-        at = clone.base()
-        base = Base(at, clone.files(at) if at else {})
+        base = Base.of(clone)
         committing.check_identity(clone, base, found, adopt=request.adopt)
-
         stage = None if request.dry_run else stack.enter_context(clone.stage())
         key = DigestKey(config.secrets, cluster, dry_run=request.dry_run, environ=os.environ)
         survey = Survey(config, cluster, paths=base.files, progress=progress)
@@ -72,47 +70,43 @@ def export(
         gathering = committing.gathering_of(survey, clone, base, sealing=sealing, store=store)
         survey.read(gathering)
         deleted = survey.deleted(gathering)
-        changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
         refusal = None if request.confirmed else committing.guarded(config, clone, base, deleted)
         if refusal is not None and not request.dry_run:
             raise refusal
 
+        files = gathering.files()
+        changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
         incomplete = gathering.incomplete() | survey.failing
         reading, yes = Reading.of(gathering), request.confirmed
         text = committing.text_of(found, base, changes, reading=reading, incomplete=incomplete, confirmed=yes)
         commit = ""
         if stage is not None:
-            files = gathering.files()
             commit = committing.write(clone, stage, base, found=found, files=files, deleted=deleted, text=text)
-        head = commit or base.commit or ""
-        push_error, beaten = offline, None
-        warnings = committing.warnings_of(gathering, survey, key)
-        warnings += [f"without --yes this is refused: {refusal}"] if refusal else []
+        pushed = Pushed(offline, commit or base.commit or "")
         if stage is not None and offline is None:
-            beat = Heartbeat(datetime.now(UTC), head, not incomplete, found.uid, _due(request, begun))
-            told = len(warnings)
-            push_error, head = committing.push(clone, head, beat, warnings)
-            beaten = beat.time if push_error is None and len(warnings) == told else None
-            commit = head if commit else ""
+            beat = Heartbeat(datetime.now(UTC), pushed.head, not incomplete, found.uid, _due(request, begun))
+            pushed = committing.push(clone, pushed.head, beat)
             clone.gc_if_due()
+        warnings = [*committing.warnings_of(gathering, survey, key), *pushed.warnings]
+        warnings += [f"without --yes this is refused: {refusal}"] if refusal else []
         return Outcome(
             cluster=config.cluster,
             dry_run=request.dry_run,
-            commit=commit,
+            commit=pushed.head if commit else "",
             parent=base.commit or "",
-            head=head,
+            head=pushed.head,
             changes=changes,
-            unchanged=len(gathering.files()) - sum(change.verb is not Verb.DELETED for change in changes),
+            unchanged=len(files) - sum(change.verb is not Verb.DELETED for change in changes),
             excluded=dict(gathering.excluded()),
             incomplete=incomplete,
             warnings=(*clone.notices, *warnings),
             secrets_omitted=gathering.secrets_omitted(),
             seconds=time.monotonic() - begun,
             message=text,
-            push_error=push_error,
-            beaten=beaten,
-            unpushed=len(clone.unpushed()) if push_error else 0,
-            counts=layout.counts((base.files.keys() | gathering.files().keys()) - deleted.keys()),
+            push_error=pushed.error,
+            beaten=pushed.beaten,
+            unpushed=len(clone.unpushed()) if pushed.error else 0,
+            counts=layout.counts((base.files.keys() | files.keys()) - deleted.keys()),
         )
 
 

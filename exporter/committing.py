@@ -24,6 +24,7 @@ from exporter.sealing import Sealing
 from exporter.survey import Survey
 
 MAX_READ = LIMITS.max_bytes
+_NO_BEAT = "the remote refuses the heartbeat's ref, so nobody can tell a dead exporter: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,30 @@ class Base:
 
     commit: str | None
     files: Mapping[str, TreeFile]
+
+    @classmethod
+    def of(cls, clone: Clone) -> Base:
+        """Return what the next commit of the clone is built on."""
+        at = clone.base()
+        return cls(at, dict(clone.files(at)) if at else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of a push: `error` is None when all is there; `head` is the newest recovery point now.
+
+    `refusal` is why the remote took the commits and not the heartbeat, `beaten` the heartbeat's time when it took it.
+    """
+
+    error: GitError | None
+    head: str
+    refusal: str = ""
+    beaten: datetime | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know."""
+        return (_NO_BEAT + self.refusal,) if self.refusal else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +179,15 @@ def write(
     return stage.commit(parent=base.commit, put=fresh, delete=list(deleted), message=text, when=datetime.now(UTC)) or ""
 
 
-def push(clone: Clone, head: str, heartbeat: Heartbeat | None, warnings: list[str]) -> tuple[GitError | None, str]:
-    """Push what is there; return the error, if any, and the commit that now is the newest recovery point."""
+def push(clone: Clone, head: str, heartbeat: Heartbeat | None) -> Pushed:
+    """Push what is there."""
     try:
         result = clone.push(heartbeat=heartbeat)
     except GitError as error:
-        return error, head
-    if result.heartbeat_refused:
-        warnings.append(
-            f"the remote refuses the heartbeat's ref, so nobody can tell a dead exporter: {result.heartbeat_refused}"
-        )
-    return None, result.head or head
+        return Pushed(error, head)
+    refusal = result.heartbeat_refused or ""
+    beaten = heartbeat.time if heartbeat is not None and not refusal else None
+    return Pushed(None, result.head or head, refusal, beaten)
 
 
 def warnings_of(gathering: Gathering, survey: Survey, key: DigestKey) -> list[str]:

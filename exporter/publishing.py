@@ -55,25 +55,24 @@ class Publisher:
             return self._error, head
         if not self._leading():
             return GitError("recovery.git: not pushed: another replica leads now"), head
-        warnings: list[str] = []
-        error, head = committing.push(clone, head, heartbeat, warnings)
-        if error is not None:
-            self._failed(error)
+        pushed = committing.push(clone, head, heartbeat)
+        if pushed.error is not None:
+            self._failed(pushed.error)
             self._observer.unpushed(len(clone.unpushed()))
-            return error, head
+            return pushed.error, head
         self._backoff.worked(REMOTE)
         self._repeats.worked(REMOTE)
         self._error = None
-        for warning in warnings:
+        for warning in pushed.warnings:
             self._repeats.failed(BEAT, warning)
-        if not warnings and heartbeat is not None:
+        if pushed.beaten is not None:
             self._repeats.worked(BEAT)
-            self._observer.beaten(heartbeat.time)
+            self._observer.beaten(pushed.beaten)
         self._observer.unpushed(0)
         if self._first_seen is not None:
             self._observer.pushed(time.monotonic() - self._first_seen)
         self._first_seen, self.behind = None, False
-        return None, head
+        return None, pushed.head
 
     def _failed(self, error: GitError) -> None:
         self._error = error

@@ -111,8 +111,7 @@ class Recorder:
         with Clone.open(self._remote, wait=_WAIT, goes_on=self._goes_on) as clone:
             clone.check_signing()
             self._publisher.fetch(clone)
-            at = clone.base()
-            base = Base(at, dict(clone.files(at)) if at else {})
+            base = Base.of(clone)
             committing.check_identity(clone, base, found, adopt=False)
             survey = Survey(self._config, cluster, paths=base.files, progress=Progress(silent=True))
             self._found, self._base, self.survey, self.blob_id = found, base, survey, clone.blob_id
@@ -264,7 +263,7 @@ class Recorder:
         at, before = clone.base(), self._base
         if before is not None and before.commit == at:
             return False
-        base = Base(at, dict(clone.files(at)) if at else {})
+        base = Base.of(clone)
         committing.check_identity(clone, base, self._found, adopt=False)
         self._base = base
         return before is not None and _objects(before) != _objects(base)
