@@ -213,6 +213,13 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     ),
     (
         "importer",
+        "a person exports in the place of a dead exporter",
+        AT + 30,
+        {"HeartbeatOverdue"},
+        {"heartbeat_due_timestamp_seconds": f"60+60x{AT} {AT * 60 + 60}x{END}"},
+    ),
+    (
+        "importer",
         "the exporter runs every 2 hours",
         AT + HOUR,
         set(),
