@@ -163,7 +163,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 # What moves all the time, or all by itself: told when something else is, and every few minutes.
-_RESTLESS = ("told", "running", "heartbeat", "looked", "compared", "pending")
+_RESTLESS = ("told", "running", "heartbeat", "recovery_point", "looked", "compared", "pending")
 _KEPT = ("last_success", "last_failure", "settled", "request", "heartbeat")
 _OF_A_RUN = (
     *("last_run", "head", "recovery_point", "protected", "blocked", "incomplete", "held", "drifted", "guard"),
