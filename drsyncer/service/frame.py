@@ -167,7 +167,13 @@ class Frame(Generic[Config]):
         led, self._led = self._led, self._candidate.leading()
         if led != self._led:
             who = socket.gethostname()
-            self._tell(*((LEADERSHIP_GAINED, f"{who} works now") if self._led else (LEADERSHIP_LOST, f"{who} lost it")))
+            self._tell(
+                *(
+                    (LEADERSHIP_GAINED, f"{who} works now")
+                    if self._led
+                    else (LEADERSHIP_LOST, f"{who} could not renew its lead")
+                )
+            )
         if self._candidate.trouble:
             self._repeats.failed("the election", f"the election: {self._candidate.trouble}")
         else:
