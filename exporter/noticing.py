@@ -49,8 +49,10 @@ class Noticed(Silent):
             return
         with self._lock:
             self._types[key] = text
-            named = some(sorted(self._types))
-        self._tell(TYPES_INCOMPLETE, f"{named}; the last one: {text}")
+            named = sorted(self._types)
+            first = self._types[named[0]]
+        # The same words for the same types, whichever of them failed just now: else each would be news.
+        self._tell(TYPES_INCOMPLETE, f"{some(named)} incomplete: {first}")
 
     def over(self, key: str) -> None:
         """It works again."""

@@ -239,6 +239,7 @@ class Frame(Generic[Config]):
         running = self._running
         if running is None:
             return True
+        self._health.turned("service", within=2 * _ENDING)
         running.stop.set()
         running.worker.wake()
         running.thread.join(_ENDING)
