@@ -114,7 +114,7 @@ def test_killed_leaders_are_replaced_without_loss_and_never_do_two_write(
     with Churn(clean_source, seed=SEED, rate=10.0):
         for side in sides:
             side.start()
-            until(side.leads, f"an {side.side} to lead")
+            until(side.leads, f"an {side.side} to lead", patience=TAKES_OVER)
             side.start()
         until(scene.head, "the first export")
         for _ in range(KILLS):
@@ -152,7 +152,7 @@ def test_a_leader_that_was_stopped_and_goes_on_after_another_one_took_over_write
     with Churn(clean_source, seed=SEED, rate=10.0):
         for side in (importers, exporters):
             side.start(workers=2)
-            until(side.leads, f"an {side.side} to lead")
+            until(side.leads, f"an {side.side} to lead", patience=TAKES_OVER)
             side.start()
             until(side.someone_stands_by, f"another {side.side} to stand by")
         until(lambda: "replica-0" in pushers(scene, "main"), "the first export")
