@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Exporter
+from drsyncer.errors import GitError
 from drsyncer.progress import Progress
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, Remote
@@ -29,13 +30,15 @@ from exporter.survey import Survey
 class Request:
     """One run. `confirmed` lets the deletion guard pass; `adopt` takes over another cluster's path.
 
-    `due` is when the next run begins, None where nobody knows.
+    `due` is when the next run begins, None for whenever somebody wants it; where it is not `foreseen`, what the last
+    heartbeat promised still stands: a person's export does not make a service that is silent forgotten.
     """
 
     dry_run: bool = False
     confirmed: bool = False
     adopt: bool = False
     due: datetime | None = None
+    foreseen: bool = False
 
 
 def export(
@@ -84,8 +87,10 @@ def export(
             commit = committing.write(clone, stage, base, found=found, files=files, deleted=deleted, text=text)
         pushed = Pushed(offline, commit or base.commit or "")
         if stage is not None and offline is None:
-            beat = Heartbeat(datetime.now(UTC), pushed.head, not incomplete, found.uid, _due(request, begun))
-            pushed = committing.push(clone, pushed.head, beat)
+            due = _due(request, begun, clone, found)
+            pushed = committing.push(
+                clone, pushed.head, Heartbeat(datetime.now(UTC), pushed.head, not incomplete, found.uid, due)
+            )
             clone.gc_if_due()
         warnings = [*committing.warnings_of(gathering, survey, key), *pushed.warnings]
         warnings += [f"without --yes this is refused: {refusal}"] if refusal else []
@@ -110,6 +115,12 @@ def export(
         )
 
 
-def _due(request: Request, begun: float) -> datetime | None:
-    """Return when the next heartbeat is due: the next run may take twice as long as this one."""
-    return request.due + timedelta(seconds=2 * (time.monotonic() - begun)) if request.due else None
+def _due(request: Request, begun: float, clone: Clone, found: Identity) -> datetime | None:
+    """Return when the next heartbeat is due. The next run may take twice as long as this one."""
+    if request.foreseen:
+        return request.due + timedelta(seconds=2 * (time.monotonic() - begun)) if request.due else None
+    try:
+        before = clone.heartbeat()
+    except GitError:  # no heartbeat: ours takes its place
+        return None
+    return before.due if before is not None and before.cluster == found.uid else None

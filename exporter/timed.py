@@ -112,7 +112,7 @@ class Timed:
                 config=self._config,
                 remote=self._remote,
                 cluster=self._clusters.lists(),
-                request=Request(due=cron.after(datetime.now(UTC)) if (cron := self._cron()) else None),
+                request=Request(due=cron.after(datetime.now(UTC)) if (cron := self._cron()) else None, foreseen=True),
                 progress=Progress(silent=True),
                 goes_on=lambda: self._leading() and not stop.is_set(),
             )

@@ -85,7 +85,7 @@ def _too_old(side: str) -> str:
     point = f"({per('max', metric('recovery_point_timestamp_seconds'), side=side, leading=True)} > 0)"
     beat = per("max", metric("heartbeat_timestamp_seconds"), side=side)
     look = per("max", metric("last_look_timestamp_seconds"), side=side)
-    bound = f"{POINT} + {_due(side)} - {beat}"
+    bound = f"{POINT} + clamp_min({_due(side)} - {beat}, 0)"
     return f"(time() - {point}\n  > {bound}\n{_continuous(side)})\nor\n({look} - {point}\n  > {bound})"
 
 

@@ -83,7 +83,7 @@ def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
     options: dict[str, Any] = {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True}}
     custom: dict[str, Any] = {"fillOpacity": 10, "showPoints": "never"}
     if panel.kind == "stat":
-        options = {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "background", "textMode": "value_and_name"}
+        options = {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "background", "textMode": panel.text}
         custom = {}
     return {
         "id": number,

@@ -38,6 +38,7 @@ class Panel:
     width: int = 8
     warn: float | None = None
     bad: float | None = None
+    text: str = "value_and_name"  # what a stat shows
 
 
 def _per(aggregate: str, side: str, series: str, *, leading: bool = False, by: tuple[str, ...] = ()) -> str:
@@ -118,6 +119,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
                 "Version and mode of each side.",
                 kind="stat",
+                text="name",
             ),
             Panel(
                 "Age over time",

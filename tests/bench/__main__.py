@@ -29,10 +29,11 @@ class Sizes:
     exported: int = 5_000
     in_memory: int = 20_000
     rounds: int = 3
+    followed: int = 1_000
     changes: int = 200
 
 
-QUICK = Sizes(imported=300, exported=600, in_memory=1_200, rounds=1, changes=20)
+QUICK = Sizes(imported=300, exported=600, in_memory=1_200, rounds=1, followed=300, changes=20)
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def main() -> int:
             "export": lambda: exports.measure(sides, objects=sizes.exported, rounds=sizes.rounds),
             "cpu": lambda: cpu.measure(sides),
             "encryption": lambda: encryption.measure(folder, rounds=sizes.rounds),
-            "latency": lambda: latency.measure(sides, objects=sizes.imported, changes=sizes.changes),
+            "latency": lambda: latency.measure(sides, objects=sizes.followed, changes=sizes.changes),
             "memory": lambda: exports.measure_memory(sides, objects=sizes.in_memory),
         }
         for part, measure in work.items():

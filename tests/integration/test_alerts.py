@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 
 from drsyncer.service.alerts import ALERTS, BOTH, of_side
 from drsyncer.service.dashboard import dashboard
-from drsyncer.service.monitoring import files
+from drsyncer.service.monitoring import files, rules
 from drsyncer.yaml.emit import emit
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.tools import find
+from tests.integration import charts
 from tests.integration.recovery import Recovery
 from tests.integration.services import Services, until
 
@@ -123,6 +125,7 @@ def judged(folder: Path, side: str, tests: list[dict[str, Any]]) -> None:
     promtool("test", "rules", str(folder / "tests.yaml"))
 
 
+DONE = 'dr_syncer_runs_total{result="done"}'
 AT = HOUR  # when what is frozen freezes
 FROZEN = until_minute(AT)
 
@@ -210,6 +213,13 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     ),
     (
         "importer",
+        "a person exports in the place of a dead exporter",
+        AT + 30,
+        {"HeartbeatOverdue"},
+        {"heartbeat_due_timestamp_seconds": f"60+60x{AT} {AT * 60 + 60}x{END}"},
+    ),
+    (
+        "importer",
         "the exporter runs every 2 hours",
         AT + HOUR,
         set(),
@@ -284,6 +294,17 @@ def test_the_rules_are_valid(tmp_path: Path, side: str) -> None:
     file.write_bytes(files()[f"charts/dr-syncer-{side}/files/alerts.yaml"])
 
     assert f"{len(of_side(side))} rules found" in promtool("check", "rules", "--lint=all", "--lint-fatal", str(file))
+
+
+@pytest.mark.parametrize("side", BOTH)
+def test_the_charts_hand_them_on_as_they_are(side: str) -> None:
+    switched_on = {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}
+
+    objects = charts.rendered(side, charts.merged(charts.values(side), switched_on))
+
+    assert charts.one(objects, "PrometheusRule")["spec"] == rules(side)
+    shown = [value for each in objects for name, value in each.get("data", {}).items() if name.endswith(".json")]
+    assert [json.loads(value) for value in shown] == [dashboard()]
 
 
 @pytest.mark.parametrize("side", BOTH)
@@ -394,18 +415,18 @@ def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path) -> 
         '"$source"': '"a|b"',
         '"$dr"': '".*"',
     }
-    rules = []
+    recorded = []
     for panel in dashboard()["panels"]:
         for number, target in enumerate(panel.get("targets", ())):
             expr = target["expr"]
             for variable, value in stand_ins.items():
                 expr = expr.replace(variable, value)
             assert "$" not in expr, expr
-            rules.append({"record": f"panel{panel['id']}:query{number}", "expr": expr})
+            recorded.append({"record": f"panel{panel['id']}:query{number}", "expr": expr})
     file = tmp_path / "panels.yaml"
-    file.write_bytes(emit({"groups": [{"name": "dashboard", "rules": rules}]}))
+    file.write_bytes(emit({"groups": [{"name": "dashboard", "rules": recorded}]}))
 
-    assert f"{len(rules)} rules found" in promtool("check", "rules", "--lint=all", "--lint-fatal", str(file))
+    assert f"{len(recorded)} rules found" in promtool("check", "rules", "--lint=all", "--lint-fatal", str(file))
 
 
 def test_prometheus_likes_the_metrics_that_real_services_give(
@@ -414,5 +435,5 @@ def test_prometheus_likes_the_metrics_that_real_services_give(
     with Services(recovery) as services:
         for side, cluster in (("exporter", clean_source), ("importer", clean_dr)):
             service = services.start(side, cluster)
-            until(lambda of=service: of.metric('dr_syncer_runs_total{result="done"}') > 0, f"the {side}'s first run")
+            until(lambda of=service: of.metric(DONE) > 0, f"the {side}'s first run", patience=120.0)
             assert promtool("check", "metrics", stdin=service.ask("/metrics")[1].encode()) == ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from drsyncer.errors import ExitCode
+from drsyncer.recovery.git import Clone
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.recovery import Recovery, changed, configmap, namespace
 
@@ -66,6 +68,30 @@ def test_each_export_moves_the_heartbeat_and_an_import_says_when_it_was(
     assert imported.heartbeat is not None
     assert imported.exported_at is not None
     assert imported.heartbeat > imported.exported_at
+
+
+def test_an_export_by_hand_keeps_the_promise_of_the_next_sign_of_life(shop: ControlPlane, recovery: Recovery) -> None:
+    def promised() -> datetime | None:
+        with Clone.open(recovery.remote_of()) as clone:
+            clone.fetch()
+            beat = clone.heartbeat()
+        assert beat is not None
+        return beat.due
+
+    recovery.export(shop)
+    assert promised() is None  # nobody has promised anything
+
+    tick = datetime(2030, 1, 1, tzinfo=UTC)
+    recovery.export(shop, due=tick, foreseen=True)
+    scheduled = promised()
+    assert scheduled is not None
+    assert tick <= scheduled < tick + timedelta(minutes=10)  # with room for the run itself
+
+    recovery.export(shop)
+    assert promised() == scheduled
+
+    recovery.export(shop, foreseen=True)  # the service is manual now
+    assert promised() is None
 
 
 def test_a_commit_names_the_hands_behind_each_change(shop: ControlPlane, recovery: Recovery) -> None:
