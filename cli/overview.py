@@ -119,11 +119,27 @@ def overview(config: Config, now: datetime, *, namespace: str = "") -> Overview:
         repository = pool.submit(_repository, config)
         sides = [pool.submit(_side, config, side, namespace) for side in SIDES]
         found = Overview(now, repository.result(), sides[0].result(), sides[1].result())
+    if _is_one_cluster(config):
+        found = replace(found, exporter=_placed(found.exporter), importer=_placed(found.importer))
     found = replace(found, behind=_behind(found, config), recovery_point=_recovery_point(found))
     return replace(found, wrong=tuple(_wrong(found, config)))
 
 
 # Asking
+
+
+def _is_one_cluster(config: Config) -> bool:
+    """Return whether the configuration names one and the same cluster for both sides, as by saying nothing."""
+    one, other = config.exporter, config.importer
+    return one is not None and other is not None and (one.kubeconfig, one.context) == (other.kubeconfig, other.context)
+
+
+def _placed(side: Side) -> Side:
+    """Return a side that shares its cluster with the other one: known is it only where there is something of it."""
+    if side.error or side.status is not None or side.inventory is not None:
+        return side
+    flag = "--source-context" if side.side == "exporter" else "--dr-context"
+    return replace(side, error=f"the configuration does not tell it from the other side's: say which with {flag}")
 
 
 def _repository(config: Config) -> Repository:
@@ -283,7 +299,7 @@ def _lag(found: Overview, config: Config) -> str:
     if not found.importer.known or section is None or not found.repository.commits:
         return ""
     if not revision:
-        return "DR has no recovery point yet."
+        return "DR has no recovery point yet, as far as its inventory says."
     if found.behind is None and _follows_branch(config):
         return f"DR has {revision[:12]}, which is not among the newest commits of the branch."
     if not found.behind:

@@ -181,7 +181,7 @@ def _draw_dr(out: Console, side: Side, found: Overview) -> None:
     from drsyncer.wording import many
 
     if side.inventory is None:
-        _fact(out, "Imported so far", "nothing, as the inventory says")
+        _fact(out, "Imported so far", "not known: there is no inventory, or there are several")
         return
     _fact(out, "State", side.inventory.state)
     if found.recovery_point is not None:

@@ -111,7 +111,13 @@ def test_without_services_it_tells_what_git_and_the_inventory_say(
     desk.recovery.export(clean_source)
     code, found = desk.learns()
     assert code == ExitCode.PARTIAL
-    assert concerns(found) == ["importer: DR has no recovery point yet."]
+    assert concerns(found) == ["importer: DR has no recovery point yet, as far as its inventory says."]
+
+    # A configuration that says nothing of DR's cluster would have the source asked for it.
+    one = {**desk.sides, "importer": desk.sides["exporter"]}
+    confused = desk.recovery.cli("status", **one)
+    assert confused.returncode == ExitCode.PARTIAL
+    assert "--dr-context" in confused.stdout
 
     desk.recovery.import_into(clean_dr)
     code, found = desk.learns()
