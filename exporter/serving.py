@@ -42,7 +42,8 @@ def worker_of(
     leading: Callable[[], bool],
 ) -> Worker:
     """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet."""
-    observer = Measured(Runs("export", metrics, health, board))
+    runs = Runs("export", metrics, health, board)
+    observer = Measured(runs)
     worker: Worker
     if config.mode == "continuous":
         worker = Following(config=config, remote=remote, connect=connect, observer=observer, leading=leading)
@@ -53,7 +54,7 @@ def worker_of(
             connect=connect,
             observer=observer,
             leading=leading,
-            last_run=board.settled,
+            last_run=lambda stop: board.settled(stop, runs.turned),
         )
     scheduled = config.mode == "scheduled"
     return Posted(

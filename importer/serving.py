@@ -54,7 +54,7 @@ def worker_of(
         connect=connect,
         observer=Measured(runs),
         leading=asked,
-        last_run=board.settled,
+        last_run=lambda stop: board.settled(stop, runs.turned),
     )
     scheduled = config.mode == "scheduled"
     return Posted(

@@ -190,13 +190,15 @@ class Board:
         with self._changed:
             return self._term is None and self._notice.status is not None
 
-    def settled(self, stop: threading.Event) -> datetime | None:
+    def settled(self, stop: threading.Event, turned: Callable[[], None] = lambda: None) -> datetime | None:
         """Return up to when the ticks of the schedule were taken care of before, None for not known.
 
-        Waits for the cluster's answer until `stop`: while it is away, no run could be made up for.
+        Waits for the cluster's answer until `stop`: while it is away, no run could be made up for. `turned` is told
+        every moment that whoever waits lives.
         """
         with self._changed:
             while self._place is not None and not self._known and not stop.is_set() and not self._stopped:
+                turned()
                 self._changed.wait(0.2)
             return self._now.settled
 

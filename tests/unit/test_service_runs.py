@@ -13,6 +13,7 @@ from drsyncer.errors import Abandoned, ClusterUnreachable, DrSyncerError, ExitCo
 from drsyncer.service.board import Board
 from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
+from drsyncer.service.place import Place
 from drsyncer.service.runs import Ended, Posted, Runs
 from drsyncer.service.status import Result, State, Status
 
@@ -74,6 +75,25 @@ def test_a_look_that_found_nothing_takes_no_runs_place(runs: Runs) -> None:
     runs.ended(Ended(ExitCode.DONE, quiet=True))
     told = runs.board.current()
     assert (told.last_run, told.last_success) == (before, None)
+
+
+def test_whoever_waits_for_what_the_service_before_knew_is_alive_and_can_be_stopped() -> None:
+    now = datetime.now(UTC)
+    first = Status(side="importer", name="dr", cluster="dr", started=now, told=now)
+    board = Board(first, connect=_nobody, place=Place("dr-syncer", "dr-syncer-importer-dr"), leading=lambda: True)
+    board.start()
+    board.begin(lambda: None, lambda told: told)
+    stop, turns = threading.Event(), [0]
+
+    def turned() -> None:
+        turns[0] += 1
+        if turns[0] == 3:
+            stop.set()
+
+    assert board.settled(stop, turned) is None
+    assert turns == [3]
+    board.finish()
+    board.stop()
 
 
 class Worker:
