@@ -199,6 +199,34 @@ def test_a_request_makes_a_run_in_continuous_mode_too_and_its_result_is_told(
     assert "the importer ended at" in late.stderr
 
 
+def test_whoever_leads_does_what_was_asked_for_and_his_successor_does_not_do_it_again(
+    scene: dict[str, ControlPlane], recovery: Recovery, services: Services
+) -> None:
+    write(recovery, namespace("shop"), configmap("shop", "app", colour="red"))
+    dr, elected = scene["importer"], {"leaderElection": True}
+    first = services.start("importer", dr, server=elected, mode="manual")
+    ready(first)
+    second = services.start("importer", dr, server=elected, mode="manual")
+    until(lambda: second.ask("/readyz") == (200, "standing by\n"), "the second to stand by")
+
+    done = recovery.cli("trigger", "importer", "--wait", cluster=dr)
+    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
+    assert (first.metric(RUNS), second.metric(RUNS)) == (1, 0)
+    until(lambda: recovery.head()[:12] in second.ask("/")[1], "the second to show what the leader told")
+    assert "Another replica does the work" in second.ask("/")[1]
+
+    assert first.end() == 0
+    ready(second)
+    until(lambda: told(dr, "importer")["state"] == "working", "the second's status")
+    time.sleep(1.0)
+    assert second.metric(RUNS) == 0
+    assert told(dr, "importer")["lastRun"]["cause"] == "asked"
+    ask(dr, "importer", "more")
+    until(lambda: handled(dr, "importer", "more"), "the second's own run")
+    assert second.metric(RUNS) == 1
+    assert second.end() == 0
+
+
 def test_no_value_of_a_secret_is_told_by_whatever_an_admission_policy_says(
     scene: dict[str, ControlPlane], recovery: Recovery, services: Services
 ) -> None:
