@@ -59,7 +59,7 @@ def worker_of(
         connect=connect,
         observer=Several(Measured(runs), Noticed(tell)),
         leading=asked,
-        last_run=board.settled,
+        last_run=lambda stop: board.settled(stop, runs.turned),
     )
     scheduled = config.mode == "scheduled"
     return Posted(

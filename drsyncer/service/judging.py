@@ -85,7 +85,8 @@ def _content(status: Status) -> Iterator[Concern]:
 def _freshness(status: Status, now: datetime) -> Iterator[Concern]:
     beat = status.heartbeat
     if status.side == "exporter":
-        if status.mode == "continuous" and beat is not None and now - beat > BEAT_LATE:
+        # What was told may be some minutes old itself.
+        if status.mode == "continuous" and beat is not None and status.told - beat > BEAT_LATE:
             yield Concern(
                 f"The last heartbeat is {span((now - beat).total_seconds())} old: "
                 "nobody knows whether the recovery point is the source's state."

@@ -162,6 +162,9 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     commits: tuple[Commit, ...] = ()  # newest first
 
 
+# Made here, and not where it is used: two threads that make the first one at the same time crash msgspec 0.22.
+_decode = msgspec.json.Decoder(Status).decode
+
 # What moves all the time, or all by itself: told when something else is, and every few minutes.
 _RESTLESS = ("told", "running", "heartbeat", "looked", "compared", "pending")
 _KEPT = ("last_success", "last_failure", "settled", "request", "heartbeat")
@@ -200,7 +203,7 @@ def text_of(status: Status) -> str:
 def parse(text: str) -> Status | None:
     """Return what `text_of` was given; None for what nobody of us has written. Anybody may edit a ConfigMap."""
     try:
-        found = msgspec.json.decode(text, type=Status)
+        found = _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     times = (found.started, found.told)
