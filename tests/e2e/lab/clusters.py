@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +149,6 @@ def _text(document: dict[str, object]) -> str:
     return emit(document).decode()
 
 
-def _side_by_side(act: object, names: Iterable[str]) -> None:
-    assert callable(act)
+def _side_by_side(act: Callable[[str], object], names: Iterable[str]) -> None:
     with ThreadPoolExecutor(len(NAMES)) as pool:
         list(pool.map(act, names))
