@@ -46,7 +46,7 @@ each_setting = pytest.mark.parametrize("setting", SETTINGS)
 def dr_syncer(*args: str) -> subprocess.CompletedProcess[str]:
     """Run the command as the pod does, on a pipe."""
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", *args], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "cli.main", *args], capture_output=True, text=True, check=False, timeout=180
     )
 
 
@@ -128,6 +128,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
         {"config": {"exporter": {"guard": {"maxDeletionPercent": 120}}}},
         "at '/config/exporter/guard/maxDeletionPercent': maximum: got 120, want 100",
     ),
+    "a section of the chart taken away": ("importer", {"webhook": None}, "at '': missing property 'webhook'"),
     "a type that is none": ("importer", {"rbac": {"types": ["Config Maps"]}}, "at '/rbac/types/0'"),
     "replicas that would all work": (
         "importer",
@@ -208,6 +209,26 @@ def test_what_no_schema_can_tell_is_the_last_word_of_a_pod_that_does_not_start(n
     message = (ended.stdout + ended.stderr)[-MOST_BYTES_OF_A_TERMINATION_MESSAGE:]
     assert said in message
     assert "dr-syncer.yaml:" in message
+
+
+@each_side
+def test_alerts_and_dashboard_are_those_that_lie_in_the_chart(
+    side: str, fresh_namespaces: Callable[..., ControlPlane]
+) -> None:
+    given = merged(values(side), {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}})
+    alerts, dashboard = (chart(side) / "files" / name for name in ("alerts.yaml", "dashboard.json"))
+    if not alerts.exists():
+        assert "this chart was packaged without files/" in refusal(side, given)
+        return
+    found = rendered(side, given)
+    cluster = fresh_namespaces({NAMESPACE})
+
+    cluster.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", input=yaml.safe_dump_all(found))
+
+    assert one(found, "PrometheusRule")["spec"] == yaml.safe_load(alerts.read_text())
+    shown = one(found, "ConfigMap", f"{FULLNAME.format(side)}-dashboard")
+    assert json.loads(shown["data"]["dr-syncer.json"]) == json.loads(dashboard.read_text())
+    assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
 def test_the_values_in_the_guide_are_accepted() -> None:
