@@ -118,7 +118,7 @@ def pinned_version() -> str:
 def cluster_configuration(*, local: bool) -> dict[str, object]:
     """Return kind's configuration of either cluster. `local`: for the node image that was built here."""
     # A machine that does other things, too, takes longer than the minute that kubeadm gives it.
-    patient = {"kind": "InitConfiguration", "timeouts": {"kubernetesAPICall": "5m0s"}}
+    patient: dict[str, object] = {"kind": "InitConfiguration", "timeouts": {"kubernetesAPICall": "5m0s"}}
     base: dict[str, object] = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",

@@ -39,7 +39,7 @@ def digest(*parts: bytes) -> str:
 
 
 def answer(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float = SHORT) -> str:
-    """Run a program to its end and return its stdout, stripped. Raises `LabFailed` with its last words when it fails."""
+    """Run a program to its end and return its stdout, stripped. Raises `LabFailed` with its last words."""
     command = [str(part) for part in argv]
     try:
         result = subprocess.run(command, capture_output=True, text=True, env=env, timeout=timeout, check=False)
