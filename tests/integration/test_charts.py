@@ -46,7 +46,7 @@ each_setting = pytest.mark.parametrize("setting", SETTINGS)
 def dr_syncer(*args: str) -> subprocess.CompletedProcess[str]:
     """Run the command as the pod does, on a pipe."""
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", *args], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "cli.main", *args], capture_output=True, text=True, check=False, timeout=180
     )
 
 
@@ -128,6 +128,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
         {"config": {"exporter": {"guard": {"maxDeletionPercent": 120}}}},
         "at '/config/exporter/guard/maxDeletionPercent': maximum: got 120, want 100",
     ),
+    "a section of the chart taken away": ("importer", {"webhook": None}, "at '': missing property 'webhook'"),
     "a type that is none": ("importer", {"rbac": {"types": ["Config Maps"]}}, "at '/rbac/types/0'"),
     "replicas that would all work": (
         "importer",

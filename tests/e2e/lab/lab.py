@@ -47,13 +47,15 @@ class Lab:
 
 def find_docker() -> tuple[Docker, bool]:
     """Return a Docker that answers, and whether it is our own. Raises `LabImpossible`."""
+    chosen = os.environ.get("DOCKER_HOST", "")
+    ours = chosen == f"unix://{daemon.SOCKET}"  # in a shell that was told where a kept lab is
     program = shutil.which("docker")
-    if program is not None:
+    if program is not None and not ours:
         docker = Docker(Path(program))
         if docker.answers():
             return docker, False
-    if os.environ.get("DOCKER_HOST"):
-        raise LabImpossible(f"DOCKER_HOST is {os.environ['DOCKER_HOST']}, and no Docker answers there")
+    if chosen and not ours:
+        raise LabImpossible(f"DOCKER_HOST is {chosen}, and no Docker answers there")
     reason = why_not()
     if reason:
         raise LabImpossible(f"no Docker answers, and one of our own is for root on Debian only: {reason}")
