@@ -271,6 +271,9 @@ def _wrong_in_git(found: Overview, config: Config) -> Iterator[tuple[str, str]]:
 
 def _late(found: Overview, config: Config, beat: Heartbeat) -> str:
     """Return by which measure the heartbeat is late, "" when it is not."""
+    if beat.due is not None:
+        late = found.now - beat.due > BEAT_LATE
+        return f"It was due at {beat.due:%Y-%m-%d %H:%M} UTC." if late else ""
     kept = found.exporter.status or config.exporter
     if kept is None:
         return "How often it should come is not known here." if found.now - beat.time > UNHEARD else ""
