@@ -167,8 +167,16 @@ class Following:
         self._push_if_due()
 
     def _due_lists(self) -> list[str]:
+        """Take off the types that are due to be listed. One that is followed and not served just now stays due."""
         survey = self._recorder.survey
-        return [key for key in self._agenda.take_lists() if survey is not None and key in survey.wanted]
+        if survey is None:
+            return []
+        due = self._agenda.take_lists()
+        for key in due:
+            if key not in survey.wanted and key in self._followed:
+                # Its watch has ended, and nobody would open it again when it is served as before.
+                self._agenda.want_list(key, self._troubles.delay(key))
+        return [key for key in due if key in survey.wanted]
 
     def _attempt(self, name: str, action: Callable[[], None]) -> bool:
         """Do one piece of work; return whether that went well. What went wrong is told, and tried again later."""

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.api import AGGREGATED
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.tcp_fault_proxy import TcpFaultProxy
 from tests.integration.follower import STOPS_WITHIN, Follower
 from tests.integration.recovery import Recovery, configmap, namespace
 from tests.integration.test_following import APP, CORE, is_settled
+from tests.integration.written import custom, custom_type
 
 BACK = 10.0  # seconds in which what came back is followed again
+WIDGET = "namespaces/shop/widgets.example.com/one.yaml"
 MakeProxy = Callable[[ControlPlane], FaultProxy]
 WATCHES = r"watch=true"
 CONFIGMAP_LISTS = r"/api/v1/configmaps\?(?!.*watch=true)"
@@ -58,6 +61,36 @@ def test_a_history_that_is_gone_lists_only_that_type_and_finds_what_was_deleted(
         follower.wait_for(lambda: "namespaces/shop/configmaps/goes.yaml" not in recovery.paths(), what="the deletion")
         follower.ready()
         assert {path.partition("?")[0] for path in lists(proxy)[before:]} == {"/api/v1/configmaps"}
+    is_settled(shop, recovery)
+
+
+def test_a_watch_that_ends_while_its_type_is_not_served_for_a_moment_is_opened_again(
+    shop: ControlPlane, recovery: Recovery, fault_proxy: MakeProxy
+) -> None:
+    """As an API server does that has just been started: it serves custom types one after the other."""
+    shop.apply([custom_type(), custom("shop", "one")])
+    groups = shop.api.request("GET", "/apis", accept=AGGREGATED)
+    groups["items"] = [group for group in groups["items"] if group["metadata"]["name"] != "example.com"]
+    proxy = fault_proxy(shop)
+    proxy.cut(path=r"/widgets.*watch=true", after=10)
+    expired = json.dumps({"type": "ERROR", "object": EXPIRED}) + "\n"
+    gone = proxy.status(200, path=r"/widgets.*watch=true", body=expired)
+    with Follower(recovery, shop, kubeconfig=proxy.kubeconfig) as follower:
+        follower.ready()
+        hidden = proxy.status(
+            200, path=r"/apis(\?|$)", body=json.dumps(groups), times=None, headers={"Content-Type": AGGREGATED}
+        )
+        shop.apply([custom_type("gadgets", kind="Gadget")])  # has the types looked at
+        follower.wait_for(lambda: hidden.hits, what="a look at the types")
+        shop.apply([{**custom("shop", "one"), "spec": {"size": 7}}])  # what the connection breaks at
+        follower.wait_for(lambda: gone.hits, what="the watch to end")
+        hits = hidden.hits
+        follower.wait_for(lambda: hidden.hits > hits, what="another look at the types")
+        proxy.clear()
+
+        follower.ready()
+        shop.apply([{**custom("shop", "one"), "spec": {"size": 8}}])
+        follower.wait_for(lambda: "size: 8" in recovery.git("show", f"main:{WIDGET}"), what="the change")
     is_settled(shop, recovery)
 
 

@@ -130,13 +130,13 @@ class Scene:
         exporter = self.services.start(
             "exporter", self.source, kubeconfig=str(self.proxies["source"].kubeconfig), quietPeriod="1s", maxDelay="3s"
         )
-        until(self.recovery.head, "the first export")
-        until(lambda: exporter.metric('dr_syncer_watches{state="connected"}') > 10, "the watches")
-        until(lambda: exporter.metric('dr_syncer_watches{state="lost"}') == 0, "all watches")
+        until(self.recovery.head, "the first export", patience=SETTLED)
+        until(lambda: exporter.metric('dr_syncer_watches{state="connected"}') > 10, "the watches", patience=SETTLED)
+        until(lambda: exporter.metric('dr_syncer_watches{state="lost"}') == 0, "all watches", patience=SETTLED)
         importer = self.services.start(
             "importer", self.dr, kubeconfig=str(self.proxies["dr"].kubeconfig), interval=self._interval
         )
-        until(lambda: importer.metric('dr_syncer_runs_total{result="done"}') > 0, "the first import")
+        until(lambda: importer.metric('dr_syncer_runs_total{result="done"}') > 0, "the first import", patience=SETTLED)
         return {"exporter": exporter, "importer": importer}
 
     def settled(self) -> tuple[float, float]:
