@@ -9,7 +9,7 @@ from tests.cluster.tools import ToolMissing
 from tests.cluster.tools.build import BuildFailed
 from tests.e2e.lab import daemon
 from tests.e2e.lab.image import ROOT, build_image
-from tests.e2e.lab.lab import Say, down, find_docker, up
+from tests.e2e.lab.lab import Say, claim, down, find_docker, up
 from tests.e2e.lab.steps import LabFailed, LabImpossible
 
 ARCHIVE = ROOT / "build/image.tar"
@@ -24,6 +24,7 @@ def main(argv: list[str]) -> int:
         print(f"[{time.monotonic() - begun:6.1f} s] {text}", flush=True)
 
     try:
+        claim()
         if argv == ["up"]:
             docker, own = find_docker()
             lab = up(docker, own=own, say=say)
@@ -45,7 +46,9 @@ def main(argv: list[str]) -> int:
 
 def _image(name: str, say: Say) -> int:
     """Build our image where no Docker answers: its archive is what is left, to be loaded elsewhere."""
-    kept = daemon.exists()
+    if daemon.exists():
+        # A build needs another sort of daemon, which would end what runs.
+        raise LabFailed("a lab is still there; end it with `make e2e-down`, then try again")
     docker, own = find_docker()
     try:
         build_image(docker, name, own=own)
@@ -53,7 +56,7 @@ def _image(name: str, say: Say) -> int:
         docker("save", "--output", ARCHIVE, name, timeout=SAVING)
         say(f"{name} is in {ARCHIVE}: `docker load --input` takes it")
     finally:
-        left = daemon.stop() if own and not kept else []
+        left = daemon.stop() if own else []
     return _tell_left(left, say)
 
 
