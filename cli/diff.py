@@ -50,8 +50,9 @@ def diff(ctx: Context, revision: str, namespaces: tuple[str, ...]) -> None:
     """
     from drsyncer.errors import DrSyncerError, ExitCode, UsageError
     from drsyncer.recovery.git import Clone
+    from importer.basis import Request
     from importer.diff import differences
-    from importer.preparation import Request, prepare
+    from importer.preparation import prepare
 
     config, section = ctx.load_importer()
     cluster = dr_of(section)
@@ -71,7 +72,7 @@ def diff(ctx: Context, revision: str, namespaces: tuple[str, ...]) -> None:
             raise UsageError(str(error), hint=error.hint) from error
         raise
     unknown = prepared.view.unknown
-    signature = prepared.signature
+    signature = prepared.basis.chosen.signature
     ctx.show(
         lambda out: _draw(out, found, unknown, signature), lambda: _data(prepared.commit, found, unknown, signature)
     )

@@ -69,7 +69,7 @@ def import_(
       dr-syncer import --context dr -o json
     """
     from importer.action import import_recovery_point
-    from importer.preparation import Request
+    from importer.basis import Request
 
     config, section = ctx.load_importer()
     if explain:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
+
+from drsyncer.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +39,6 @@ STYLES: Mapping[str, str] = {
     "excluded": "dim",
 }
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _AFTER = "/.-_:,=@"  # where a long name may be broken, the sign staying on the upper line
 
 
@@ -71,11 +71,6 @@ def _console(target: IO[str], *, like: IO[str]) -> Console:
         emoji=False,
         soft_wrap=True,
     )
-
-
-def printable(text: str) -> str:
-    """Return `text` with control and direction characters written out: anyone can write names into a cluster."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def line(out: Console, text: str, *, style: str = "") -> None:

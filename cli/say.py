@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 import click
 
-from cli.render import WIDTH, printable, wrapped
+from cli.render import WIDTH, wrapped
+from drsyncer.wording import printable
 
 _DEEPER = "    "
 

@@ -6,6 +6,8 @@ import hashlib
 import signal
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
     from drsyncer.cluster import Cluster
     from drsyncer.cluster.lease import Election
     from drsyncer.config.schema import Config
+    from drsyncer.service.board import Board
     from drsyncer.service.frame import Frame, Worker
     from drsyncer.service.health import Health
     from drsyncer.service.http import Handler, Request
     from drsyncer.service.metrics import Metrics
+    from drsyncer.service.reasons import Tell
 
-    Make = Callable[[Config, Metrics, Health, Callable[[], bool]], Worker]
+    Make = Callable[[Config, Metrics, Health, Board, Tell, Callable[[], bool]], Worker]
 
 
 @click.group("serve", short_help="Run as a service: the loop, metrics and health.")
@@ -44,8 +48,8 @@ def serve() -> None:
 def exporter(ctx: Context) -> None:
     """Export for as long as this runs: exporter.mode says when.
 
-    Serves /metrics, /healthz and /readyz at server.address and server.port. Stops within 10 seconds of
-    SIGTERM or Ctrl-C. SIGHUP reads the configuration again, which happens by itself within seconds of a
+    Serves a status page, /metrics, /healthz and /readyz at server.address and server.port. Stops within 10
+    seconds of SIGTERM or Ctrl-C. SIGHUP reads the configuration again, which happens by itself within seconds of a
     change of the file; SIGUSR1 starts a run at once.
 
     \b
@@ -65,8 +69,8 @@ def exporter(ctx: Context) -> None:
 def importer(ctx: Context) -> None:
     """Import for as long as this runs: importer.mode says when.
 
-    Serves /metrics, /healthz and /readyz at server.address and server.port, and the webhook for the Git
-    server where server.webhook.secretFile is given. Stops within 10 seconds of SIGTERM or Ctrl-C. SIGHUP
+    Serves a status page, /metrics, /healthz and /readyz at server.address and server.port, and the webhook
+    for the Git server where server.webhook.secretFile is given. Stops within 10 seconds of SIGTERM or Ctrl-C. SIGHUP
     reads the configuration again, which happens by itself within seconds of a change of the file; SIGUSR1
     looks at Git at once.
 
@@ -80,7 +84,9 @@ def importer(ctx: Context) -> None:
     _serve(ctx, side="importer", make=_importing)
 
 
-def _exporting(config: Config, metrics: Metrics, health: Health, leading: Callable[[], bool]) -> Worker:
+def _exporting(
+    config: Config, metrics: Metrics, health: Health, board: Board, tell: Tell, leading: Callable[[], bool]
+) -> Worker:
     from cli.sides import SERVICE, remote_of, source_of
     from exporter.serving import worker_of
 
@@ -92,11 +98,15 @@ def _exporting(config: Config, metrics: Metrics, health: Health, leading: Callab
         connect=lambda: _counted(source_of(section, SERVICE), metrics),
         metrics=metrics,
         health=health,
+        board=board,
+        tell=tell,
         leading=leading,
     )
 
 
-def _importing(config: Config, metrics: Metrics, health: Health, leading: Callable[[], bool]) -> Worker:
+def _importing(
+    config: Config, metrics: Metrics, health: Health, board: Board, tell: Tell, leading: Callable[[], bool]
+) -> Worker:
     from cli.sides import SERVICE, dr_of, remote_of
     from importer.serving import worker_of
 
@@ -108,6 +118,8 @@ def _importing(config: Config, metrics: Metrics, health: Health, leading: Callab
         connect=lambda: _counted(dr_of(section, SERVICE), metrics),
         metrics=metrics,
         health=health,
+        board=board,
+        tell=tell,
         leading=leading,
     )
 
@@ -125,36 +137,47 @@ def _counted(cluster: Cluster, metrics: Metrics) -> Cluster:
 
 
 def _serve(ctx: Context, *, side: str, make: Make) -> None:
+    from cli.events import teller_of
     from drsyncer import __version__, log
+    from drsyncer.service import page
     from drsyncer.service.frame import Frame, Source
     from drsyncer.service.health import Health
     from drsyncer.service.http import Server
     from drsyncer.service.metrics import Metrics
+    from drsyncer.service.reasons import nobody
 
     log.configure(format=ctx.log_format, verbosity=max(ctx.verbosity, 1))
     loaded = ctx.load()
     config = loaded.config
-    metrics, health = Metrics(side), Health()
+    metrics, health = Metrics(side), Health(stuck_after=config.server.stuck_after)
+    teller = teller_of(config, side) if config.server.events else None
+    tell = teller.tell if teller else nobody
 
     def made(current: Config, leading: Callable[[], bool]) -> Worker:
         _tell_mode(metrics, current, side)
-        return make(current, metrics, health, leading)
+        return make(current, metrics, health, board, tell, leading)
 
+    board = _board_of(config, side, metrics, lambda: frame.leading())
     frame = Frame(
         source=Source(load=lambda: _reloaded(ctx, side), fingerprint=lambda: _fingerprint(loaded.file)),
         make=made,
         candidate=candidate_of(config, side) if config.server.leader_election else None,
         health=health,
         metrics=metrics,
+        tell=tell,
+        listener=board.trouble,
     )
     section = config.exporter if side == "exporter" else config.importer
     assert section is not None
     metrics.set("build_info", 1, version=__version__, side=side, cluster=section.cluster)
-    routes = _routes(frame, metrics, health)
+    routes = _routes(frame, metrics, health) | page.routes(board, frame.state)
     if side == "importer" and config.server.webhook.secret_file:
         routes["POST", config.server.webhook.path] = _hook(config, frame, metrics)
     server = Server(address=config.server.address, port=config.server.port, routes=routes)
     server.start()
+    board.start()
+    if teller:
+        teller.start()
     for number, action in ((signal.SIGTERM, frame.stop), (signal.SIGINT, frame.stop)):
         signal.signal(number, lambda *_, act=action: act())
     signal.signal(signal.SIGHUP, lambda *_: frame.reload())
@@ -163,6 +186,9 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
     try:
         ended = frame.run(config)
     finally:
+        board.stop()
+        if teller:
+            teller.stop()
         server.stop()
     log.get(__name__).info("ended")
     ctx.exit(0 if ended else 1)
@@ -220,6 +246,8 @@ def _hook(config: Config, frame: Frame[Config], metrics: Metrics) -> Handler:
     webhook.read_secrets(secret_file)  # a file that cannot be used is an error at the start
     refs = refs_of(config.importer.revision)
     seen = webhook.Seen()
+    for kind in webhook.Kind:
+        metrics.count("webhook_calls_total", 0, verdict=str(kind))  # a first call is a growth, too
 
     def called(request: Request) -> Response:
         now = time.time()
@@ -235,16 +263,37 @@ def _hook(config: Config, frame: Frame[Config], metrics: Metrics) -> Handler:
 
 def candidate_of(config: Config, side: str) -> Election:
     """Return who stands for election on this side, in the cluster that it works with."""
-    from cli.sides import ELECTION, dr_of, source_of
-    from drsyncer.cluster.lease import Election, identity, own_namespace
+    from cli.sides import ELECTION, place_of, side_of
+    from drsyncer.cluster.lease import Election, identity
 
-    if side == "exporter":
-        assert config.exporter is not None
-        namespace = own_namespace() or config.exporter.secrets.digest_key_namespace
-        cluster, name = source_of(config.exporter, ELECTION), f"dr-syncer-exporter-{config.exporter.cluster}"
-    else:
-        assert config.importer is not None
-        namespace = own_namespace() or config.importer.state_namespace
-        name = f"dr-syncer-importer-{config.importer.name or config.importer.cluster}"
-        cluster = dr_of(config.importer, ELECTION)
-    return Election(cluster, namespace=namespace, name=name, identity=identity())
+    place = place_of(config, side)
+    connect = partial(side_of, config, side, ELECTION)
+    return Election(connect, namespace=place.namespace, name=place.name, identity=identity())
+
+
+def _board_of(config: Config, side: str, metrics: Metrics, leading: Callable[[], bool]) -> Board:
+    """Return what keeps the status of this side."""
+    from cli.sides import STATUS, place_of, side_of
+    from drsyncer import __version__
+    from drsyncer.service.board import Board
+    from drsyncer.service.status import State, Status
+
+    section = config.exporter if side == "exporter" else config.importer
+    assert section is not None
+    now = datetime.now(UTC)
+    first = Status(
+        side=side,
+        name=getattr(section, "name", "") or section.cluster,
+        cluster=section.cluster,
+        program=__version__,
+        state=State.ENDED,
+        mode=section.mode,
+        started=now,
+        told=now,
+    )
+    return Board(
+        first,
+        connect=lambda: _counted(side_of(config, side, STATUS), metrics),
+        place=place_of(config, side),
+        leading=leading,
+    )

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from drsyncer.cluster import Cluster
-    from drsyncer.config.schema import Exporter, Importer, Repository, Retry
+    from drsyncer.config.schema import Config, Exporter, Importer, Repository, Retry
     from drsyncer.recovery.remote import Remote
     from drsyncer.retry import Schedule
+    from drsyncer.service.place import Place
 
 
 def remote_of(repository: Repository) -> Remote:
@@ -49,6 +50,8 @@ COMMAND = Manner()
 SERVICE = Manner(connections=500, attempts=3)
 # Whoever cannot renew his lead in time has lost it.
 ELECTION = Manner(attempts=1, timeout=2.0)
+# The status is written again when it cannot be written.
+STATUS = Manner(attempts=1, timeout=5.0)
 
 
 def source_of(section: Exporter, manner: Manner = COMMAND) -> Cluster:
@@ -59,6 +62,33 @@ def source_of(section: Exporter, manner: Manner = COMMAND) -> Cluster:
 def dr_of(section: Importer, manner: Manner = COMMAND) -> Cluster:
     """Return the cluster that is imported into. Raises UsageError when the kubeconfig gives none."""
     return _connected(section, manner, timeout=section.timeouts.request)
+
+
+def side_of(config: Config, side: str, manner: Manner) -> Cluster:
+    """Return the cluster of the side `exporter` or `importer`, whose section there is."""
+    if side == "exporter":
+        assert config.exporter is not None
+        return source_of(config.exporter, manner)
+    assert config.importer is not None
+    return dr_of(config.importer, manner)
+
+
+def place_of(config: Config, side: str, *, namespace: str = "") -> Place:
+    """Return where the Lease and the status of a side are: in `namespace`, else in the pod's own.
+
+    Outside of a pod that is the configured one.
+    """
+    from drsyncer.cluster.lease import own_namespace
+    from drsyncer.service.place import Place
+
+    namespace = namespace or own_namespace()
+    if side == "exporter":
+        section = config.exporter
+        assert section is not None
+        return Place(namespace or section.secrets.digest_key_namespace, f"dr-syncer-exporter-{section.cluster}")
+    assert config.importer is not None
+    name = config.importer.name or config.importer.cluster
+    return Place(namespace or config.importer.state_namespace, f"dr-syncer-importer-{name}")
 
 
 def _connected(section: Exporter | Importer, manner: Manner, *, timeout: float) -> Cluster:

@@ -14,15 +14,17 @@ from drsyncer.recovery import identity, layout, message
 from drsyncer.recovery.git import Clone, Stage, TreeFile
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.identity import Identity
-from drsyncer.recovery.message import Change, Message
+from drsyncer.recovery.message import Change, Message, Verb
 from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
+from exporter import losses
 from exporter.digest_key import DigestKey
 from exporter.gathering import Gathering
 from exporter.sealing import Sealing
 from exporter.survey import Survey
 
 MAX_READ = LIMITS.max_bytes
+_NO_BEAT = "the remote refuses the heartbeat's ref, so nobody can tell a dead exporter: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,30 @@ class Base:
 
     commit: str | None
     files: Mapping[str, TreeFile]
+
+    @classmethod
+    def of(cls, clone: Clone) -> Base:
+        """Return what the next commit of the clone is built on."""
+        at = clone.base()
+        return cls(at, dict(clone.files(at)) if at else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of a push: `error` is None when all is there; `head` is the newest recovery point now.
+
+    `refusal` is why the remote took the commits and not the heartbeat, `beaten` the heartbeat's time when it took it.
+    """
+
+    error: GitError | None
+    head: str
+    refusal: str = ""
+    beaten: datetime | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know."""
+        return (_NO_BEAT + self.refusal,) if self.refusal else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +117,14 @@ def check_identity(clone: Clone, base: Base, found: Identity, *, adopt: bool) ->
     identity.check_same(identity.read(data or b""), found, adopt=adopt)
 
 
-def guarded(config: Exporter, base: Base, deleted: Mapping[str, Change]) -> Refused | None:
-    """Return why so many deletions need a confirmation, or None."""
+def guarded(config: Exporter, clone: Clone, base: Base, deleted: Mapping[str, Change]) -> Refused | None:
+    """Return why so many deletions, on top of the latest commits', need a confirmation, or None."""
     if not deleted:
         return None
+    lately = losses.lately(clone, base.commit, base.files, window=config.guard.window)
     existing = sum(layout.place_of(path) is not None for path in base.files)
     guard = Guard(config.guard.max_deletions, config.guard.max_deletion_percent)
-    objection = guard.objection(deletions=len(deleted), existing=existing)
+    objection = guard.objection(deletions=len(deleted), existing=existing, lately=lately)
     if not objection:
         return None
     return Refused(
@@ -108,9 +135,15 @@ def guarded(config: Exporter, base: Base, deleted: Mapping[str, Change]) -> Refu
 
 
 def text_of(
-    found: Identity, base: Base, changes: tuple[Change, ...], *, reading: Reading, incomplete: Iterable[str]
+    found: Identity,
+    base: Base,
+    changes: tuple[Change, ...],
+    *,
+    reading: Reading,
+    incomplete: Iterable[str],
+    confirmed: bool = False,
 ) -> str:
-    """Return the commit's message."""
+    """Return the commit's message. `confirmed`: a person said yes to what it deletes."""
     return message.build(
         Message(
             cluster=found.cluster,
@@ -121,6 +154,7 @@ def text_of(
             read_to=reading.ended,
             resource_versions=message.digest_of(reading.resource_versions),
             incomplete=tuple(incomplete),
+            confirmed=confirmed and any(change.verb is Verb.DELETED for change in changes),
             version=__version__,
             first=identity.FILE not in base.files,
         )
@@ -145,17 +179,15 @@ def write(
     return stage.commit(parent=base.commit, put=fresh, delete=list(deleted), message=text, when=datetime.now(UTC)) or ""
 
 
-def push(clone: Clone, head: str, heartbeat: Heartbeat | None, warnings: list[str]) -> tuple[GitError | None, str]:
-    """Push what is there; return the error, if any, and the commit that now is the newest recovery point."""
+def push(clone: Clone, head: str, heartbeat: Heartbeat | None) -> Pushed:
+    """Push what is there."""
     try:
         result = clone.push(heartbeat=heartbeat)
     except GitError as error:
-        return error, head
-    if result.heartbeat_refused:
-        warnings.append(
-            f"the remote refuses the heartbeat's ref, so nobody can tell a dead exporter: {result.heartbeat_refused}"
-        )
-    return None, result.head or head
+        return Pushed(error, head)
+    refusal = result.heartbeat_refused or ""
+    beaten = heartbeat.time if heartbeat is not None and not refusal else None
+    return Pushed(None, result.head or head, refusal, beaten)
 
 
 def warnings_of(gathering: Gathering, survey: Survey, key: DigestKey) -> list[str]:
@@ -164,13 +196,13 @@ def warnings_of(gathering: Gathering, survey: Survey, key: DigestKey) -> list[st
     omitted = gathering.secrets_omitted()
     if omitted:
         found.append(
-            f"{omitted} Secrets were left out (exporter.secrets.mode: omit): "
+            f"Secrets left out: {omitted} (exporter.secrets.mode: omit); "
             "the DR cluster must get them another way, or applications will not start"
         )
     exposed = gathering.exposed()
     if exposed:
         found.append(
-            f"{exposed} of the objects that are encrypted now stay readable in the repository's history: "
+            f"still readable in the repository's history, though encrypted now: {exposed} of the objects; "
             "change their passwords and keys, or begin a new repository"
         )
     return [*found, *key.notices, *survey.warnings()]

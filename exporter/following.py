@@ -17,15 +17,10 @@ from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.cluster.watch import Event
 from drsyncer.config.schema import Exporter
-from drsyncer.errors import (
-    ClusterError,
-    DrSyncerError,
-    Gone,
-    NotFound,
-    Unauthorized,
-)
+from drsyncer.errors import Abandoned, ClusterError, ClusterUnreachable, DrSyncerError, Gone, NotFound, Unauthorized
 from drsyncer.manifest import ResourceType
 from drsyncer.recovery.git import Remote
+from drsyncer.service.circuit import Circuit
 from drsyncer.service.quiet import Quiet
 from drsyncer.service.repeats import Repeats
 from exporter.agenda import Agenda
@@ -33,28 +28,30 @@ from exporter.connections import Clusters
 from exporter.filing import NAMESPACES
 from exporter.intake import Intake
 from exporter.ledger import Ledger
-from exporter.observing import Observer, Silent
+from exporter.observing import Observer, Silent, Why
 from exporter.publishing import Publisher
 from exporter.reading import TypeRead
-from exporter.recording import NotLeading, Recorded, Recorder, Stale
+from exporter.recording import BEAT, NotLeading, Recorded, Recorder, Stale
 from exporter.troubles import Troubles, sentence
 from exporter.versions import CRDS
 from exporter.watching import Ended, Watching
 
 _LOOK = 0.5  # seconds between two looks at whether to end, to lead, and at the watches
-_BEAT = 60.0  # seconds between two heartbeats
+_BEAT = BEAT.total_seconds()
 _DISCOVERY = 300.0  # seconds after which the types are looked at although nothing told of a change
 _UNWATCHABLE = 60.0  # seconds between two lists of a type that cannot be watched
 _RECONNECT = 30.0  # seconds without any watch after which credentials and certificates are read anew
 _LASTED = 10.0  # seconds after which a watch counts as one that worked
-# Pieces of work, as the log names them.
+# Pieces of work, and what else can fail, as the log names them.
 _FULL = "the full export"
 _LISTS = "listing"
 _COMMIT = "the commit"
 _DISCOVER = "discovery"
 _PUSH = "the heartbeat"
 _RENEWAL = "reading the credentials anew"
-_GUARD = "the deletion guard"
+WORK = (_FULL, _LISTS, _COMMIT, _DISCOVER, _PUSH, _RENEWAL)
+_ASK_THE_CLUSTER = frozenset({_FULL, _LISTS, _DISCOVER})
+GUARD = "the deletion guard"
 _log = log.get(__name__)
 
 
@@ -78,7 +75,7 @@ class Following:
         self._observer = observer or Silent()
         self._leading = leading
         self._given_up = threading.Event()
-        self._repeats = Repeats(_log)
+        self._repeats = Repeats(_log, listener=self._observer.trouble)
         self._troubles = Troubles(self._repeats, self._observer)
         self._ledger = Ledger()
         self._agenda = Agenda(Quiet(config.quiet_period, config.max_delay))
@@ -89,10 +86,11 @@ class Following:
             ledger=self._ledger,
             publisher=(publisher := Publisher(leading=leading, observer=self._observer, repeats=self._repeats)),
             incomplete=self._incomplete,
-            goes_on=lambda: not self._given_up.is_set(),
+            goes_on=lambda: leading() and not self._given_up.is_set(),
         )
         self._publisher = publisher
         self._clusters = Clusters(connect)
+        self._circuit = Circuit()
         self._watching: Watching | None = None
         self._intake: Intake | None = None
         self._followed: dict[str, tuple[ResourceType, ...]] = {}
@@ -106,6 +104,10 @@ class Following:
         """Do a full export now."""
         self._troubles.hurry(_FULL)
         self._agenda.want_full()
+
+    def ask(self) -> None:
+        """Do a full export now."""
+        self.wake()
 
     def run(self, stop: threading.Event) -> None:
         """Follow the cluster until `stop` is set; then return within seconds. Raises nothing that may pass."""
@@ -147,7 +149,7 @@ class Following:
             if not self._attempt(_RENEWAL, self._reconnect):
                 self._renew.set()
         if self._troubles.may(_FULL) and self._agenda.take_full():
-            if not self._attempt(_FULL, lambda: self._run(self._full)):
+            if not self._attempt(_FULL, lambda: self._run(Why.FULL, self._full)):
                 self._agenda.want_full()
             return
         if self._intake is None:
@@ -156,11 +158,11 @@ class Following:
         if discover and not self._attempt(_DISCOVER, self._rediscover):
             self._agenda.want_discovery()
         keys = self._due_lists() if self._troubles.may(_LISTS) else []
-        if keys and not self._attempt(_LISTS, lambda: self._run(lambda: self._list(keys))):
+        if keys and not self._attempt(_LISTS, lambda: self._run(Why.LIST, lambda: self._list(keys))):
             for key in keys:
                 self._agenda.want_list(key)
         commit = self._troubles.may(_COMMIT) and self._agenda.take_changes()
-        if commit and not self._attempt(_COMMIT, lambda: self._run(self._commit)):
+        if commit and not self._attempt(_COMMIT, lambda: self._run(Why.CHANGE, self._commit)):
             self._agenda.changed()
         self._push_if_due()
 
@@ -170,11 +172,12 @@ class Following:
 
     def _attempt(self, name: str, action: Callable[[], None]) -> bool:
         """Do one piece of work; return whether that went well. What went wrong is told, and tried again later."""
-        if not self._troubles.may(name):
+        asks = name in _ASK_THE_CLUSTER
+        if not self._troubles.may(name) or (asks and not self._circuit.allows()):
             return False
         try:
             action()
-        except NotLeading:
+        except (NotLeading, Abandoned):
             return False
         except Stale:
             self._compare_everything()
@@ -184,29 +187,34 @@ class Following:
                 self._troubles.failed(name, error)
                 if isinstance(error, ClusterError):
                     self._clusters.drop()
+                if isinstance(error, ClusterUnreachable):
+                    self._circuit.failed()
                 if isinstance(error, Unauthorized):
                     self._renew.set()
             return False
+        if asks:
+            self._circuit.worked()
         self._troubles.worked(name)
         return True
 
-    def _run(self, action: Callable[[], Recorded]) -> None:
+    def _run(self, why: Why, action: Callable[[], Recorded]) -> None:
         """Do a run: make a commit, tell the observer, and go on from there."""
-        self._observer.run_started()
+        self._observer.run_started(why)
         try:
             recorded = action()
         except Exception as error:
-            self._observer.run_ended(None, error if isinstance(error, DrSyncerError) else None)
+            told = error if isinstance(error, DrSyncerError) else None
+            if self._given_up.is_set() or isinstance(error, NotLeading | Stale):
+                told = Abandoned("the run was abandoned: what it was for has changed")
+            self._observer.run_ended(None, told)
             raise
         self._observer.run_ended(recorded.outcome, None)
         if recorded.outcome.push_error is None:
             self._beat_at = time.monotonic() + _BEAT
         held = recorded.outcome.held
         if held is not None:
-            self._repeats.failed(_GUARD, f"{held}: left in Git until `dr-syncer export --yes` confirms it")
+            self._repeats.failed(GUARD, f"{held}: left in Git until `dr-syncer export --yes` confirms it")
             self._observer.failed("guard")
-        elif not self._ledger.held():
-            self._repeats.worked(_GUARD)
         for read in recorded.reads:
             self._follow(read)
         if recorded.stale:
@@ -238,7 +246,7 @@ class Following:
             broken=self._recorder.broken,
         )
         if self._watching is None:
-            self._watching = Watching(self._clusters.watches(), told=self._told, ended=self._ended)
+            self._watching = self._watching_by(self._clusters.watches())
         self._discover_again()
         self._troubles.source_works()
         return recorded
@@ -272,10 +280,7 @@ class Following:
         for key, versions in survey.wanted.items():
             if self._followed.get(key) != versions:
                 self._agenda.want_list(key)
-        groups = {name.rpartition("/")[0] for name in survey.failing if "/" in name}
-        for key in [key for key in self._followed if key not in survey.wanted]:
-            if key in survey.failing or key.partition(".")[2] in groups:
-                continue  # nothing is known about it
+        for key in survey.gone(self._followed):
             watching.stop([key])
             self._agenda.forget(key)
             self._troubles.gone(key)
@@ -313,11 +318,14 @@ class Following:
         places, types = self._watching.positions(), self._watching.types()
         self._watching.close()
         self._clusters.replace_watches(fresh)
-        self._watching = Watching(fresh, told=self._told, ended=self._ended)
+        self._watching = self._watching_by(fresh)
         for key, type_ in types.items():
             self._watching.start(type_, places[key])
 
     # What the watches tell
+
+    def _watching_by(self, cluster: Cluster) -> Watching:
+        return Watching(cluster, circuit=self._circuit, told=self._told, ended=self._ended)
 
     def _told(self, type_: ResourceType, event: Event) -> None:
         assert self._intake is not None
@@ -385,6 +393,8 @@ class Following:
             self._renew.set()
 
     def _tell(self) -> None:
+        if not self._ledger.held():  # confirmed, or what was gone is there again
+            self._repeats.worked(GUARD)
         changes, oldest = self._ledger.waiting()
         self._observer.pending(changes, time.monotonic() - oldest if oldest is not None else 0.0)
 

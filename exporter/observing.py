@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from drsyncer.errors import DrSyncerError
 from exporter.outcome import Outcome
+
+
+class Why(StrEnum):
+    """What a run is made for."""
+
+    FULL = "full"  # everything is compared: at the start, when somebody asks, when what is known is not enough
+    LIST = "list"  # some types are listed again
+    CHANGE = "change"  # something changed
+    DUE = "due"  # a tick of the schedule
+    ASKED = "asked"  # a person
 
 
 class Observer(Protocol):
@@ -15,11 +26,11 @@ class Observer(Protocol):
     def turned(self) -> None:
         """The loop is alive: told every few seconds at least, except while one run is under way."""
 
-    def run_started(self) -> None:
-        """A run (a full export, or a commit of what changed) begins."""
+    def run_started(self, why: Why) -> None:
+        """A run begins."""
 
     def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None:
-        """It ended: with an outcome, or with an error and nothing committed."""
+        """It ended: with an outcome, or with an error and nothing committed (Abandoned: it was told to stop)."""
 
     def pending(self, changes: int, oldest: float) -> None:
         """So many changes are not committed yet, the oldest of them for so many seconds."""
@@ -36,6 +47,9 @@ class Observer(Protocol):
     def watches(self, connected: int, total: int) -> None:
         """So many watches are connected, of so many."""
 
+    def trouble(self, what: str, text: str | None) -> None:
+        """`what` fails now, as `text` says; None: it works again. Told each time, also when the log is silent."""
+
     def failed(self, kind: str) -> None:
         """Something failed; `kind` is one of few words: cluster, type, git, push, guard, commit, internal."""
 
@@ -45,7 +59,7 @@ class Silent:
 
     def turned(self) -> None: ...
 
-    def run_started(self) -> None: ...
+    def run_started(self, why: Why) -> None: ...
 
     def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None: ...
 
@@ -59,4 +73,53 @@ class Silent:
 
     def watches(self, connected: int, total: int) -> None: ...
 
+    def trouble(self, what: str, text: str | None) -> None: ...
+
     def failed(self, kind: str) -> None: ...
+
+
+class Several:
+    """An observer that passes everything on to others, in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def turned(self) -> None:
+        for one in self._observers:
+            one.turned()
+
+    def run_started(self, why: Why) -> None:
+        for one in self._observers:
+            one.run_started(why)
+
+    def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None:
+        for one in self._observers:
+            one.run_ended(outcome, error)
+
+    def pending(self, changes: int, oldest: float) -> None:
+        for one in self._observers:
+            one.pending(changes, oldest)
+
+    def pushed(self, lag: float) -> None:
+        for one in self._observers:
+            one.pushed(lag)
+
+    def unpushed(self, commits: int) -> None:
+        for one in self._observers:
+            one.unpushed(commits)
+
+    def beaten(self, when: datetime) -> None:
+        for one in self._observers:
+            one.beaten(when)
+
+    def watches(self, connected: int, total: int) -> None:
+        for one in self._observers:
+            one.watches(connected, total)
+
+    def failed(self, kind: str) -> None:
+        for one in self._observers:
+            one.failed(kind)
+
+    def trouble(self, what: str, text: str | None) -> None:
+        for one in self._observers:
+            one.trouble(what, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from drsyncer.errors import DrSyncerError, ExitCode
@@ -16,7 +17,9 @@ class Outcome:
 
     `excluded` counts objects by check; `incomplete` maps each type (or object) that could not be
     read to the reason; `push_error` is why a commit that was made did not reach the remote; `held` is
-    why deletions were left out of the commit (a service goes on without them).
+    why deletions were left out of the commit (a service goes on without them). `counts` tells how many objects the
+    recovery point holds, by type and namespace ("" for cluster-scoped ones). `beaten` is the time of the heartbeat that
+    reached the remote with it, `unpushed` how many commits did not.
     """
 
     cluster: str
@@ -34,6 +37,9 @@ class Outcome:
     message: str = ""
     push_error: DrSyncerError | None = field(default=None)
     held: DrSyncerError | None = field(default=None)
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    beaten: datetime | None = None
+    unpushed: int = 0
 
     def count(self, verb: str) -> int:
         """Return how many objects were `created`, `updated` or `deleted`."""

@@ -15,8 +15,8 @@ from exporter import committing
 from exporter.observing import Observer
 
 _SCHEDULE = Schedule(initial=1.0, factor=2.0, maximum=30.0, jitter=0.2)
-_REMOTE = "the recovery repository"
-_BEAT = "the heartbeat's ref"
+REMOTE = "the recovery repository"
+BEAT = "the heartbeat's ref"
 
 
 class Publisher:
@@ -42,7 +42,7 @@ class Publisher:
 
     def wait(self) -> float:
         """Return the seconds for which the remote is to be left alone."""
-        return self._backoff.wait(_REMOTE)
+        return self._backoff.wait(REMOTE)
 
     def committed(self, first_seen: float) -> None:
         """A commit was made whose first change was seen then (monotonic)."""
@@ -55,28 +55,27 @@ class Publisher:
             return self._error, head
         if not self._leading():
             return GitError("recovery.git: not pushed: another replica leads now"), head
-        warnings: list[str] = []
-        error, head = committing.push(clone, head, heartbeat, warnings)
-        if error is not None:
-            self._failed(error)
+        pushed = committing.push(clone, head, heartbeat)
+        if pushed.error is not None:
+            self._failed(pushed.error)
             self._observer.unpushed(len(clone.unpushed()))
-            return error, head
-        self._backoff.worked(_REMOTE)
-        self._repeats.worked(_REMOTE)
+            return pushed.error, head
+        self._backoff.worked(REMOTE)
+        self._repeats.worked(REMOTE)
         self._error = None
-        for warning in warnings:
-            self._repeats.failed(_BEAT, warning)
-        if not warnings and heartbeat is not None:
-            self._repeats.worked(_BEAT)
-            self._observer.beaten(heartbeat.time)
+        for warning in pushed.warnings:
+            self._repeats.failed(BEAT, warning)
+        if pushed.beaten is not None:
+            self._repeats.worked(BEAT)
+            self._observer.beaten(pushed.beaten)
         self._observer.unpushed(0)
         if self._first_seen is not None:
             self._observer.pushed(time.monotonic() - self._first_seen)
         self._first_seen, self.behind = None, False
-        return None, head
+        return None, pushed.head
 
     def _failed(self, error: GitError) -> None:
         self._error = error
-        self._backoff.failed(_REMOTE)
-        self._repeats.failed(_REMOTE, f"{error} (commits are kept here and pushed later)")
+        self._backoff.failed(REMOTE)
+        self._repeats.failed(REMOTE, f"{error} (commits are kept here and pushed later)")
         self._observer.failed("push" if isinstance(error, PushRejected) else "git")

@@ -34,6 +34,7 @@ from exporter.reading import PageRead, TypeRead
 from exporter.sealing import Sealing
 from exporter.survey import Survey
 
+BEAT = timedelta(minutes=1)  # between two heartbeats
 _WAIT = 5.0  # seconds for somebody else's use of the clone
 
 
@@ -101,6 +102,7 @@ class Recorder:
         self.blob_id: Callable[[bytes], str] = lambda data: ""
         self.broken: dict[str, str] = {}
         self._key_notices: list[str] = []
+        self._counts: Mapping[tuple[str, str], int] = {}
 
     def full(self, cluster: Cluster) -> Recorded:
         """Read the whole cluster and commit what is not in Git as it is there; nothing that waited waits any more."""
@@ -109,8 +111,7 @@ class Recorder:
         with Clone.open(self._remote, wait=_WAIT, goes_on=self._goes_on) as clone:
             clone.check_signing()
             self._publisher.fetch(clone)
-            at = clone.base()
-            base = Base(at, dict(clone.files(at)) if at else {})
+            base = Base.of(clone)
             committing.check_identity(clone, base, found, adopt=False)
             survey = Survey(self._config, cluster, paths=base.files, progress=Progress(silent=True))
             self._found, self._base, self.survey, self.blob_id = found, base, survey, clone.blob_id
@@ -195,7 +196,7 @@ class Recorder:
         gathering, base, clone = session.gathering, session.base, session.clone
         # What is held already counts: a limit that could be passed in small steps would be none.
         before = {change.path: Change(Verb.DELETED, change.ref) for change in self._ledger.held()}
-        refusal = committing.guarded(self._config, base, {**before, **deleted}) if deleted else None
+        refusal = committing.guarded(self._config, clone, base, {**before, **deleted}) if deleted else None
         held, deleted = (deleted, {}) if refusal else ({}, deleted)
         changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
         files = gathering.files()
@@ -234,6 +235,7 @@ class Recorder:
             message=text,
             push_error=error,
             held=refusal,
+            counts=self._counted(changes),
         )
 
     @contextmanager
@@ -261,10 +263,16 @@ class Recorder:
         at, before = clone.base(), self._base
         if before is not None and before.commit == at:
             return False
-        base = Base(at, dict(clone.files(at)) if at else {})
+        base = Base.of(clone)
         committing.check_identity(clone, base, self._found, adopt=False)
         self._base = base
         return before is not None and _objects(before) != _objects(base)
+
+    def _counted(self, changes: Iterable[Change]) -> Mapping[tuple[str, str], int]:
+        """Return what there is in Git by now; most commits only update objects."""
+        if not self._counts or any(change.verb is not Verb.UPDATED for change in changes):
+            self._counts = layout.counts(self._base.files if self._base else ())
+        return self._counts
 
     def _survey(self) -> Survey:
         assert self.survey is not None, "a full export comes first"
@@ -277,7 +285,8 @@ class Recorder:
         return found
 
     def _heartbeat(self, head: str, complete: bool) -> Heartbeat:
-        return Heartbeat(datetime.now(UTC), head, complete, self._found.uid)
+        now = datetime.now(UTC)
+        return Heartbeat(now, head, complete, self._found.uid, now + BEAT)
 
 
 def _pages(taken: Iterable[Waiting]) -> Iterator[PageRead]:

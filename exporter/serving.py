@@ -1,28 +1,35 @@
-"""What `dr-syncer serve exporter` runs: the worker for the configured mode, and what it tells as metrics and health."""
+"""What `dr-syncer serve exporter` runs: the worker for the configured mode, and what it tells of itself."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+
+import msgspec
 
 from drsyncer.cluster import Cluster
 from drsyncer.config.schema import Exporter
-from drsyncer.errors import DrSyncerError, ExitCode
+from drsyncer.errors import DrSyncerError
 from drsyncer.log import get
+from drsyncer.recovery import message
 from drsyncer.recovery.git import Remote
 from drsyncer.recovery.message import Verb
+from drsyncer.service import status
+from drsyncer.service.board import Board
 from drsyncer.service.frame import Worker
 from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
-from exporter.following import Following
+from drsyncer.service.reasons import Tell
+from drsyncer.service.runs import Ended, Posted, Runs
+from drsyncer.service.status import Commit, Status
+from exporter.following import GUARD, Following
+from exporter.noticing import Noticed
+from exporter.observing import Several, Why
 from exporter.outcome import Outcome
 from exporter.timed import Timed
 
-_TURN = 60.0  # seconds within which a loop turns
-_RUN = 3600.0  # seconds that one run may take: a whole large cluster over a slow line
-_LOOP = "export"
+_WHOLE = frozenset({Why.FULL, Why.DUE, Why.ASKED})  # runs that look at everything
 _log = get(__name__)
 
 
@@ -33,42 +40,72 @@ def worker_of(
     connect: Callable[[], Cluster],
     metrics: Metrics,
     health: Health,
+    board: Board,
+    tell: Tell,
     leading: Callable[[], bool],
 ) -> Worker:
     """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet."""
-    observer = Measured(metrics, health)
-    kind = Following if config.mode == "continuous" else Timed
-    return kind(config=config, remote=remote, connect=connect, observer=observer, leading=leading)
+    runs = Runs("export", metrics, health, board)
+    observer = Several(Measured(runs), Noticed(tell))
+
+    def asked() -> bool:
+        runs.turned()
+        return leading()
+
+    def dialled() -> Cluster:
+        cluster = connect()
+        cluster.may_write = leading
+        return cluster
+
+    worker: Worker
+    if config.mode == "continuous":
+        worker = Following(config=config, remote=remote, connect=dialled, observer=observer, leading=asked)
+    else:
+        worker = Timed(
+            config=config,
+            remote=remote,
+            connect=dialled,
+            observer=observer,
+            leading=asked,
+            last_run=lambda stop: board.settled(stop, runs.turned),
+        )
+    scheduled = config.mode == "scheduled"
+    return Posted(
+        worker,
+        board,
+        lambda now: msgspec.structs.replace(
+            now,
+            mode=config.mode,
+            schedule=config.schedule if scheduled else "",
+            timezone=config.timezone if scheduled else "",
+        ),
+    )
 
 
 class Measured:
-    """An observer (see `exporter.observing.Observer`) that counts and measures."""
+    """An observer (see `exporter.observing.Observer`) that counts, measures, and tells the status."""
 
-    def __init__(self, metrics: Metrics, health: Health) -> None:
-        self._metrics = metrics
-        self._health = health
-        self._begun = time.monotonic()
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._metrics = runs.metrics
+        self._board = runs.board
+        self._whole = False
 
     def turned(self) -> None:
-        self._health.turned(_LOOP, within=_TURN)
+        self._runs.turned()
 
-    def run_started(self) -> None:
-        self._begun = time.monotonic()
-        self._health.turned(_LOOP, within=_RUN)
+    def run_started(self, why: Why) -> None:
+        self._whole = why in _WHOLE
+        self._runs.started(str(why), whole=self._whole)
 
     def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None:
-        self._health.turned(_LOOP, within=_TURN)
-        self._metrics.observe("run_duration_seconds", time.monotonic() - self._begun)
-        self._metrics.set("last_run_timestamp_seconds", time.time())
         if outcome is None:
-            self._metrics.count("runs_total", result="refused" if _refused(error) else "failed")
+            self._runs.ended(Ended(error=error))
             return
-        done = outcome.exit_code is ExitCode.DONE
-        self._metrics.count("runs_total", result="done" if done else "partial")
-        if done:
-            self._metrics.set("last_success_timestamp_seconds", time.time())
         self._metrics.set("incomplete_types", len(outcome.incomplete))
         self._count_changes(outcome)
+        self._board.change(lambda now: told_of(outcome, now, whole=self._whole))
+        self._runs.ended(Ended(outcome.exit_code, reason=_why_not_done(outcome), commit=outcome.commit))
 
     def _count_changes(self, outcome: Outcome) -> None:
         verbs = Counter(str(change.verb) for change in outcome.changes)
@@ -83,23 +120,62 @@ class Measured:
 
     def pending(self, changes: int, oldest: float) -> None:
         self._metrics.set("pending", changes)
+        self._board.change(lambda now: msgspec.structs.replace(now, pending=changes))
 
     def pushed(self, lag: float) -> None:
         self._metrics.observe("export_lag_seconds", lag)
 
     def unpushed(self, commits: int) -> None:
         self._metrics.set("unpushed_commits", commits)
+        self._board.change(lambda now: msgspec.structs.replace(now, unpushed=commits))
 
     def beaten(self, when: datetime) -> None:
         self._metrics.set("heartbeat_timestamp_seconds", when.timestamp())
+        self._board.change(lambda now: msgspec.structs.replace(now, heartbeat=when))
 
     def watches(self, connected: int, total: int) -> None:
         self._metrics.set("watches", connected, state="connected")
         self._metrics.set("watches", total - connected, state="lost")
 
+    def trouble(self, what: str, text: str | None) -> None:
+        self._board.trouble(what, text)
+        if what == GUARD:
+            held = status.said(text or "")
+            self._board.change(lambda now: msgspec.structs.replace(now, guard=held))
+
     def failed(self, kind: str) -> None:
         self._metrics.count("failures_total", reason=kind)
 
 
-def _refused(error: DrSyncerError | None) -> bool:
-    return error is not None and error.exit_code is ExitCode.REFUSED
+def told_of(outcome: Outcome, now: Status, *, whole: bool) -> Status:
+    """Return the status after a run with this outcome; `whole`: it looked at everything."""
+    return msgspec.structs.replace(
+        now,
+        head=outcome.head,
+        protected=status.protected(outcome.counts),
+        incomplete=status.listed(sorted(outcome.incomplete.items())),
+        left_out=dict(outcome.excluded) if whole else now.left_out,
+        warnings=tuple(status.said(warning) for warning in outcome.warnings[: status.MOST_ITEMS]),
+        commits=(*_commit(outcome), *now.commits)[: status.MOST_COMMITS],
+    )
+
+
+def _commit(outcome: Outcome) -> tuple[Commit, ...]:
+    if not outcome.commit:
+        return ()
+    exported_at = message.exported_at(outcome.message)
+    return (
+        Commit(
+            id=outcome.commit,
+            time=exported_at or datetime.now(UTC),
+            subject=status.said(outcome.message.partition("\n")[0]),
+            exported_at=exported_at,
+            changes=dict(Counter(str(change.verb) for change in outcome.changes)),
+        ),
+    )
+
+
+def _why_not_done(outcome: Outcome) -> str:
+    if outcome.push_error is not None:
+        return f"the commit is here and not pushed: {outcome.push_error}"
+    return f"{len(outcome.incomplete)} types could not be read in full" if outcome.incomplete else ""

@@ -81,6 +81,12 @@ class Survey:
         self.wanted = self._wanted(first=True) | self._wanted(first=False)
         self._note_unserved()
 
+    def gone(self, keys: Iterable[str]) -> list[str]:
+        """Return those of `keys` that are certainly not served any more."""
+        groups = {name.rpartition("/")[0] for name in self.failing if "/" in name}
+        known = [key for key in keys if key not in self.failing and key.partition(".")[2] not in groups]
+        return [key for key in known if key not in self.wanted]
+
     def learn(self, type_: ResourceType, manifest: Manifest) -> None:
         """Note a namespace's labels, or what a CRD says about its type."""
         name = metadata(manifest)["name"]

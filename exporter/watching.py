@@ -11,8 +11,9 @@ from drsyncer.cluster import Cluster
 from drsyncer.cluster.watch import Event, Watch
 from drsyncer.manifest import ResourceType
 from drsyncer.retry import Schedule
+from drsyncer.service.circuit import Circuit
 
-# So long at most until a server that is back is noticed.
+# Of a watch that fails by itself. While nobody answers at all, the circuit says who tries, and when.
 SCHEDULE = Schedule(initial=0.5, factor=2.0, maximum=6.0, jitter=0.3)
 _PARTING = 5.0  # seconds for threads to end
 
@@ -39,7 +40,7 @@ class _Line:
 
     @property
     def failing(self) -> bool:
-        return self.watch.failures >= 2 or not self.thread.is_alive()
+        return self.watch.failures >= 2 or self.watch.waits or not self.thread.is_alive()
 
     def _run(self) -> None:
         try:
@@ -56,9 +57,15 @@ class Watching:
     """The open watches. Its methods are for one thread; `told` and `ended` are called by the watches' own."""
 
     def __init__(
-        self, cluster: Cluster, *, told: Callable[[ResourceType, Event], None], ended: Callable[[Ended], None]
+        self,
+        cluster: Cluster,
+        *,
+        circuit: Circuit,
+        told: Callable[[ResourceType, Event], None],
+        ended: Callable[[Ended], None],
     ) -> None:
         self._cluster = cluster
+        self._circuit = circuit
         self._told = told
         self._ended = ended
         self._lines: dict[str, list[_Line]] = {}
@@ -69,7 +76,14 @@ class Watching:
         self.stop([type_.key])
         lines = [
             _Line(
-                Watch(self._cluster, type_, resource_version=version, namespace=where, schedule=SCHEDULE),
+                Watch(
+                    self._cluster,
+                    type_,
+                    resource_version=version,
+                    namespace=where,
+                    schedule=SCHEDULE,
+                    circuit=self._circuit,
+                ),
                 self._told,
                 self._ended,
             )

@@ -14,11 +14,12 @@ from drsyncer.progress import Progress
 from drsyncer.recovery.git import Clone, Remote
 from drsyncer.wording import some
 from importer.apply import Applier, Options, Result
+from importer.basis import Request
 from importer.inventory import Inventory, kind_of
 from importer.mandate import ALWAYS, Mandate
 from importer.outcome import OVERLAPPED, Outcome
 from importer.plan import WRITES, Action, Step
-from importer.preparation import Prepared, Request, prepare
+from importer.preparation import Prepared, prepare
 from importer.records import Record
 from importer.staging import Staging, occupants
 from transforms.select import Selection
@@ -53,20 +54,22 @@ def import_recovery_point(
         results, warnings = _carry_out(config, cluster, prepared, request, progress, mandate)
     return Outcome(
         cluster=config.cluster,
-        source=prepared.identity.cluster,
+        source=prepared.basis.source.cluster,
         revision=prepared.commit,
-        signature=prepared.signature,
+        signature=prepared.basis.chosen.signature,
         exported_at=prepared.exported_at,
         heartbeat=prepared.heartbeat,
         planned_only=request.plan_only,
-        standby=prepared.rules.standby,
+        standby=prepared.basis.rules.standby,
         results=results,
         left_out=dict(prepared.wishes.left_out),
         unknown=dict(prepared.view.unknown),
         warnings=(*prepared.warnings, *warnings),
         seconds=time.monotonic() - begun,
-        head=prepared.standing.head,
+        head=prepared.basis.standing.head,
         drifted=prepared.drifted,
+        subject=prepared.subject,
+        current_at=prepared.current_at,
     )
 
 
@@ -109,15 +112,15 @@ def _carry_out(
     written = [step.wish for step in prepared.steps if step.wish is not None]
     inventory = replace(
         prepared.inventory,
-        source=prepared.identity.cluster,
-        source_uid=prepared.identity.uid,
-        followed=prepared.standing.followed,
-        head=prepared.standing.head,
+        source=prepared.basis.source.cluster,
+        source_uid=prepared.basis.source.uid,
+        followed=prepared.basis.standing.followed,
+        head=prepared.basis.standing.head,
     )
     mandate.check()
     # Before the first write: an interrupted run must find again all that it made.
     inventory = inventory.with_members((wish.type for wish in written), (wish.ref.namespace for wish in written))
-    inventory = prepared.memory.claim(inventory, writes=any(step.action in WRITES for step in prepared.steps))
+    inventory = prepared.basis.memory.claim(inventory, writes=any(step.action in WRITES for step in prepared.steps))
     staging = _staging(config, cluster, prepared, inventory, progress, mandate)
     results = staging.run(prepared.steps)
     if not mandate.holds():
@@ -132,7 +135,7 @@ def _remember(inventory: Inventory, prepared: Prepared, results: Sequence[Result
     """Save what the next import can save work with; return warnings."""
     try:
         settled = _settled(inventory, prepared, results, whole=whole)
-        sure = prepared.memory.settle(settled, _records(prepared, results, whole=whole))
+        sure = prepared.basis.memory.settle(settled, _records(prepared, results, whole=whole))
     except ClusterError as error:
         # The report of what was done matters more now than the records, which only save work.
         return [f"the records could not be saved, so the next import asks for every object: {error}"]
@@ -171,7 +174,7 @@ def _staging(
             applyset=inventory.id,
             selection=Selection(),
         ),
-        is_alone=prepared.memory.is_alone,
+        is_alone=prepared.basis.memory.is_alone,
     )
 
 
@@ -180,7 +183,7 @@ def _records(prepared: Prepared, results: Sequence[Result], *, whole: bool) -> d
 
     A failed object keeps its old record: its source differs, so that the next run reads it again.
     """
-    found = {} if whole else dict(prepared.records)
+    found = {} if whole else dict(prepared.basis.records)
     found |= prepared.wishes.out
     for result in results:
         step = result.step
@@ -189,8 +192,8 @@ def _records(prepared: Prepared, results: Sequence[Result], *, whole: bool) -> d
         if step.wish is not None and result.action in _WRITTEN:
             entry = result.entry or (step.live.entry if step.live else "")
             found[step.path] = Record(step.wish.source, step.ref, step.wish.digest, entry)
-        elif step.path in prepared.records:
-            found[step.path] = prepared.records[step.path]
+        elif step.path in prepared.basis.records:
+            found[step.path] = prepared.basis.records[step.path]
     return found
 
 

@@ -14,8 +14,9 @@ from drsyncer.manifest import ObjectRef
 from drsyncer.progress import Progress
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone
+from importer.basis import Request
 from importer.plan import Step
-from importer.preparation import Prepared, Request, prepare
+from importer.preparation import Prepared, prepare
 from importer.wishes import Wish, Wishes
 from transforms.select import Passage
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
+from drsyncer.recovery.heartbeat import Heartbeat
 from importer.outcome import Outcome
 
 
@@ -41,6 +42,9 @@ class Observer(Protocol):
     def looked(self, head: str, *, changed: bool) -> None:
         """The remote was asked; `head` is the commit of what is followed, "" for none or several."""
 
+    def beaten(self, beat: Heartbeat) -> None:
+        """The exporter's newest sign of life, each time that it is another one."""
+
     def import_started(self, why: Why) -> None:
         """An import begins."""
 
@@ -49,6 +53,12 @@ class Observer(Protocol):
 
     def failure(self, kind: Failure, text: str) -> None:
         """Something failed; it is told each time, also when the log is silent about it."""
+
+    def recovered(self, kind: Failure) -> None:
+        """What had failed works again."""
+
+    def pending(self, due: bool) -> None:
+        """Whether what is followed was not imported yet, or a run is due that was not made: told with every turn."""
 
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         """Other hands had changed these in DR, at the last look; none is told, too."""
@@ -60,6 +70,9 @@ class Nobody:
     def looked(self, head: str, *, changed: bool) -> None:
         pass
 
+    def beaten(self, beat: Heartbeat) -> None:
+        pass
+
     def import_started(self, why: Why) -> None:
         pass
 
@@ -69,5 +82,50 @@ class Nobody:
     def failure(self, kind: Failure, text: str) -> None:
         pass
 
+    def recovered(self, kind: Failure) -> None:
+        pass
+
+    def pending(self, due: bool) -> None:
+        pass
+
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         pass
+
+
+class Several:
+    """An observer that passes everything on to others, in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def looked(self, head: str, *, changed: bool) -> None:
+        for one in self._observers:
+            one.looked(head, changed=changed)
+
+    def beaten(self, beat: Heartbeat) -> None:
+        for one in self._observers:
+            one.beaten(beat)
+
+    def import_started(self, why: Why) -> None:
+        for one in self._observers:
+            one.import_started(why)
+
+    def import_ended(self, why: Why, outcome: Outcome | None, error: DrSyncerError | None) -> None:
+        for one in self._observers:
+            one.import_ended(why, outcome, error)
+
+    def failure(self, kind: Failure, text: str) -> None:
+        for one in self._observers:
+            one.failure(kind, text)
+
+    def recovered(self, kind: Failure) -> None:
+        for one in self._observers:
+            one.recovered(kind)
+
+    def pending(self, due: bool) -> None:
+        for one in self._observers:
+            one.pending(due)
+
+    def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
+        for one in self._observers:
+            one.drift_found(drifted)

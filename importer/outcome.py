@@ -11,6 +11,7 @@ from typing import Any
 from drsyncer.errors import ExitCode
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery.signatures import Signature
+from drsyncer.wording import some
 from importer.apply import Result
 from importer.plan import Action
 
@@ -27,7 +28,8 @@ class Outcome:
     `exported_at` is when the source was read (None: the commit does not say); `heartbeat` the last
     sign of life of its exporter; `signature` None when signatures are not verified. `unknown` maps
     types that DR could not list to the reason. `head` is the newest accepted commit of what is followed, `drifted`
-    what other hands had changed, whether it was put back or not.
+    what other hands had changed, whether it was put back or not. `subject` is what the recovery point's commit says
+    first, `current_at` when the source was known to be like it: its exporter's heartbeat, where that names it.
     """
 
     cluster: str
@@ -45,6 +47,8 @@ class Outcome:
     seconds: float = 0.0
     head: str = ""
     drifted: tuple[ObjectRef, ...] = ()
+    subject: str = ""
+    current_at: datetime | None = None
 
     @property
     def summary(self) -> Counter[str]:
@@ -67,6 +71,14 @@ class Outcome:
             for result in self.results
         )
         return tried or bool(self.unknown)
+
+    @property
+    def left_undone(self) -> str:
+        """What is not in DR as it should be, in a few words; "" for nothing."""
+        blocked = [result.step.ref for result in self.results if result.action is Action.BLOCKED]
+        parts = [f"{some(blocked)} blocked"] if blocked else []
+        parts += [f"{some(sorted(self.unknown))} not listed"] if self.unknown else []
+        return "; ".join(parts)
 
     def to_data(self) -> dict[str, Any]:
         """Return the result for `-o json`."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from drsyncer.fields import dotted, lost
+from drsyncer.fields import Pointer, dotted, lost
 from drsyncer.manifest import ObjectRef
 from drsyncer.wording import some
 from importer.digests import Entry, ours
@@ -209,15 +209,10 @@ def _fields(wish: Wish, taken: Mapping[str, str]) -> str:
 
 def _drift(wish: Wish, live: Live) -> str:
     """Return which of our fields other hands changed, as a sentence."""
-    entries = live.entries or []
-    mine = ours(entries)
-    fields = msgspec.json.decode(mine.fields_v1) if mine else {}
-    others = [_as_mapping(entry) for entry in entries if entry is not mine]
-    desired = msgspec.json.decode(wish.data)
-    taken = lost(desired, fields, others)
+    taken, latest = _lost(wish, live)
     if not taken:
-        latest = max((entry for entry in entries if entry is not mine), key=lambda entry: entry.time, default=None)
-        return f"was changed in DR{f' by {latest.manager}' if latest else ''}"
+        return f"was changed in DR{f' by {latest}' if latest else ''}"
+    desired = msgspec.json.decode(wish.data)
     by_manager: dict[str, list[str]] = {}
     for place, manager in taken.items():
         by_manager.setdefault(manager, []).append(dotted(place, None if wish.confidential else desired))
@@ -225,6 +220,26 @@ def _drift(wish: Wish, live: Live) -> str:
         f"{some(sorted(places))} was {f'changed by {manager}' if manager else 'removed'}"
         for manager, places in sorted(by_manager.items(), reverse=True)
     )
+
+
+def hands(step: Step) -> list[str]:
+    """Return who holds what was ours of a drifted object, as field managers; none where that cannot be told."""
+    if step.wish is None or step.live is None:
+        return []
+    taken, latest = _lost(step.wish, step.live)
+    found = sorted({manager for manager in taken.values() if manager})
+    return found or [manager for manager in (latest,) if manager]
+
+
+def _lost(wish: Wish, live: Live) -> tuple[Mapping[Pointer, str], str]:
+    """Return which of our fields are not ours any more, with who holds them ("": nobody), and who wrote last."""
+    entries = live.entries or []
+    mine = ours(entries)
+    fields = msgspec.json.decode(mine.fields_v1) if mine else {}
+    others = [entry for entry in entries if entry is not mine]
+    latest = max(others, key=lambda entry: entry.time, default=None)
+    desired = msgspec.json.decode(wish.data)
+    return lost(desired, fields, [_as_mapping(entry) for entry in others]), latest.manager if latest else ""
 
 
 def _as_mapping(entry: Entry) -> dict[str, object]:

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from drsyncer import log
@@ -43,14 +43,15 @@ from drsyncer.service.cron import Cron
 from drsyncer.service.rhythm import Rhythm
 from drsyncer.wording import some
 from importer.action import TooManyDeletions, import_recovery_point
+from importer.basis import Overtaken, Request
 from importer.following import refs_of
 from importer.inventory import Inventory
+from importer.lifeline import connected
 from importer.mandate import Mandate
 from importer.memory import peek, recall
 from importer.observing import Failure, Nobody, Observer, Why
 from importer.outcome import Outcome
-from importer.plan import Action
-from importer.preparation import Overtaken, Request
+from importer.signs import Signs
 from importer.state import Condition, State, only, reached
 from importer.troubles import Patience, Troubles
 
@@ -63,7 +64,8 @@ class Polling:
 
     `connect` gives a connection for one run, which this class closes; it should retry for seconds, not for minutes:
     what goes on for longer is waited out here. `leading` says whether this replica may work now; `last_run`, when
-    scheduled, from when on a tick counts as missed (default: now).
+    scheduled, up to when ticks are taken care of (None: now); it is asked when the work begins, and waits until `stop`
+    at most.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Polling:
         observer: Observer | None = None,
         leading: Callable[[], bool] = lambda: True,
         patience: Patience | None = None,
-        last_run: datetime | None = None,
+        last_run: Callable[[threading.Event], datetime | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -92,10 +94,12 @@ class Polling:
         self._rhythm = Rhythm(
             interval=config.interval if self._continuous else 0.0,
             cron=Cron(config.schedule, config.timezone) if config.mode == "scheduled" else None,
-            since=last_run,
             clock=clock,
         )
+        self._last_run = last_run
         self._refs = refs_of(config.revision)
+        self._demanded = threading.Event()  # somebody wants an import, whatever Git says
+        self._signs = Signs(remote, self._observer, goes_on=self._goes_on)
         self._woken, self._stop = threading.Event(), threading.Event()
         self._led, self._tidy_at = False, clock() + _TIDY
         self._forget()
@@ -119,6 +123,11 @@ class Polling:
         self._rhythm.wake()
         self._woken.set()
 
+    def ask(self) -> None:
+        """Import what is followed now, changed or not, in every mode."""
+        self._demanded.set()
+        self.wake()
+
     @property
     def state(self) -> State:
         """How things are now."""
@@ -134,6 +143,8 @@ class Polling:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`; then end within 10 seconds. Whatever may pass is waited out, and raises nothing."""
         self._stop = stop
+        if self._config.mode == "scheduled":
+            self._rhythm.go_on_from(self._last_run(stop))
         while not stop.is_set():
             leads = self._leading()
             if leads and not self._led:
@@ -143,6 +154,7 @@ class Polling:
             self._led = leads
             if leads:
                 self._turn()
+            self._observer.pending(leads and self._owes())
             if self._woken.wait(_SLICE):
                 self._woken.clear()
 
@@ -156,6 +168,13 @@ class Polling:
             self._import(why)
         elif self._clock() >= self._tidy_at:
             self._tidy()
+        self._signs.tell()
+
+    def _owes(self) -> bool:
+        """Return whether what is followed was not imported yet, or a run that is due was not made."""
+        if self._continuous:
+            return self._seen is not None and self._seen != self._handled
+        return self._asked or self._rhythm.due()
 
     def _tidy(self) -> None:
         """Pack the clone when a year of fetches has littered it. Nothing waits for that, so it is done when idle."""
@@ -215,7 +234,8 @@ class Polling:
         """Ask the remote where what is followed is."""
         self._rhythm.begin()
         try:
-            found = glance.look(self._remote, self._refs, goes_on=self._goes_on)
+            asked = (*self._refs, self._signs.ref) if self._refs else ()
+            found = glance.look(self._remote, asked, goes_on=self._goes_on)
         except Abandoned:
             self._rhythm.failed()
             return
@@ -224,6 +244,7 @@ class Polling:
             self._troubles.failed(Failure.REMOTE, error)
             return
         self._troubles.worked(Failure.REMOTE)
+        self._signs.saw(found.pop(self._signs.ref, ""))
         if self._refs and not found:
             missing = f"{self._remote.shown} has no {' or '.join(self._refs)}"
             self._troubles.failed(Failure.REVISION, RevisionNotFound(missing, hint="Has the exporter run?"))
@@ -234,42 +255,23 @@ class Polling:
         if changed:
             self._troubles.again(Failure.BLOCKED, Failure.REFUSED, Failure.GUARD)
         self._seen = found
-        self._asked = not self._continuous
+        self._asked = self._asked or not self._continuous
+        if self._demanded.is_set():
+            self._demanded.clear()
+            self._asked = True
+        self._observer.pending(self._owes())
         self._observer.looked(only(found), changed=changed)
 
     # Importing
 
-    @contextmanager
-    def _connected(self) -> Iterator[Cluster]:
-        """Give a connection for one run, once DR answers; hang up when leadership is lost, or a stop takes too long.
-
-        Raises ClusterUnreachable.
-        """
-        try:
-            cluster = self._connect()
-        except DrSyncerError as error:  # a kubeconfig that is being replaced
-            raise ClusterUnreachable(str(error), hint=error.hint) from error
-        done = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(cluster, done), name="import watch", daemon=True)
-        watcher.start()
-        try:
-            if self._troubles.is_failing(Failure.CLUSTER) and not cluster.is_up():
-                raise ClusterUnreachable(f"no answer from {cluster.server}")
-            yield cluster
-        finally:
-            done.set()
-            watcher.join()
-            cluster.close()
-
-    def _watch(self, cluster: Cluster, done: threading.Event) -> None:
-        stopped: float | None = None
-        while not done.wait(_SLICE):
-            if self._stop.is_set() and stopped is None:
-                stopped = self._clock()
-            late = stopped is not None and self._clock() - stopped > self._patience.grace
-            if late or not self._leading():
-                cluster.abandon()
-                return
+    def _connected(self) -> AbstractContextManager[Cluster]:
+        return connected(
+            self._connect,
+            stop=self._stop,
+            leading=self._leading,
+            doubtful=lambda: self._troubles.is_failing(Failure.CLUSTER),
+            grace=self._patience.grace,
+        )
 
     def _import(self, why: Why) -> None:
         request, seen, begun = self._request(why), self._seen, False
@@ -386,10 +388,7 @@ class Polling:
             self._troubles.worked(Failure.BLOCKED)
             return
         self._condition = Condition.PARTIAL
-        blocked = [result.step.ref for result in outcome.results if result.action is Action.BLOCKED]
-        parts = [f"{some(blocked)} blocked"] if blocked else []
-        parts += [f"{some(sorted(outcome.unknown))} not listed"] if outcome.unknown else []
-        self._troubles.failed(Failure.BLOCKED, DrSyncerError("; ".join(parts), hint="`dr-syncer import --plan`"))
+        self._troubles.failed(Failure.BLOCKED, DrSyncerError(outcome.left_undone, hint="`dr-syncer import --plan`"))
 
     def _tell_drift(self, outcome: Outcome) -> None:
         self._observer.drift_found(outcome.drifted)

@@ -2,82 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from drsyncer.cluster import Cluster, Discovery
 from drsyncer.config.schema import Importer
-from drsyncer.errors import Refused
 from drsyncer.manifest import ObjectRef, ResourceType
 from drsyncer.progress import Progress, Task
 from drsyncer.recovery import message
 from drsyncer.recovery.git import Clone
-from drsyncer.recovery.identity import Identity
-from drsyncer.recovery.signatures import Signature
+from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.templates.renderer import Renderer
-from importer import drift, following, preflight, revision, rulebook
+from importer import drift, preflight, revision, rulebook
+from importer.basis import Basis, Request, basis_of
+from importer.following import Chosen
 from importer.inventory import Inventory, kind_of
 from importer.live import View, look
 from importer.mandate import ALWAYS, Mandate
-from importer.memory import Memory
 from importer.opening import opener_of
 from importer.plan import NAMESPACES, Policy, Situation, Step, plan
 from importer.point import RecoveryPoint
-from importer.records import Record
-from importer.rules import Rules, rules_of, scope_of
+from importer.rules import Rules
 from importer.wishes import Carried, Wishes
 from transforms.steps import Render
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One run. `revision` "" means the configured one; `only` limits it to namespaces as Git names them.
-
-    `confirmed` lets the prune guard pass; `adopt` accepts that the recovery repository now holds another cluster.
-
-    For a service: without `fetch` the remote is not asked; `audit` trusts no record; `leave_drift` leaves alone what
-    other hands changed and Git did not; `head` is the newest accepted commit that the caller knows of (None: any),
-    and Overtaken is raised when another run accepted another one since.
-    """
-
-    revision: str = ""
-    only: tuple[str, ...] = ()
-    plan_only: bool = False
-    confirmed: bool = False
-    adopt: bool = False
-    fetch: bool = True
-    audit: bool = False
-    leave_drift: bool = False
-    head: str | None = None
-
-
-class Overtaken(Refused):
-    """Another run, by a person or another replica, has accepted another recovery point meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A plan, and all that it takes to carry it out or to show it."""
 
+    basis: Basis
     point: RecoveryPoint
-    identity: Identity
-    commit: str
-    signature: Signature | None
-    standing: following.Standing
     exported_at: datetime | None
     heartbeat: datetime | None
-    memory: Memory
-    inventory: Inventory
-    records: Mapping[str, Record]
-    rules: Rules
-    discovery: Discovery
     view: View
     wishes: Wishes
     carried: Sequence[Carried]
     steps: tuple[Step, ...]
     drifted: tuple[ObjectRef, ...]
+    subject: str
+    current_at: datetime | None
     warnings: tuple[str, ...]
+
+    @property
+    def inventory(self) -> Inventory:
+        """What the last import left in DR."""
+        return self.basis.inventory
+
+    @property
+    def commit(self) -> str:
+        """The commit that was chosen."""
+        return self.basis.chosen.commit
+
+    @property
+    def discovery(self) -> Discovery:
+        """What DR serves."""
+        return self.basis.discovery
 
 
 def prepare(
@@ -107,82 +88,78 @@ def _prepare(
     mandate: Mandate,
 ) -> Prepared:
     opener = opener_of(config.secrets)
-    chosen = following.choose(clone, config.revision, request.revision, fetch=request.fetch)
-    mandate.check()
-    # Of this very commit, and no other, the signature was verified.
-    files = clone.files(chosen.point.id)
-    source = revision.identity_of(clone, chosen.point.id, files)
-    memory = Memory(cluster, namespace=config.state_namespace, importer=config.name or source.cluster)
-    inventory, remembered = memory.load()
-    records: Mapping[str, Record] = {} if request.audit else remembered
-    if request.head not in (None, inventory.head):
-        raise Overtaken(f"another import accepted {inventory.head[:12] or 'another recovery point'} meanwhile")
-    revision.check_clusters(source, inventory, cluster.uid(), adopt=request.adopt)
-    # Another cluster's history has nothing to do with what was accepted of the one before.
-    anew = inventory.source_uid != source.uid
-    standing = following.accept(clone, chosen, config.revision, inventory, anew=anew)
-    rules = rules_of(
-        config,
-        inventory,
-        repository=rulebook.in_repository(clone, files) if config.transforms.from_repository else (),
-        scope=scope_of(config, source, chosen.point.id, render),
-    )
-    revision.check_scope(request.only, files, inventory, rules)
-    discovery = cluster.discover()
+    basis = basis_of(config=config, clone=clone, cluster=cluster, request=request, render=render, mandate=mandate)
     with progress.task("Reading the recovery point", total=None) as task:
         point = RecoveryPoint(
             clone=clone,
-            files=files,
-            rules=rules,
-            discovery=discovery,
+            files=basis.files,
+            rules=basis.rules,
+            discovery=basis.discovery,
             opener=opener,
-            read_definition=lambda key: preflight.definition_in_dr(cluster, discovery, key),
+            read_definition=lambda key: preflight.definition_in_dr(cluster, basis.discovery, key),
             only=request.only,
             advance=_checking(mandate, task),
         )
-        carried, wishes, unread = point.sort(records)
+        carried, wishes, unread = point.sort(basis.trusted)
         point.read(unread, wishes)
     mandate.check()
     with progress.task("Looking at the DR cluster", total=None) as task:
-        view = _look(config, cluster, inventory, discovery, carried, wishes, records, point, request)
+        view = _look(config, cluster, basis, carried, wishes, point, request)
         stale = [found.path for found in carried if _is_stale(found, view)]
         carried = [found for found in carried if found.path not in set(stale)]
         point.read(stale, wishes)
-        situation = _situation(config, cluster, inventory, carried, wishes, view, records, point, request)
-    steps = plan(situation, Policy(inventory.id, config.adopt, config.conflicts, config.prune.enabled))
-    drifted = frozenset(step.ref for step in steps if drift.is_drift(step, remembered, view))
+        situation = _situation(config, cluster, basis, carried, wishes, view, point, request)
+    steps = plan(situation, Policy(basis.inventory.id, config.adopt, config.conflicts, config.prune.enabled))
+    drifted = frozenset(step.ref for step in steps if drift.is_drift(step, basis.records, view))
     if request.leave_drift:
         steps = tuple(drift.left(step) if step.ref in drifted else step for step in steps)
     mandate.check()
     beat = clone.heartbeat()
+    if beat is not None and beat.cluster != basis.source.uid:
+        beat = None
     return Prepared(
+        basis=basis,
         point=point,
-        identity=source,
-        commit=chosen.commit,
-        signature=chosen.signature,
-        standing=standing,
-        exported_at=message.exported_at(chosen.point.message),
-        heartbeat=beat.time if beat and beat.cluster == source.uid else None,
-        memory=memory,
-        inventory=inventory,
-        records=remembered,
-        rules=rules,
-        discovery=discovery,
+        exported_at=message.exported_at(basis.chosen.point.message),
+        heartbeat=beat.time if beat else None,
         view=view,
         wishes=wishes,
         carried=carried,
         steps=steps,
         drifted=tuple(sorted(drifted)),
-        warnings=(
-            *clone.notices,
-            *revision.rewritten(clone),
-            *chosen.warnings,
-            *point.strays(),
-            *preflight.missing_classes(cluster, wishes.wishes),
-            *(f"importer.{rule} decided nothing" for rule in _unused(rules, wishes, carried, request)),
-            *rulebook.ignored(files, config.transforms),
-            *_idle(rules, wishes, carried, request),
-        ),
+        subject=basis.chosen.point.subject,
+        current_at=_current_at(beat, basis.chosen),
+        warnings=_warnings(config, clone, cluster, basis, carried, wishes, point, request),
+    )
+
+
+def _current_at(beat: Heartbeat | None, chosen: Chosen) -> datetime | None:
+    """Return when the exporter last found the source to be as in this recovery point, None when that is not known."""
+    if beat is None or not beat.complete or beat.head not in (chosen.commit, chosen.point.id):
+        return None
+    return beat.time
+
+
+def _warnings(
+    config: Importer,
+    clone: Clone,
+    cluster: Cluster,
+    basis: Basis,
+    carried: Sequence[Carried],
+    wishes: Wishes,
+    point: RecoveryPoint,
+    request: Request,
+) -> tuple[str, ...]:
+    """Return what a person should know of this recovery point and of the rules, beside the plan itself."""
+    return (
+        *clone.notices,
+        *revision.rewritten(clone),
+        *basis.chosen.warnings,
+        *point.strays(),
+        *preflight.missing_classes(cluster, wishes.wishes),
+        *(f"importer.{rule} decided nothing" for rule in _unused(basis.rules, wishes, carried, request)),
+        *rulebook.ignored(basis.files, config.transforms),
+        *_idle(basis.rules, wishes, carried, request),
     )
 
 
@@ -199,14 +176,13 @@ def _checking(mandate: Mandate, task: Task) -> Callable[[int], None]:
 def _look(
     config: Importer,
     cluster: Cluster,
-    inventory: Inventory,
-    discovery: Discovery,
+    basis: Basis,
     carried: Sequence[Carried],
     wishes: Wishes,
-    records: Mapping[str, Record],
     point: RecoveryPoint,
     request: Request,
 ) -> View:
+    inventory, discovery, records = basis.inventory, basis.discovery, basis.trusted
     types: dict[str, tuple[ResourceType, ...]] = {found.ref.type: found.types for found in carried}
     for wish in wishes.wishes:
         served = discovery.served.get(wish.ref.type, ())
@@ -266,11 +242,10 @@ def _is_stale(found: Carried, view: View) -> bool:
 def _situation(
     config: Importer,
     cluster: Cluster,
-    inventory: Inventory,
+    basis: Basis,
     carried: Sequence[Carried],
     wishes: Wishes,
     view: View,
-    records: Mapping[str, Record],
     point: RecoveryPoint,
     request: Request,
 ) -> Situation:
@@ -278,7 +253,7 @@ def _situation(
         wish
         for wish in wishes.wishes
         if (live := view.objects.get(wish.ref)) is not None
-        and live.member_of != inventory.id
+        and live.member_of != basis.inventory.id
         and not live.deleting
         and (config.adopt == "matching" or wish.ref.type == NAMESPACES)
     ]
@@ -288,8 +263,8 @@ def _situation(
         wishes=wishes.wishes,
         problems=wishes.problems,
         view=view,
-        records=records,
-        foreign=preflight.foreign_fields(cluster, foreign, guest=inventory.guest, workers=config.workers),
+        records=basis.trusted,
+        foreign=preflight.foreign_fields(cluster, foreign, guest=basis.inventory.guest, workers=config.workers),
         ready=preflight.ready_services(cluster, needed, workers=config.workers),
         in_scope=_prunable(view, point, request),
     )

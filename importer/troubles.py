@@ -40,7 +40,7 @@ class Trouble:
 
 
 # As the log names them: "the DR cluster: no answer from …", "the DR cluster works again".
-_SUBJECTS: Mapping[Failure, str] = {
+SUBJECTS: Mapping[Failure, str] = {
     Failure.REMOTE: "the recovery repository",
     Failure.FETCH: "fetching from the recovery repository",
     Failure.CLUSTER: "the DR cluster",
@@ -80,7 +80,7 @@ class Troubles:
             if isinstance(error, ClusterUnreachable) and failure in self._now:
                 text = self._now[failure].text  # which request went without an answer does not matter
             self._now[failure] = Trouble(failure, text, error.hint)
-        self._repeats.failed(_SUBJECTS[failure], f"{_SUBJECTS[failure]}: {text}")
+        self._repeats.failed(SUBJECTS[failure], f"{SUBJECTS[failure]}: {text}")
         self._observer.failure(failure, text)
 
     def worked(self, *failures: Failure) -> None:
@@ -88,8 +88,10 @@ class Troubles:
         for failure in failures:
             self._backoffs[failure].worked(failure)
             with self._lock:
-                self._now.pop(failure, None)
-            self._repeats.worked(_SUBJECTS[failure])
+                before = self._now.pop(failure, None)
+            self._repeats.worked(SUBJECTS[failure])
+            if before is not None:
+                self._observer.recovered(failure)
 
     def again(self, *failures: Failure) -> None:
         """Something changed: these may be tried again at once."""

@@ -66,6 +66,8 @@ class Cluster:
         self.server = connection.server
         # Told of every try: its method, its status (0 without an answer), and which try it was.
         self.on_try: Callable[[str, int, int], object] = lambda *_: None
+        # Asked right before each try of a write: a process that was stopped for a while may lead no more.
+        self.may_write: Callable[[], bool] = lambda: True
 
     def close(self) -> None:
         """Close the connections."""
@@ -117,10 +119,8 @@ class Cluster:
             headers["Content-Type"] = content_type
         attempt = 0
         while True:
-            if self._given_up.is_set():
-                raise ClusterUnreachable(f"{what}: given up before {self.server} answered")
+            self._check_may_send(method, what)
             attempt += 1
-            wait: float | None = None
             try:
                 response = self._connection.pool.request(
                     method,
@@ -133,32 +133,45 @@ class Cluster:
                 )
             except urllib3.exceptions.HTTPError as error:
                 self.on_try(method, 0, attempt)
-                if (
-                    isinstance(error, urllib3.exceptions.ReadTimeoutError)
-                    and attempt >= _TRIES_ON_SILENCE
-                    and self._probe("/version") is not None
-                ):
-                    raise ServerFailed(
-                        f"{what}: no answer within {self._timeout.read_timeout:g} s, {attempt} times, "
-                        "while the API server answers other requests: is a webhook behind it hanging?",
-                        status=504,
-                    ) from error
-                if attempt >= self._tries() or self._hopeless(error):
-                    self._unreachable(what, error)
+                self._raise_unless_silence_may_pass(what, error, attempt)
+                wait = None
             else:
                 self.on_try(method, response.status, attempt)
                 self._answered.set()
                 self._down.clear()
                 if response.status < 300:
                     return Answer(response.status, response.data)
-                if (
-                    attempt >= self._schedule.attempts
-                    or not answers.may_pass(response.status, response.data, attempt=attempt)
-                    or self._stays_unavailable(response.status, attempt)
-                ):
-                    raise answers.to_error(response.status, response.data, what=what)
+                self._raise_unless_refusal_may_pass(what, response, attempt)
                 wait = answers.retry_after(response.headers, response.data)
             self._sleep(self._schedule.delay(attempt, retry_after=wait))
+
+    def _check_may_send(self, method: str, what: str) -> None:
+        if self._given_up.is_set():
+            raise ClusterUnreachable(f"{what}: given up before {self.server} answered")
+        if method != "GET" and not self.may_write():
+            raise ClusterUnreachable(f"{what}: not sent: another replica may lead now")
+
+    def _raise_unless_silence_may_pass(self, what: str, error: urllib3.exceptions.HTTPError, attempt: int) -> None:
+        if (
+            isinstance(error, urllib3.exceptions.ReadTimeoutError)
+            and attempt >= _TRIES_ON_SILENCE
+            and self._probe("/version") is not None
+        ):
+            raise ServerFailed(
+                f"{what}: no answer within {self._timeout.read_timeout:g} s, {attempt} times, "
+                "while the API server answers other requests: is a webhook behind it hanging?",
+                status=504,
+            ) from error
+        if attempt >= self._tries() or self._hopeless(error):
+            self._unreachable(what, error)
+
+    def _raise_unless_refusal_may_pass(self, what: str, response: urllib3.BaseHTTPResponse, attempt: int) -> None:
+        if (
+            attempt >= self._schedule.attempts
+            or not answers.may_pass(response.status, response.data, attempt=attempt)
+            or self._stays_unavailable(response.status, attempt)
+        ):
+            raise answers.to_error(response.status, response.data, what=what)
 
     def stream(self, path: str, *, what: str, query: Mapping[str, str], silence: float) -> Stream:
         """Send one GET, once, and return its answer to be read as it comes.

@@ -21,11 +21,14 @@ import msgspec
 
 from drsyncer.cluster import urls
 from drsyncer.cluster.client import Cluster
-from drsyncer.errors import ClusterError, Conflict, NotFound
+from drsyncer.errors import Conflict, DrSyncerError, NotFound
 from drsyncer.manifest import Manifest, ResourceType, metadata
 
 LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
 
+# Seconds that a connection which fails is kept. A new one has the credentials and certificates of its moment: those of
+# a kubeconfig and of a certificate authority are changed in the life of a service.
+_KEPT = 10.0
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -72,13 +75,14 @@ class _Seen:
 class Election:
     """One candidate. `run` is for one thread; `leading` and `stop` are for any.
 
-    `cluster` should try each request once and soon give up: the schedule of renewals is the retry.
+    `connect` gives a connection, which this class closes; it should try each request once and soon give up: the
+    schedule of renewals is the retry.
     `on_change` is told each time leadership is won (true) or lost (false).
     """
 
     def __init__(
         self,
-        cluster: Cluster,
+        connect: Callable[[], Cluster],
         *,
         namespace: str,
         name: str,
@@ -87,7 +91,9 @@ class Election:
         on_change: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster = cluster
+        self._connect = connect
+        self._connection: Cluster | None = None
+        self._connected = 0.0
         self._namespace = namespace
         self._name = name
         self._identity = identity
@@ -120,9 +126,10 @@ class Election:
                 try:
                     won = self._try()
                     self.trouble = ""
-                except ClusterError as error:
+                except DrSyncerError as error:  # not only the cluster's: a kubeconfig may be in the middle of a change
                     won = self.leading()
                     self.trouble = str(error)
+                    self._hang_up(after=_KEPT)
                 self._become(won)
                 self._stopped.wait(self._timing.renew)
         finally:
@@ -130,6 +137,18 @@ class Election:
             self._become(False)
             if was:
                 self._release()
+            self._hang_up()
+
+    def _cluster(self) -> Cluster:
+        if self._connection is None:
+            self._connection, self._connected = self._connect(), self._clock()
+        return self._connection
+
+    def _hang_up(self, *, after: float = 0.0) -> None:
+        """Close the connection if it is older than `after` seconds; the next request makes another one."""
+        if self._connection is not None and self._clock() - self._connected >= after:
+            self._connection.close()
+            self._connection = None
 
     def _become(self, leads: bool) -> None:
         if leads != self._lead:
@@ -159,7 +178,7 @@ class Election:
     def _look(self) -> bool:
         """Read the Lease, make it when there is none, and return whether we may have it."""
         try:
-            found = self._cluster.read(LEASES, namespace=self._namespace, name=self._name)
+            found = self._cluster().read(LEASES, namespace=self._namespace, name=self._name)
         except NotFound:
             return self._create()
         before = self._seen
@@ -186,7 +205,7 @@ class Election:
         path = urls.path_of(LEASES, namespace=self._namespace)
         what = f"create lease {self._namespace}/{self._name}"
         try:
-            answer = self._cluster.request("POST", path, what=what, body=msgspec.json.encode(lease))
+            answer = self._cluster().request("POST", path, what=what, body=msgspec.json.encode(lease))
         except Conflict:
             return False
         self._note(msgspec.json.decode(answer.body))
@@ -207,12 +226,12 @@ class Election:
 
     def _write(self, lease: Manifest) -> None:
         path = urls.path_of(LEASES, namespace=self._namespace, name=self._name)
-        answer = self._cluster.request("PUT", path, what=f"renew lease {self._name}", body=msgspec.json.encode(lease))
+        answer = self._cluster().request("PUT", path, what=f"renew lease {self._name}", body=msgspec.json.encode(lease))
         self._note(msgspec.json.decode(answer.body))
 
     def _release(self) -> None:
         """Give the Lease back. Should that fail, it runs out by itself."""
         try:
             self._write(self._record(""))
-        except ClusterError as error:
+        except DrSyncerError as error:
             self.trouble = str(error)

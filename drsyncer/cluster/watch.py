@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from drsyncer.cluster import answers, urls
-from drsyncer.errors import ClusterUnreachable, Gone, ServerFailed, Throttled
+from drsyncer.errors import ClusterError, ClusterUnreachable, Gone, ServerFailed, Throttled
 from drsyncer.manifest import ResourceType
 from drsyncer.retry import Schedule
+from drsyncer.service.circuit import Circuit
 
 if TYPE_CHECKING:
     from drsyncer.cluster.client import Cluster
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _SECONDS = (300, 600)
 # A watch that ends sooner, and without a word, did not work: asking again at once would be a storm.
 _WORKED = 1.0  # seconds
+_NOBODY_THERE = (502, 503, 504)  # what stands before an API server says for it
 
 
 class Kind(StrEnum):
@@ -68,10 +70,12 @@ _decode_object = msgspec.json.Decoder(_Object).decode
 
 
 class Watch:
-    """The changes of one type, in all namespaces or one. `events` is for one thread, `stop` for any.
+    """The changes of one type, in all namespaces or one, or of one object. `events` is for one thread, `stop` for any.
 
-    `resource_version` is that of the LIST that went before; it moves on with what was seen. `failures` counts the
-    requests in a row that did not work, `connected` says whether one is open now.
+    `resource_version` is that of the LIST that went before; it moves on with what was seen. Without one, what is there
+    now comes first, as ADDED. `failures` counts the requests in a row that did not work, `connected` says whether one
+    is open now, `waits` whether none is tried because the server is dead: then one of all those who share a `circuit`
+    probes.
     """
 
     def __init__(
@@ -81,15 +85,21 @@ class Watch:
         *,
         resource_version: str,
         namespace: str = "",
+        name: str = "",
         schedule: Schedule | None = None,
+        circuit: Circuit | None = None,
     ) -> None:
         self.type = type_
         self.namespace = namespace
+        self.name = name
         self.resource_version = resource_version
         self.connected = False
         self.failures = 0
+        self.waits = False
         self._cluster = cluster
         self._schedule = schedule or Schedule()
+        self._circuit = circuit or Circuit()
+        self._bell = threading.Event()
         self._stopped = threading.Event()
         self._stream: Stream | None = None
         self._lock = threading.Lock()
@@ -97,6 +107,7 @@ class Watch:
     def stop(self) -> None:
         """End `events`, at once and for good."""
         self._stopped.set()
+        self._bell.set()
         with self._lock:
             if self._stream is not None:
                 self._stream.close()
@@ -109,6 +120,9 @@ class Watch:
         """
         while not self._stopped.is_set():
             wait: float | None = None
+            self._wait_for_the_server()
+            if self._stopped.is_set():
+                return
             try:
                 yield from self._once()
             except Throttled as error:
@@ -121,10 +135,15 @@ class Watch:
             if self.failures:
                 self._stopped.wait(self._schedule.delay(self.failures, retry_after=wait))
 
+    def _wait_for_the_server(self) -> None:
+        self.waits = self._circuit.is_open
+        self._circuit.wait(self._bell, goes_on=lambda: not self._stopped.is_set(), probe=lambda: self._cluster.is_up())
+        self.waits = False
+
     def _once(self) -> Iterator[Event]:
         what = f"watch {self.type.key}" + (f" in {self.namespace}" if self.namespace else "")
         seconds = random.randint(*_SECONDS)  # noqa: S311 - spread, not secrecy
-        stream = self._cluster.stream(
+        stream = self._open(
             urls.path_of(self.type, namespace=self.namespace),
             what=what,
             query={
@@ -132,6 +151,7 @@ class Watch:
                 "allowWatchBookmarks": "true",
                 "resourceVersion": self.resource_version,
                 "timeoutSeconds": str(seconds),
+                "fieldSelector": f"metadata.name={self.name}" if self.name else "",
             },
             silence=seconds + 30.0,
         )
@@ -152,6 +172,17 @@ class Watch:
             with self._lock:
                 self._stream = None
         self.failures = 0 if worked or time.monotonic() - begun >= _WORKED else self.failures + 1
+
+    def _open(self, path: str, *, what: str, query: Mapping[str, str], silence: float) -> Stream:
+        """Send the request, and tell the circuit whether anybody was there to take it."""
+        try:
+            stream = self._cluster.stream(path, what=what, query=query, silence=silence)
+        except ClusterError as error:
+            dead = isinstance(error, ClusterUnreachable) or error.status in _NOBODY_THERE
+            self._circuit.failed() if dead else self._circuit.worked()
+            raise
+        self._circuit.worked()
+        return stream
 
     def _event(self, line: bytes, what: str) -> Event | None:
         """Return what one line tells, None for a bookmark, and remember how far it brings us."""

@@ -162,6 +162,11 @@ class Guard(Section):
     max_deletion_percent: Percent = Field(
         default=20, description="The same, as a percentage of what the recovery repository holds."
     )
+    window: Duration = Field(
+        default=written("10m"),
+        description="What the commits of so long deleted counts, too: what is deleted bit by bit is gone as well. What "
+        "they had created counts for nothing, nor does what somebody confirmed, or what is there again.",
+    )
 
 
 class Prune(Section):

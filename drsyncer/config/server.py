@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
 from drsyncer.config.section import Kind, Section, written
-from drsyncer.config.values import Flag, LocalPath
+from drsyncer.config.values import Duration, Flag, LocalPath
 
 
 def _address(text: str) -> str:
@@ -23,7 +23,7 @@ def _url_path(text: str) -> str:
     allowed = text.isascii() and text.isprintable() and not set(text) & set(' ?#%"<>\\')
     if not text.startswith("/") or text == "/" or not allowed:
         raise ValueError("expected the path of a URL such as /webhook")
-    if text in ("/metrics", "/healthz", "/readyz"):
+    if text in ("/metrics", "/healthz", "/readyz", "/status.json"):
         raise ValueError("this path is taken by the service itself")
     return text
 
@@ -51,4 +51,13 @@ class Server(Section):
     webhook: Webhook = Field(default=written({}), description="Calls of the Git server that wake the importer.")
     leader_election: Flag = Field(
         default=False, description="Several replicas: one works, another one takes over when it fails."
+    )
+    events: Flag = Field(
+        default=True,
+        description="Kubernetes Events in the cluster of this side: what a person on call should see.",
+    )
+    stuck_after: Duration = Field(
+        default=written("60s"),
+        description="How long a loop of the service may say nothing until `/healthz` answers 503. A run may take an "
+        "hour, whatever this says.",
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from drsyncer.errors import GitError, PushRejected, RemoteUnreachable, RevisionNotFound
+from drsyncer.errors import Abandoned, GitError, PushRejected, RemoteUnreachable, RevisionNotFound
 from drsyncer.recovery import cache, heartbeat, mending, objects, refs, sealing, signatures
 from drsyncer.recovery.failure import CloneDamaged
 from drsyncer.recovery.fast_import import SCRATCH, fast_import, signature
@@ -36,6 +36,7 @@ __all__ = ["Clone", "CloneDamaged", "Commit", "PushResult", "Remote", "Stage", "
 _TRIES = 3
 _PAUSE = 0.2  # seconds, times the try: until another one's push to a busy server is over
 _MOST_HEARTBEAT = 4_096  # bytes of its commit
+_QUIET = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
 
 
 class Clone:
@@ -223,7 +224,8 @@ class Clone:
         The heartbeat's `head` becomes the commit that the branch has then. A server that takes our commits but not
         the heartbeat's ref is no error: the result says so.
 
-        Raises `PushRejected` when a hook or a rule there says no, at once, or when the branch keeps moving.
+        Raises `PushRejected` when a hook or a rule there says no, at once, or when the branch keeps moving; `Abandoned`
+        once `goes_on` returns false, which is asked before each try.
         """
         before = refs.read(self._git, self._names)
         for attempt in range(1, _TRIES + 1):
@@ -235,6 +237,8 @@ class Clone:
             if heartbeat:
                 beat = self._heartbeat_commit(replace(heartbeat, head=head or ""))
                 specs[self._beat_ref] = f"+{beat}:{self._beat_ref}"
+            if not self._goes_on():
+                raise Abandoned("recovery.git: given up before the push")
             if (done := self._push(specs, result)) is not None:
                 return done
             if attempt < _TRIES:
@@ -263,12 +267,16 @@ class Clone:
         commit = self.resolve(revision)
         return history(self._git, commit, folder=folder, paths=wanted, since=since, limit=limit)
 
-    def heartbeat(self) -> Heartbeat | None:
+    def heartbeat(self, *, at: str = "") -> Heartbeat | None:
         """Return the exporter's last sign of life as of the last fetch, or None when there is none.
 
-        Where signatures are verified, none but an allowed signer's is one; `notices` tells of any other.
+        Where signatures are verified, none but an allowed signer's is one; `notices` tells of any other. It alone is
+        fetched unless it is at the commit `at` here already.
         """
         commit = refs.every(self._git, self._beat_ref).get(self._beat_ref)
+        if at and commit != at:
+            self._network("fetch", *_QUIET, "origin", f"+{self._beat_ref}:{self._beat_ref}", doing="fetch from")
+            commit = refs.every(self._git, self._beat_ref).get(self._beat_ref)
         if commit is None:
             return None
         if self.verifies and not (signature := self.signatures([commit])[commit]).good:
@@ -330,8 +338,7 @@ class Clone:
 
     def _fetch(self) -> str | None:
         before = refs.read(self._git, self._names).remote
-        quiet = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
-        self._network("fetch", "--progress", "--prune", *quiet, "origin", *refs.FETCHED, doing="fetch from")
+        self._network("fetch", "--progress", "--prune", *_QUIET, "origin", *refs.FETCHED, doing="fetch from")
         now = refs.read(self._git, self._names).remote
         if before and before != now and not (now and refs.is_ancestor(self._git, before, now)):
             self.rewritten = (before, now)

@@ -25,6 +25,7 @@ class Heartbeat:
     head: str  # the commit that held all this; "" when there is none yet
     complete: bool  # False when some type could not be read
     cluster: str  # kube-system's UID of the source cluster
+    due: datetime | None = None  # aware; when the next one is due at the latest, None where nobody knows
 
 
 def ref_of(path: str) -> str:
@@ -40,8 +41,10 @@ def emit(beat: Heartbeat) -> str:
         "cluster": beat.cluster,
         "complete": beat.complete,
         "head": beat.head,
-        "time": beat.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "time": _written(beat.time),
     }
+    if beat.due is not None:
+        content["due"] = _written(beat.due)
     return json.dumps(content, sort_keys=True) + "\n"
 
 
@@ -52,13 +55,20 @@ def parse(message: str) -> Heartbeat:
         time = datetime.fromisoformat(content["time"])
         head, complete, cluster = content["head"], content["complete"], content["cluster"]
         moment = time.astimezone(UTC)
+        due = datetime.fromisoformat(content["due"]) if "due" in content else None
+        until = due.astimezone(UTC) if due else None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise GitError("recovery.heartbeat: the heartbeat's commit holds no heartbeat") from error
-    if time.tzinfo is None or not isinstance(complete, bool) or not isinstance(cluster, str):
+    aware = time.tzinfo is not None and (due is None or due.tzinfo is not None)
+    if not aware or not isinstance(complete, bool) or not isinstance(cluster, str):
         raise GitError("recovery.heartbeat: the heartbeat's time, complete or cluster is not what it should be")
     if not isinstance(head, str) or not re.fullmatch(r"([0-9a-f]{40}|[0-9a-f]{64})?", head):
         raise GitError("recovery.heartbeat: the heartbeat's head is no commit")
-    return Heartbeat(moment, head, complete, cluster)
+    return Heartbeat(moment, head, complete, cluster, until)
+
+
+def _written(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _ref_part(part: str) -> str:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,6 +102,12 @@ def owned(path: str) -> bool:
     `dr-syncer.yaml`, `volumes/` and all that people keep beside them (README, `transforms/`, …) are not.
     """
     return place_of(path) is not None
+
+
+def counts(paths: Iterable[str]) -> Counter[tuple[str, str]]:
+    """Return how many objects' files are among `paths`, by type and namespace ("" for cluster-scoped objects)."""
+    places = (place_of(path) for path in paths)
+    return Counter((place.type, place.namespace) for place in places if place is not None)
 
 
 def check(path: str, ref: ObjectRef) -> None:

@@ -30,6 +30,7 @@ from drsyncer.recovery.layout import path_of
 MOST_LINES: Final = 2_000  # lines for changes in one message; a first export of a big cluster has ten times as many
 
 _CLUSTER_SCOPE = "cluster scope"
+_CONFIRMED = "DR-Syncer-Confirmed"
 _EXPORTED_AT = "DR-Syncer-Exported-At"
 _REST = re.compile(r"… and (\d+) more changes?")
 _TRAILER = re.compile(r"(DR-Syncer-[A-Za-z-]+): (.*)")
@@ -68,6 +69,7 @@ class Message:
     changes: tuple[Change, ...] = ()
     omitted: int = 0  # changes that are not in `changes`; only `parse` sets it
     first: bool = False  # nothing was exported here before
+    confirmed: bool = False  # a person said yes to its deletions
 
 
 def digest_of(resource_versions: Mapping[str, str]) -> str:
@@ -114,6 +116,7 @@ def parse(text: str) -> Message | None:
             incomplete=tuple(trailers.get("DR-Syncer-Incomplete", ())),
             changes=changes,
             omitted=omitted,
+            confirmed=_CONFIRMED in single,
             first=subject.startswith(f"{_escaped(cluster)}: first export"),
         )
     except (KeyError, ValueError, OverflowError, GitError):
@@ -191,6 +194,7 @@ def _trailers(message: Message) -> list[tuple[str, str]]:
         ("DR-Syncer-Read-To", _written(message.read_to)),
         ("DR-Syncer-Resource-Versions", message.resource_versions),
         *(("DR-Syncer-Incomplete", type_) for type_ in message.incomplete),
+        *([(_CONFIRMED, "deletions")] if message.confirmed else []),
         ("DR-Syncer-Version", message.version),
     ]
 

@@ -6,6 +6,7 @@ somebody else may: before the next configuration, and before leadership is given
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,13 +19,21 @@ from drsyncer.retry import Schedule
 from drsyncer.service.backoff import Backoff
 from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
-from drsyncer.service.repeats import Repeats
+from drsyncer.service.reasons import (
+    CONFIGURATION_CHANGED,
+    CONFIGURATION_FAULTY,
+    LEADERSHIP_GAINED,
+    LEADERSHIP_LOST,
+    WORKER_FAILED,
+    Tell,
+    nobody,
+)
+from drsyncer.service.repeats import Listener, Repeats
 
 _LOG = get(__name__)
 _TURN = 0.5  # seconds between two looks at who leads
 _LOOK = 5.0  # seconds between two looks at the configuration file
 _ENDING = 10.0  # seconds that a worker may take to end
-_STUCK = 30.0  # seconds without a turn, after which the service counts as stuck
 # What ends with an error that nobody foresaw is started again, but not in a circle.
 _AGAIN = Schedule(initial=1.0, factor=2.0, maximum=300.0, jitter=0.2)
 _WORKED = 60.0  # seconds after which its end is no part of a series
@@ -39,6 +48,10 @@ class Worker(Protocol):
 
     def wake(self) -> None:
         """Work now, whatever the clock says."""
+        ...
+
+    def ask(self) -> None:
+        """Do a whole run now, also when nothing seems to have changed."""
         ...
 
 
@@ -66,7 +79,10 @@ class Source(Generic[Config]):
 
 
 class Frame(Generic[Config]):
-    """`make` gets the configuration and the question whether it may (still) write, and returns the worker."""
+    """`make` gets the configuration and the question whether it may (still) write, and returns the worker.
+
+    `listener` is told what fails here: the election, the worker. See `Repeats`.
+    """
 
     def __init__(
         self,
@@ -76,13 +92,17 @@ class Frame(Generic[Config]):
         candidate: Candidate | None,
         health: Health,
         metrics: Metrics,
+        tell: Tell = nobody,
+        listener: Listener = lambda *_: None,
     ) -> None:
         self._source = source
         self._make = make
         self._candidate = candidate
         self._health = health
         self._metrics = metrics
-        self._repeats = Repeats(_LOG)
+        self._tell = tell
+        self._led = False
+        self._repeats = Repeats(_LOG, listener=listener)
         self._backoff = Backoff(_AGAIN)
         self._stopped = threading.Event()
         self._turn = threading.Event()  # something happened: look now
@@ -125,7 +145,7 @@ class Frame(Generic[Config]):
         fingerprint, looked = self._source.fingerprint(), time.monotonic()
         try:
             while not self._stopped.is_set():
-                self._health.turned("service", within=_STUCK)
+                self._health.turned("service")
                 self._metrics.set("leader", float(self.leading()))
                 self._look_at_election()
                 if self._reload or time.monotonic() - looked >= _LOOK:
@@ -152,6 +172,16 @@ class Frame(Generic[Config]):
     def _look_at_election(self) -> None:
         if self._candidate is None:
             return
+        led, self._led = self._led, self._candidate.leading()
+        if led != self._led:
+            who = socket.gethostname()
+            self._tell(
+                *(
+                    (LEADERSHIP_GAINED, f"{who} works now")
+                    if self._led
+                    else (LEADERSHIP_LOST, f"{who} could not renew its lead")
+                )
+            )
         if self._candidate.trouble:
             self._repeats.failed("the election", f"the election: {self._candidate.trouble}")
         else:
@@ -164,11 +194,15 @@ class Frame(Generic[Config]):
         except DrSyncerError as error:
             _LOG.error(f"the configuration changed and is faulty, so the one before stays in force: {error}")
             self._metrics.count("config_reloads_total", result="faulty")
+            self._tell(CONFIGURATION_FAULTY, f"the one before stays in force: {error}")
+            self._metrics.set("config_faulty", 1)
             return config
+        self._metrics.set("config_faulty", 0)
         if new == config:
             return config
         _LOG.info("the configuration changed")
         self._metrics.count("config_reloads_total", result="done")
+        self._tell(CONFIGURATION_CHANGED, "a changed configuration is in force")
         return new
 
     def _work(self, config: Config) -> bool:
@@ -207,6 +241,7 @@ class Frame(Generic[Config]):
         delay = self._backoff.failed("worker")
         self._repeats.failed("worker", f"{text}; started again after a pause")
         self._metrics.count("failures_total", reason=type(error).__name__)
+        self._tell(WORKER_FAILED, text)
         _LOG.debug("the worker is started again", seconds=round(delay, 1))
 
     def _end(self) -> bool:
@@ -214,6 +249,7 @@ class Frame(Generic[Config]):
         running = self._running
         if running is None:
             return True
+        self._health.turned("service", within=2 * _ENDING)
         running.stop.set()
         running.worker.wake()
         running.thread.join(_ENDING)

@@ -12,17 +12,21 @@ from collections.abc import Callable
 
 
 class Health:
-    """Loops say regularly that they turn. Safe to use from several threads."""
+    """Loops say regularly that they turn. Safe to use from several threads.
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    One that has said nothing for `stuck_after` seconds is stuck, unless it asked for more.
+    """
+
+    def __init__(self, *, stuck_after: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stuck_after = stuck_after
         self._clock = clock
         self._loops: dict[str, tuple[float, float]] = {}  # when it last turned, and for how long that holds
         self._lock = threading.Lock()
 
-    def turned(self, loop: str, *, within: float) -> None:
-        """`loop` turns, and will again `within` seconds at the latest."""
+    def turned(self, loop: str, *, within: float = 0.0) -> None:
+        """`loop` turns, and will again soon, or `within` so many seconds at the latest."""
         with self._lock:
-            self._loops[loop] = (self._clock(), within)
+            self._loops[loop] = (self._clock(), within or self._stuck_after)
 
     def ended(self, loop: str) -> None:
         """`loop` has ended as it should."""

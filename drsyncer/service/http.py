@@ -9,8 +9,9 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from drsyncer.errors import UsageError
 from drsyncer.log import get
@@ -21,37 +22,42 @@ _SLOWEST = 10  # seconds that a client may be silent in the middle of something
 _MOST_CONNECTIONS = 200
 _PATIENCE = 5  # seconds for requests that are being answered when the server stops
 _LARGEST_HEADERS = 32 * 1024
-LARGEST_BODY = 1024 * 1024
+LARGEST_BODY = 1024 * 1024  # bytes
 
 _REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 _REASONS |= {405: "Method Not Allowed", 409: "Conflict", 413: "Content Too Large", 429: "Too Many Requests"}
 _REASONS |= {500: "Internal Server Error", 503: "Service Unavailable"}
 # Nothing here is for other sites, to be kept, or to be guessed at.
-_HEADERS = [
-    ("Cache-Control", "no-store"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
-]
+_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asked. `headers` are by lower-case name; `body` has at most `LARGEST_BODY` bytes."""
+    """What a client asked. `headers` are by lower-case name; `body` has at most `LARGEST_BODY` bytes.
+
+    `query` has the last value of each name in the URL's query.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What it gets."""
+    """What it gets; `headers` are beside those that every answer has, or in their place."""
 
     status: int
     body: bytes = b""
     content_type: str = "text/plain; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Handler = Callable[[Request], Response]
@@ -117,7 +123,7 @@ class Server:
         headers = [
             ("Content-Type", response.content_type),
             ("Content-Length", str(len(response.body))),
-            *_HEADERS,
+            *{**_HEADERS, **response.headers}.items(),
         ]
         start_response(f"{response.status} {_REASONS[response.status]}", headers)
         return [b"" if method == "HEAD" else response.body]
@@ -133,7 +139,8 @@ class Server:
             if name.startswith("HTTP_") or name == "CONTENT_TYPE"
         }
         try:
-            return handler(Request(method, path, headers, environ["wsgi.input"].read()))
+            query = dict(parse_qsl(environ.get("QUERY_STRING", ""), max_num_fields=20))
+            return handler(Request(method, path, headers, environ["wsgi.input"].read(), query))
         except Exception:  # noqa: BLE001
             # The boundary of the server: a client learns nothing of what went wrong inside.
             _LOG.exception("a request could not be answered", method=method, path=path)

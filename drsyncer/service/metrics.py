@@ -66,6 +66,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "config_reloads_total", Kind.COUNTER, "Configurations that were read while running, by result.", ("result",)
     ),
+    Metric("config_faulty", Kind.GAUGE, "1 while the configuration file is faulty and the one before is in force."),
     Metric("commits_total", Kind.COUNTER, "Commits that were made.", side="exporter"),
     Metric("changes_total", Kind.COUNTER, "Objects that changed in the recovery repository.", ("verb",), "exporter"),
     Metric("exported_objects", Kind.GAUGE, "Objects in the newest recovery point.", side="exporter"),
@@ -86,13 +87,39 @@ METRICS: tuple[Metric, ...] = (
         "The exporter's last sign of life in the recovery repository: what is older was not looked at.",
         unit="dateTimeAsIso",
     ),
+    Metric(
+        "heartbeat_due_timestamp_seconds",
+        Kind.GAUGE,
+        "When the exporter promised its next sign of life; 0 for never, as in the mode manual.",
+        side="importer",
+        unit="dateTimeAsIso",
+    ),
+    Metric(
+        "heartbeat_incomplete",
+        Kind.GAUGE,
+        "1 when the last sign of life says that not all of the source could be read, or deletions wait, else 0.",
+        side="importer",
+    ),
+    Metric(
+        "behind",
+        Kind.GAUGE,
+        "1 while DR lacks the newest recovery point of what is followed, whatever the reason, else 0.",
+        side="importer",
+    ),
+    Metric(
+        "last_look_timestamp_seconds",
+        Kind.GAUGE,
+        "When Git last answered where what is followed is.",
+        side="importer",
+        unit="dateTimeAsIso",
+    ),
     Metric("objects", Kind.GAUGE, "Objects of the last import, by what became of them.", ("action",), "importer"),
     Metric("drifted_objects", Kind.GAUGE, "Objects that other hands had changed at the last look.", side="importer"),
     Metric("writes_total", Kind.COUNTER, "Objects written in DR, by action.", ("action",), "importer"),
     Metric(
         "recovery_point_timestamp_seconds",
         Kind.GAUGE,
-        "When the state that DR has was read from the source.",
+        "When the source was last known to be as DR has it.",
         side="importer",
         unit="dateTimeAsIso",
     ),

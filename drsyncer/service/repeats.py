@@ -15,6 +15,9 @@ _LONGEST = 3600.0
 _KINDS = 1_000  # remembered at a time; what fails in more ways than that is told each time
 
 
+Listener = Callable[[str, str | None], None]
+
+
 @dataclass(slots=True)
 class _Trouble:
     text: str
@@ -25,17 +28,24 @@ class _Trouble:
 
 
 class Repeats:
-    """Keeps the log readable. `key` names what fails (a remote, a type); safe to use from several threads."""
+    """Keeps the log readable. `key` names what fails (a remote, a type); safe to use from several threads.
 
-    def __init__(self, log: Logger, *, clock: Callable[[], float] = time.monotonic) -> None:
+    `listener` is told each time, also when the log is not: what fails and how, or None for what works again.
+    """
+
+    def __init__(
+        self, log: Logger, *, clock: Callable[[], float] = time.monotonic, listener: Listener = lambda *_: None
+    ) -> None:
         self._log = log
         self._clock = clock
+        self._listener = listener
         self._troubles: dict[str, _Trouble] = {}
         self._lock = threading.Lock()
 
     def failed(self, key: str, text: str) -> None:
         """`key` failed as `text` says: told when it is news, or was told long ago."""
         now = self._clock()
+        self._listener(key, text)
         with self._lock:
             trouble = self._troubles.get(key)
             if trouble is None or trouble.text != text:
@@ -58,6 +68,7 @@ class Repeats:
         with self._lock:
             trouble = self._troubles.pop(key, None)
         if trouble is not None:
+            self._listener(key, None)
             age = _age(self._clock() - trouble.since)
             self._log.warning(f"{key} works again", after=age, failures=trouble.count)
 

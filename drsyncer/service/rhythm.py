@@ -51,6 +51,11 @@ class Rhythm:
         with self._lock:
             self._woken = True
 
+    def go_on_from(self, since: datetime | None) -> None:
+        """Ticks up to `since` are taken care of; None: nothing is known, and those up to now are."""
+        if self._cron is not None:
+            self._tick = self._cron.after(since or self._now())
+
     def wait(self) -> float:
         """Return the seconds until a run is due, 0 when it is; ask again after them, they may be fewer than it takes.
 

@@ -34,8 +34,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from drsyncer.errors import UsageError
+from drsyncer.service.http import LARGEST_BODY
 
-LARGEST = 1024 * 1024  # bytes of a body
 WINDOW = 300.0  # seconds that a signed timestamp may be off, as Standard Webhooks recommends
 _REMEMBERED = 4_096
 _SHORTEST = 16  # characters of a secret
@@ -108,8 +108,8 @@ def verdict(
 
     Nothing is remembered here: see `Seen` for replays.
     """
-    if len(body) > LARGEST:
-        return Verdict(Kind.TOO_LARGE, f"the body has more than {LARGEST:,} bytes")
+    if len(body) > LARGEST_BODY:
+        return Verdict(Kind.TOO_LARGE, f"the body has more than {LARGEST_BODY:,} bytes")
     if not secrets or not all(secrets):
         return Verdict(Kind.CLOSED, "no secret is configured")
     given = {name.lower(): value.strip() for name, value in headers.items()}

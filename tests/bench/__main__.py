@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import cpu, encryption, exports, imports, machine, report
+from tests.bench import cpu, encryption, exports, imports, latency, machine, report
 from tests.bench.report import Figure
 from tests.bench.sides import Sides
 from tests.cluster.control_plane import ControlPlane
 
-PARTS = ("import", "export", "memory", "cpu", "encryption")
+PARTS = ("import", "export", "memory", "cpu", "encryption", "latency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,11 @@ class Sizes:
     exported: int = 5_000
     in_memory: int = 20_000
     rounds: int = 3
+    followed: int = 1_000
+    changes: int = 200
 
 
-QUICK = Sizes(imported=300, exported=600, in_memory=1_200, rounds=1)
+QUICK = Sizes(imported=300, exported=600, in_memory=1_200, rounds=1, followed=300, changes=20)
 
 
 def main() -> int:
@@ -53,6 +55,7 @@ def main() -> int:
             "export": lambda: exports.measure(sides, objects=sizes.exported, rounds=sizes.rounds),
             "cpu": lambda: cpu.measure(sides),
             "encryption": lambda: encryption.measure(folder, rounds=sizes.rounds),
+            "latency": lambda: latency.measure(sides, objects=sizes.followed, changes=sizes.changes),
             "memory": lambda: exports.measure_memory(sides, objects=sizes.in_memory),
         }
         for part, measure in work.items():

@@ -39,7 +39,7 @@ from tests.cluster.flags import (
 from tests.cluster.process import Process
 from tests.cluster.state import Baseline, resource_versions
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 GONE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 FOLDER_PREFIX = "dr-syncer-cluster-"

@@ -25,6 +25,7 @@ from urllib.parse import unquote
 from tests.cluster.tls_server import HOST, TlsServer, hang_up
 
 if TYPE_CHECKING:
+    from tests.cluster.certificates import Authority
     from tests.cluster.control_plane import ControlPlane
 
 CHUNK = 65536
@@ -135,6 +136,10 @@ class FaultProxy:
     def kubeconfig_for(self, user_token: str) -> Path:
         """As `ControlPlane.kubeconfig_for`, by way of the proxy."""
         return self._cluster.kubeconfig_for(user_token, server=self.url)
+
+    def change_authority(self, authority: Authority) -> None:
+        """Show a certificate of another authority from now on; nobody who trusts the cluster's trusts that."""
+        self._server.show(authority.issue(f"proxy-{self.port}"))
 
     @property
     def upstream_port(self) -> int:

@@ -16,7 +16,7 @@ USERS = {  # user → groups
     HARNESS_USER: ("system:masters",),
     "admin": ("system:masters",),
     # As admin, for what must be told apart in the audit log.
-    **{f"replica-{number}": ("system:masters",) for number in range(5)},
+    **{f"replica-{number}": ("system:masters",) for number in range(48)},
     "viewer": (),  # may read everything, Secrets too, and write nothing
     "limited": (),  # may do nothing but discovery, until `ControlPlane.grant` says more
     CONTROLLER_MANAGER: (),

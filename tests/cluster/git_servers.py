@@ -254,9 +254,9 @@ class SshRemote:
         self.port = self._claim.value
         self.user = getpass.getuser() if os.getuid() else pwd.getpwuid(0).pw_name
         self.url = f"ssh://{self.user}@{HOST}:{self.port}{self.path}"
-        self.key_file, accepted = _key_pair(folder / "client-key")
-        self.other_key_file, _ = _key_pair(folder / "other-key")
-        self._host_key_file, self.host_key = _key_pair(folder / "host-key")
+        self.key_file, accepted = key_pair(folder / "client-key")
+        self.other_key_file, _ = key_pair(folder / "other-key")
+        self._host_key_file, self.host_key = key_pair(folder / "host-key")
         self.known_hosts_file = folder / "known_hosts"
         self.known_hosts_file.write_text(f"[{HOST}]:{self.port} {self.host_key}\n")
         (folder / "authorized_keys").write_text(f"{accepted}\n")
@@ -323,7 +323,7 @@ def _program(name: str) -> str | None:
     return str(Path(found).resolve()) if found else None
 
 
-def _key_pair(path: Path) -> tuple[Path, str]:
+def key_pair(path: Path) -> tuple[Path, str]:
     """Write an OpenSSH private key; return its path and the public key as one line."""
     key = ed25519.Ed25519PrivateKey.generate()
     path.touch(mode=0o600)

@@ -44,6 +44,11 @@ class TlsServer(ThreadingHTTPServer):
         self._context = pair.server_context()
         self._thread.start()
 
+    def show(self, pair: KeyPair) -> None:
+        """Show the certificate of `pair` from now on, and hang up on whoever saw the one before."""
+        self._context = pair.server_context()
+        self._hang_up()
+
     def stop(self) -> None:
         """Take no new connections, hang up on the open ones, and wait for their threads.
 
@@ -52,9 +57,7 @@ class TlsServer(ThreadingHTTPServer):
         if self._thread.is_alive():
             self.shutdown()
             self._thread.join()
-        with self._lock:
-            for connection in self._open:
-                hang_up(connection)
+        self._hang_up()
         self.server_close()
         if self._failures:
             raise RuntimeError(f"{len(self._failures)} requests failed inside the harness\n{self._failures[0]}")
@@ -78,6 +81,11 @@ class TlsServer(ThreadingHTTPServer):
         """A client that hangs up, or does not trust us, finds out by itself; everything else `stop` will raise."""
         if not isinstance(sys.exception(), OSError):
             self._failures.append(traceback.format_exc())
+
+    def _hang_up(self) -> None:
+        with self._lock:
+            for connection in self._open:
+                hang_up(connection)
 
     @contextlib.contextmanager
     def tracking(self, connection: socket.socket) -> Iterator[None]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from drsyncer.cluster import Cluster, connect
 from drsyncer.config.schema import Config
-from drsyncer.errors import DrSyncerError
+from drsyncer.errors import Abandoned, DrSyncerError
 from exporter.following import Following
+from exporter.observing import Why
 from exporter.outcome import Outcome
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.recovery import IMPATIENT, Recovery
@@ -41,12 +42,12 @@ class Told:
     def turned(self) -> None:
         self.turns += 1
 
-    def run_started(self) -> None: ...
+    def run_started(self, why: Why) -> None: ...
 
     def run_ended(self, outcome: Outcome | None, error: DrSyncerError | None) -> None:
         if outcome is not None:
             self.outcomes.append(outcome)
-        if error is not None:
+        if error is not None and not isinstance(error, Abandoned):
             self.errors.append(error)
 
     def pending(self, changes: int, oldest: float) -> None:
@@ -63,6 +64,8 @@ class Told:
 
     def watches(self, connected: int, total: int) -> None:
         self.connected, self.total = connected, total
+
+    def trouble(self, what: str, text: str | None) -> None: ...
 
     def failed(self, kind: str) -> None:
         self.failures.append(kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from drsyncer.cluster import Cluster, connect
 from drsyncer.config.schema import Config
 from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
+from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.remote import Remote
 from drsyncer.retry import Schedule
 from importer.observing import Failure, Why
@@ -41,9 +43,14 @@ class Told:
     errors: list[DrSyncerError] = field(default_factory=list)
     failures: list[tuple[float, Failure, str]] = field(default_factory=list)
     drift: list[tuple[ObjectRef, ...]] = field(default_factory=list)
+    due: deque[bool] = field(default_factory=lambda: deque(maxlen=1_000))
+    beats: list[Heartbeat] = field(default_factory=list)
 
     def looked(self, head: str, *, changed: bool) -> None:
         self.looks.append((time.monotonic(), head, changed))
+
+    def beaten(self, beat: Heartbeat) -> None:
+        self.beats.append(beat)
 
     def import_started(self, why: Why) -> None:
         self.started.append((time.monotonic(), why))
@@ -56,6 +63,11 @@ class Told:
 
     def failure(self, kind: Failure, text: str) -> None:
         self.failures.append((time.monotonic(), kind, text))
+
+    def recovered(self, kind: Failure) -> None: ...
+
+    def pending(self, due: bool) -> None:
+        self.due.append(due)
 
     def drift_found(self, drifted: Sequence[ObjectRef]) -> None:
         self.drift.append(tuple(drifted))
@@ -95,7 +107,7 @@ class Service:
             observer=self.told,
             leading=lambda: self.leads,
             patience=patience,
-            last_run=last_run,
+            last_run=lambda _: last_run,
         )
         self._raised: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="importer")

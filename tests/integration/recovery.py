@@ -19,9 +19,9 @@ from exporter.action import Request as ExportRequest
 from exporter.action import export
 from exporter.outcome import Outcome as Exported
 from importer.action import import_recovery_point
+from importer.basis import Request as ImportRequest
 from importer.outcome import Outcome as Imported
 from importer.plan import Action
-from importer.preparation import Request as ImportRequest
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.git_servers import git
 

@@ -115,6 +115,7 @@ class Services:
     """Starts services for one recovery repository, and ends those that were left running. A context manager."""
 
     recovery: Recovery
+    quiet: bool = False  # the logs are not for a test's report
     started: list[Service] = field(default_factory=list)
 
     def __enter__(self) -> Services:
@@ -125,7 +126,8 @@ class Services:
             if service.process.poll() is None:
                 service.process.kill()
                 service.process.wait()
-            print(service.log.read_text())
+            if not self.quiet:
+                print(service.log.read_text())
 
     def start(
         self,
@@ -159,9 +161,15 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def until(condition: Callable[[], object], what: str | Callable[[], str], *, patience: float = PATIENCE) -> None:
-    """Wait until `condition` holds; fail with `what` it was that did not come."""
+def until(
+    condition: Callable[[], object],
+    what: str | Callable[[], str],
+    *,
+    patience: float = PATIENCE,
+    pause: float = 0.1,
+) -> None:
+    """Wait until `condition` holds, looking every `pause` seconds; fail with `what` it was that did not come."""
     end = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < end, what if isinstance(what, str) else what()
-        time.sleep(0.1)
+        time.sleep(pause)

@@ -51,11 +51,9 @@ def stand() -> Iterator[Stand]:
     with ExitStack() as stack:
 
         def begin(kubeconfig: Path, where: str, identity: str) -> Candidate:
-            cluster = connect(kubeconfig=str(kubeconfig), connections=1, timeout=1.0, schedule=ONCE)
-            stack.callback(cluster.close)
             changes: list[tuple[float, bool]] = []
             election = Election(
-                cluster,
+                lambda: connect(kubeconfig=str(kubeconfig), connections=1, timeout=1.0, schedule=ONCE),
                 namespace=where,
                 name="exporter",
                 identity=identity,

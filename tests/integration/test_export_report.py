@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from drsyncer.errors import ExitCode
+from drsyncer.recovery.git import Clone
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.recovery import Recovery, changed, configmap, namespace
 
@@ -68,6 +70,30 @@ def test_each_export_moves_the_heartbeat_and_an_import_says_when_it_was(
     assert imported.heartbeat > imported.exported_at
 
 
+def test_an_export_by_hand_keeps_the_promise_of_the_next_sign_of_life(shop: ControlPlane, recovery: Recovery) -> None:
+    def promised() -> datetime | None:
+        with Clone.open(recovery.remote_of()) as clone:
+            clone.fetch()
+            beat = clone.heartbeat()
+        assert beat is not None
+        return beat.due
+
+    recovery.export(shop)
+    assert promised() is None  # nobody has promised anything
+
+    tick = datetime(2030, 1, 1, tzinfo=UTC)
+    recovery.export(shop, due=tick, foreseen=True)
+    scheduled = promised()
+    assert scheduled is not None
+    assert tick <= scheduled < tick + timedelta(minutes=10)  # with room for the run itself
+
+    recovery.export(shop)
+    assert promised() == scheduled
+
+    recovery.export(shop, foreseen=True)  # the service is manual now
+    assert promised() is None
+
+
 def test_a_commit_names_the_hands_behind_each_change(shop: ControlPlane, recovery: Recovery) -> None:
     recovery.export(shop)
     shop.apply([configmap("shop", "app", a="changed")], field_manager="helm")
@@ -97,7 +123,7 @@ def test_secrets_are_left_out_by_name_only_and_each_export_says_so(shop: Control
         said = recovery.cli("export", "-o", "json", cluster=shop, **omit)
         assert said.returncode == ExitCode.DONE, said.stderr
         assert json.loads(said.stdout)["secretsOmitted"] == 1
-        assert "1 Secrets were left out" in said.stderr
+        assert "Secrets left out: 1 " in said.stderr
         assert "aHVudGVyMg" not in said.stdout + said.stderr
     assert "namespaces/shop/configmaps/app.yaml" in recovery.paths()
     assert [path for path in recovery.paths() if "/secrets/" in path] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def test_what_is_created_changed_and_deleted_travels_by_itself(shop: ControlPlan
 
         shop.delete(f"{CORE}/configmaps/new")
         follower.wait_for(lambda: "namespaces/shop/configmaps/new.yaml" not in recovery.paths(), what="the deletion")
-        assert len(follower.told.lags) == follower.count()
+        follower.wait_for(lambda: len(follower.told.lags) == follower.count(), what="the pushes to be told")
         assert follower.told.errors == []
     is_settled(shop, recovery)
 
@@ -167,6 +168,40 @@ def test_too_many_deletions_wait_for_somebody_and_the_rest_goes_on(shop: Control
         follower.wait_for(lambda: "a: confirmed" in recovery.file(APP), what="the next change")
         follower.wait_for(lambda: follower.told.waiting == 0, what="nothing to wait any more")
     is_settled(shop, recovery)
+
+
+def test_deletions_bit_by_bit_are_held_like_those_at_once(shop: ControlPlane, recovery: Recovery) -> None:
+    shop.apply([configmap("shop", f"n{number}", a="b") for number in range(6)])
+    recovery.export(shop)
+    _age(recovery)  # what was created lately is no loss
+    with Follower(recovery, shop, guard={"maxDeletions": 3}) as follower:
+        follower.ready()
+        for number in range(3):
+            before = recovery.head()
+            shop.delete(f"{CORE}/configmaps/n{number}")
+            follower.wait_for(lambda head=before: recovery.head() != head, what="one deletion to be committed")
+        shop.delete(f"{CORE}/configmaps/n3")
+        follower.wait_for(lambda: "guard" in follower.told.failures, what="the guard to refuse")
+        assert "namespaces/shop/configmaps/n3.yaml" in recovery.paths()
+
+        recovery.export(shop, confirmed=True)
+        assert "namespaces/shop/configmaps/n3.yaml" not in recovery.paths()
+        assert "DR-Syncer-Confirmed: deletions" in recovery.git("log", "-1", "--format=%B", "main")
+        shop.delete(f"{CORE}/configmaps/n4")
+        gone = "namespaces/shop/configmaps/n4.yaml"
+        follower.wait_for(lambda: gone not in recovery.paths(), what="one more, after what somebody confirmed")
+
+
+def _age(recovery: Recovery) -> None:
+    """Let the newest recovery point be an hour old."""
+    file = recovery.folder / "commit"
+    file.write_text(re.sub(r"(?m)^(committer .*>) (\d+)", _an_hour_before, recovery.git("cat-file", "commit", "main")))
+    aged = recovery.git("hash-object", "-t", "commit", "-w", str(file)).strip()
+    recovery.git("update-ref", "refs/heads/main", aged)
+
+
+def _an_hour_before(found: re.Match[str]) -> str:
+    return f"{found[1]} {int(found[2]) - 3600}"
 
 
 def test_whoever_does_not_lead_commits_nothing(shop: ControlPlane, recovery: Recovery) -> None:

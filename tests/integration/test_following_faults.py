@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
+from tests.cluster.tcp_fault_proxy import TcpFaultProxy
 from tests.integration.follower import STOPS_WITHIN, Follower
 from tests.integration.recovery import Recovery, configmap, namespace
 from tests.integration.test_following import APP, CORE, is_settled
 
+BACK = 10.0  # seconds in which what came back is followed again
 MakeProxy = Callable[[ControlPlane], FaultProxy]
 WATCHES = r"watch=true"
 CONFIGMAP_LISTS = r"/api/v1/configmaps\?(?!.*watch=true)"
@@ -126,8 +129,9 @@ def test_credentials_that_are_refused_are_read_anew_without_a_storm_and_without_
         assert lists(proxy) == []  # the watches went on from where they were
 
 
-def test_an_api_server_that_was_away_is_followed_again_and_said_once(
+def test_an_api_server_that_is_dead_is_tried_ever_more_seldom_said_once_and_followed_again_when_it_is_back(
     fresh_cluster: Callable[..., ControlPlane],
+    tcp_fault_proxy: Callable[[int], TcpFaultProxy],
     recovery: Recovery,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -135,22 +139,39 @@ def test_an_api_server_that_was_away_is_followed_again_and_said_once(
     monkeypatch.setattr("exporter.following._BEAT", 1.0)
     cluster = fresh_cluster("away", controllers=False)
     cluster.apply([namespace("shop"), configmap("shop", "app", a="b")])
-    with caplog.at_level(logging.WARNING, logger="dr-syncer"), Follower(recovery, cluster) as follower:
+    proxy = tcp_fault_proxy(cluster.port)  # each try is a connection to it
+    by_proxy = cluster.kubeconfig_for("admin", server=f"https://127.0.0.1:{proxy.port}")
+    with (
+        caplog.at_level(logging.WARNING, logger="dr-syncer"),
+        Follower(recovery, cluster, kubeconfig=by_proxy) as follower,
+    ):
         follower.ready()
+        before = proxy.connections
         cluster.stop_api()
         follower.wait_for(lambda: "cluster" in follower.told.failures, what="it to be noticed")
         turns = follower.told.turns
         follower.wait_for(lambda: follower.told.turns >= turns + 4, what="a push that was under way to end")
         beats = len(follower.told.beats)
+        noticed = proxy.connections
         follower.wait_for(lambda: follower.told.turns >= turns + 20, what="ten seconds or so")
+        later = proxy.connections
+        follower.wait_for(lambda: follower.told.turns >= turns + 40, what="ten more")
+        tries = (noticed - before, later - noticed, proxy.connections - later)
+        print(f"{follower.told.total} watches; tried at once, in ten seconds, in ten more: {tries}")
+        assert tries[0] <= follower.told.total / 2  # the first ones speak for all
+        assert 1 <= tries[1] <= 8
+        assert 1 <= tries[2] <= 5
         assert len(follower.told.beats) == beats  # nobody knows the cluster's state
         said = [record.getMessage() for record in caplog.records]
         assert len(said) == 1, said
 
         cluster.start_api()
+        begun = time.monotonic()
         cluster.apply([configmap("shop", "app", a="c")])
         follower.wait_for(lambda: "a: c" in recovery.file(APP), what="the change")
         follower.ready()
+        print(f"all watches are back after {time.monotonic() - begun:.1f} s")
+        assert time.monotonic() - begun < BACK
     is_settled(cluster, recovery)
 
 

@@ -62,6 +62,25 @@ def test_a_commit_is_applied_within_the_interval(shop: Recovery, dr: ControlPlan
         assert service.told.whys() == [Why.START, Why.COMMIT, Why.COMMIT, Why.COMMIT]
         assert service.polling.state.condition is Condition.DONE
         assert service.polling.state.troubles == ()
+        service.wait(lambda: not service.told.due[-1], what="nothing to be due")
+        assert True in service.told.due
+
+
+def test_a_sign_of_life_is_noticed_without_a_commit_or_a_request_to_dr(
+    shop: Recovery, source: ControlPlane, dr: ControlPlane
+) -> None:
+    with Service(shop, dr.kubeconfig) as service:
+        service.settled(shop.head())
+        service.wait(lambda: service.told.beats, what="the exporter's sign of life")
+        first = service.told.beats[-1]
+        assert first.head == shop.head()
+        dr.audit.mark()
+
+        shop.export(source)  # nothing changed
+        service.wait(lambda: service.told.beats[-1].time > first.time, what="the next one")
+
+        assert service.told.beats[-1].head == shop.head()
+        assert dr.audit.requests() == []
 
 
 def test_waking_it_applies_a_commit_at_once(shop: Recovery, dr: ControlPlane) -> None:
@@ -81,6 +100,7 @@ def test_without_news_nothing_is_fetched_and_dr_is_not_asked(
     proxy = fault_proxy(dr)
     with Service(shop, proxy.kubeconfig) as service:
         service.settled(shop.head())
+        service.wait(lambda: service.told.beats, what="the exporter's sign of life")
         proxy.clear()
         clone = sorted((path, path.stat().st_mtime_ns) for path in (shop.folder / "cache").rglob("*"))
         looks = len(service.told.looks)

@@ -83,7 +83,7 @@ def test_while_nothing_changes_nothing_is_committed_written_or_asked_and_no_cpu_
 def test_what_is_dead_is_asked_ever_more_seldom_told_once_and_caught_up_with_when_it_is_back(
     clean_source: ControlPlane, clean_dr: ControlPlane, recovery: Recovery, services: Services
 ) -> None:
-    clean_source.apply([namespace("shop"), configmap("shop", "app", colour="red")])
+    clean_source.apply([namespace("dr-syncer"), namespace("shop"), configmap("shop", "app", colour="red")])
     exporter, importer = both(services, clean_source, clean_dr, interval="1s")
     until(lambda: clean_dr.exists(APP), "the first import")
     told = Told(exporter, importer)

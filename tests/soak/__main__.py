@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.cluster.control_plane import ControlPlane
-from tests.soak.scene import Plan, Report, soak
+from tests.soak.scene import Idle, Plan, Report, soak
 
 GROWTH = 0.10  # of memory between a third of the time and the end
 IDLE = 0.02  # of one core
+MOST_ASKED = 5  # requests a minute to each cluster
 
 
 def main() -> int:
@@ -27,7 +28,7 @@ def main() -> int:
 
     seconds = options.minutes * 60
     # An interval as people have it: what polls all the time is not idle.
-    plan = Plan(seconds, rate=options.rate, pause=min(10.0, seconds / 25), hang=20.0, interval="30s")
+    plan = Plan(seconds, rate=options.rate, pause=min(10.0, seconds / 25), hang=20.0, interval="30s", idle=60.0)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dr-syncer-soak-")))
         planes = [ControlPlane("source"), ControlPlane("dr")]
@@ -52,10 +53,26 @@ def lines(report: Report) -> list[str]:
         f"{report.commits} commits, {report.objects} files; complaints in the logs: {report.complaints}",
         f"Git as the source after {report.to_git:.1f} s, DR as Git after {report.to_dr:.1f} s",
         *(
-            f"{side}: {before} → {report.after[side]}, memory {report.growth(side):+.1%} since a third, "
-            f"idle {report.idle[side]:.2%} of a core"
+            f"{side}: {before} → {report.after[side]}, memory {report.growth(side):+.1%} since a third"
             for side, before in report.before.items()
         ),
+        *idle_lines(report.idle),
+    ]
+
+
+def idle_lines(idle: Idle | None) -> list[str]:
+    """Return what the services did while nothing changed, for people."""
+    if idle is None:
+        return []
+    cpu = ", ".join(f"{side} {share:.2%}" for side, share in idle.cpu.items())
+    counted = [
+        f"{name}: {len(asked)} requests, {len(idle.written[name])} writes, {idle.told[name]} late Events"
+        for name, asked in idle.asked.items()
+    ]
+    return [
+        f"{idle.seconds:.0f} s without a change: {idle.commits} commits, {idle.beats} heartbeats, {'; '.join(counted)} "
+        f"(without watches and the election); of a core: {cpu}",
+        *(f"  {name} {one}" for name, asked in idle.asked.items() for one in asked),
     ]
 
 
@@ -70,8 +87,21 @@ def faults(report: Report) -> list[str]:
                 found.append(f"the {side} has more {what}: {before} → {after}")
         if report.growth(side) > GROWTH:
             found.append(f"the {side}'s memory has grown by {report.growth(side):.0%}")
-        if report.idle[side] > IDLE:
-            found.append(f"the idle {side} uses {report.idle[side]:.1%} of a core")
+    return [*found, *idle_faults(report.idle)]
+
+
+def idle_faults(idle: Idle | None) -> list[str]:
+    """Return what services that have nothing to do did all the same."""
+    if idle is None:
+        return ["nobody looked at what the services do while nothing changes"]
+    found = [f"the idle {side} uses {share:.1%} of a core" for side, share in idle.cpu.items() if share > IDLE]
+    if idle.commits:
+        found.append(f"{idle.commits} commits without a change")
+    for name, asked in idle.asked.items():
+        if len(asked) >= MOST_ASKED * max(idle.seconds / 60, 1.0):
+            found.append(f"{len(asked)} requests to the {name} without a change")
+        if idle.written[name]:
+            found.append(f"the {name} was written to without a change: {idle.written[name]}")
     return found
 
 

@@ -121,6 +121,10 @@ class Churn:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what ended it before its time."""
         if self._errors:
             raise self._errors[0]
 

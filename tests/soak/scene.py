@@ -18,17 +18,17 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.git_servers import HttpsRemote, bare_repository
 from tests.cluster.tcp_fault_proxy import TcpFaultProxy
-from tests.integration.recovery import Recovery
+from tests.integration.recovery import Recovery, namespace
 from tests.integration.services import Footprint, Service, Services, until
 from tests.soak.churn import Churn, prepare
 from tests.soak.weather import STRANGER, Weather
 
 UNGUARDED = {"maxDeletions": 1_000_000, "maxDeletionPercent": 100}
-SETTLED = 120.0  # seconds in which everything must be where it belongs once the weather is good again
+SETTLED = 300.0  # seconds in which everything must be where it belongs once the weather is good again
 QUIET = 3.0  # seconds without a change after which DR's controllers are done, also those that had to back off
 # Claims are written by an apply that changes nothing, too: the API server notes when it was.
 _RESTLESS = re.compile(r"/persistentvolumeclaims/|/configmaps/dr-syncer-")
-IDLE = 20.0  # seconds over which the processor time of idle services is measured
+IDLE = 20.0  # seconds over which idle services are measured, unless a plan says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,25 @@ class Plan:
     pause: float = 3.0
     hang: float = 3.0
     interval: str = "2s"
+    idle: float = IDLE
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """What both services did in `seconds` without any change.
+
+    `cpu` is by side, as a share of a core; `asked`, `written` and `told` by cluster: requests apart from watches and
+    the election's, those of them that write, and how many Kubernetes Events were still to be written. `commits` and
+    `beats` are what the exporter pushed.
+    """
+
+    seconds: float
+    cpu: dict[str, float]
+    asked: dict[str, list[str]]
+    written: dict[str, list[str]]
+    told: dict[str, int]
+    commits: int
+    beats: int
 
 
 @dataclass
@@ -56,7 +75,7 @@ class Report:
     before: dict[str, Footprint] = field(default_factory=dict)
     after: dict[str, Footprint] = field(default_factory=dict)
     memory: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
-    idle: dict[str, float] = field(default_factory=dict)  # share of a core
+    idle: Idle | None = None
     complaints: dict[str, int] = field(default_factory=dict)
 
     def growth(self, side: str) -> float:
@@ -147,6 +166,10 @@ class Scene:
         assert not {key for key in changed if not _RESTLESS.search(key)}, changed
         return to_git, to_dr
 
+    def heartbeat(self) -> str:
+        """Return what the exporter's heartbeat is now."""
+        return self.recovery.git("for-each-ref", "--format=%(objectname)", "refs/dr-syncer")
+
     def _fresh(self) -> dict[str, str]:
         """Return what an export of the source into an empty repository gives."""
         folder = Path(tempfile.mkdtemp(prefix="fresh-", dir=self.folder))
@@ -169,6 +192,7 @@ def soak(
     """Let everything happen for as long as `plan` says; return what was seen once Git and DR are as the source."""
     report = Report()
     prepare(source)
+    source.apply([namespace("dr-syncer")])  # for its Events
     with Scene(source, dr, folder, interval=plan.interval) as scene:
         services = scene.start()
         time.sleep(2.0)
@@ -186,12 +210,12 @@ def soak(
         )
         begun = time.monotonic()
         with churn, weather:
-            _watch(services, begun, plan.seconds, report, say)
+            _watch(services, begun, plan.seconds, report, say, (churn.check, weather.check))
         report.changes, report.blows, report.missing = churn.counts, weather.counts, weather.missing()
         say(f"churned: {dict(churn.counts)}; {dict(weather.counts)}")
         report.to_git, report.to_dr = scene.settled()
         say(f"Git as the source after {report.to_git:.1f} s, DR as Git after {report.to_dr:.1f} s")
-        _look_at_the_rest(services, begun, report)
+        _look_at_the_rest(scene, services, begun, report, plan.idle)
         report.commits = len(scene.recovery.git("log", "--format=%h", "main").split())
         report.objects = len(tree(scene.recovery))
         report.complaints = {side: len(service.complaints()) for side, service in services.items()}
@@ -202,12 +226,19 @@ def soak(
 
 
 def _watch(
-    services: dict[str, Service], begun: float, seconds: float, report: Report, say: Callable[[str], None]
+    services: dict[str, Service],
+    begun: float,
+    seconds: float,
+    report: Report,
+    say: Callable[[str], None],
+    checks: tuple[Callable[[], None], ...],
 ) -> None:
-    """Look at both while it lasts: they live, and their loops turn."""
+    """Look at both while it lasts: they live, and their loops turn; `checks` raise when the rest came to an end."""
     told = begun
     while time.monotonic() - begun < seconds:
         time.sleep(1.0)
+        for check in checks:
+            check()
         for side, service in services.items():
             assert service.process.poll() is None, f"the {side} has ended"
             assert service.ask("/healthz") == (200, "ok\n"), f"the {side} is not healthy"
@@ -217,13 +248,35 @@ def _watch(
             say(f"{told - begun:.0f} s: { ({side: service.footprint() for side, service in services.items()}) }")
 
 
-def _look_at_the_rest(services: dict[str, Service], begun: float, report: Report) -> None:
+def _look_at_the_rest(scene: Scene, services: dict[str, Service], begun: float, report: Report, seconds: float) -> None:
     """Measure what both hold and use once there is nothing left to do."""
     until(lambda: services["exporter"].metric('dr_syncer_watches{state="lost"}') == 0, "all watches to be back")
     time.sleep(3.0)
-    cpu = {side: service.cpu() for side, service in services.items()}
-    time.sleep(IDLE)
-    report.idle = {side: (service.cpu() - cpu[side]) / IDLE for side, service in services.items()}
+    report.idle = _idle(scene, services, seconds)
     report.after = {side: service.footprint() for side, service in services.items()}
     for side, samples in report.memory.items():
         samples.append((time.monotonic() - begun, report.after[side].memory))
+
+
+def _idle(scene: Scene, services: dict[str, Service], seconds: float) -> Idle:
+    """Let `seconds` pass without a change, and return what the services did."""
+    clusters = {"source": scene.source, "dr": scene.dr}
+    marks = {name: cluster.audit.mark() for name, cluster in clusters.items()}
+    head, beat = scene.recovery.head(), scene.heartbeat()
+    cpu = {side: service.cpu() for side, service in services.items()}
+    time.sleep(seconds)
+    shares = {side: (service.cpu() - cpu[side]) / seconds for side, service in services.items()}
+    seen = {name: cluster.audit.requests(since=marks[name]) for name, cluster in clusters.items()}
+    asked = {
+        name: [one for one in found if one.verb != "watch" and one.resource not in ("leases", "events")]
+        for name, found in seen.items()
+    }
+    return Idle(
+        seconds=seconds,
+        cpu=shares,
+        asked={name: [f"{one.verb} {one.uri}" for one in found] for name, found in asked.items()},
+        written={name: [f"{one.verb} {one.uri}" for one in found if one.is_write] for name, found in asked.items()},
+        told={name: sum(one.resource == "events" for one in found) for name, found in seen.items()},
+        commits=len(scene.recovery.git("log", "--format=%h", f"{head}..main").split()),
+        beats=int(scene.heartbeat() != beat),
+    )

@@ -63,6 +63,10 @@ class Weather:
         for proxy in self._proxies.values():
             proxy.clear()
         self._line.clear()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what ended it before its time."""
         if self._errors:
             raise self._errors[0]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from cli import render
+from drsyncer.wording import printable
 
 
 class Terminal(io.StringIO):
@@ -73,7 +74,7 @@ def test_breaking_a_text_loses_only_the_blanks_at_the_breaks(text: str, width: i
 
 
 def test_nothing_that_a_cluster_holds_can_steer_the_terminal() -> None:
-    assert render.printable("a\x1b[2Jb\r\nc\u202ed\x9b") == "a\\x1b[2Jb\\r\\nc\\u202ed\\x9b"
+    assert printable("a\x1b[2Jb\r\nc\u202ed\x9b") == "a\\x1b[2Jb\\r\\nc\\u202ed\\x9b"
     assert "\x1b" not in table([["\x1b[31mred", "[bold]x[/bold]"]])
     assert "[bold]x[/bold]" in table([["a", "[bold]x[/bold]"]])
 

@@ -49,6 +49,7 @@ def test_a_program_in_the_cache_is_found(empty_machine: Path) -> None:
         "kubectl",
         "sops",
         "helm",
+        "promtool",
     ]
 
 

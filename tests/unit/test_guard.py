@@ -33,6 +33,30 @@ def test_the_guard_objects_to_many_deletions(deletions: int, existing: int, obje
     assert GUARD.objection(deletions=deletions, existing=existing) == objection
 
 
+@pytest.mark.parametrize(
+    ("deletions", "existing", "lately", "objection"),
+    [
+        (1, 950, 49, ""),
+        (1, 950, 50, "1 of 950 objects would be deleted after 50 lately; the limit is 50"),
+        (0, 950, 500, ""),
+        (1, 81, 19, ""),
+        (2, 81, 19, "2 of 81 objects after 19 lately (21 %) would be deleted; the limit is 20 %"),
+    ],
+)
+def test_what_went_lately_counts_too(deletions: int, existing: int, lately: int, objection: str) -> None:
+    assert GUARD.objection(deletions=deletions, existing=existing, lately=lately) == objection
+
+
+@given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 2_000))
+def test_no_series_of_small_commits_passes_what_one_big_commit_would_not(steps: list[int], existing: int) -> None:
+    lately, left = 0, existing
+    for step in steps:
+        if step < left and not GUARD.objection(deletions=step, existing=left, lately=lately):
+            lately, left = lately + step, left - step
+    assert lately < existing
+    assert not GUARD.objection(deletions=lately, existing=existing)
+
+
 def test_a_guard_of_a_hundred_percent_still_objects_to_everything() -> None:
     assert Guard(1000, 100).objection(deletions=9, existing=10) == ""
     assert Guard(1000, 100).objection(deletions=10, existing=10) != ""

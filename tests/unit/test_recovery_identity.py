@@ -76,6 +76,7 @@ def test_a_new_name_for_the_same_cluster_is_no_other_cluster():
         st.sampled_from(["", "a" * 40, "0" * 64]),
         st.booleans(),
         st.text(),
+        st.none() | st.datetimes(timezones=st.just(UTC)),
     )
 )
 def test_a_heartbeat_is_read_back(beat):
@@ -99,6 +100,9 @@ GOOD = heartbeat.emit(Heartbeat(datetime(2024, 5, 1, tzinfo=UTC), "a" * 40, True
         GOOD.replace("true", '"yes"'),
         GOOD.replace("a" * 40, "--upload-pack=x"),
         GOOD.replace('"u"', "1"),
+        GOOD.replace('"head"', '"due": null, "head"'),
+        GOOD.replace('"head"', '"due": "2024-05-01T00:01:00", "head"'),
+        GOOD.replace('"head"', '"due": "soon", "head"'),
     ],
 )
 def test_what_is_no_heartbeat_is_an_error(text):

@@ -34,6 +34,7 @@ messages = st.builds(
     changes=st.lists(changes, max_size=4).map(tuple),
     omitted=st.integers(min_value=0, max_value=10_000),
     first=st.booleans(),
+    confirmed=st.booleans(),
 )
 NOON = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
 PLAIN = Message(
@@ -112,7 +113,8 @@ def test_nothing_from_the_cluster_can_forge_a_line(message):
 
     assert all(char.isprintable() for char in text.replace("\n", ""))
     listed = len(message.changes) + bool(message.omitted)
-    assert text.count("\n") == 1 + (listed + 1 if listed else 0) + 1 + 7 + len(message.incomplete)
+    trailers = 7 + message.confirmed + len(message.incomplete)
+    assert text.count("\n") == 1 + (listed + 1 if listed else 0) + 1 + trailers
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,9 @@ class Worker:
     def wake(self) -> None:
         self.woken += 1
 
+    def ask(self) -> None:
+        self.wake()
+
 
 class Candidate:
     """A candidate who is told whether he leads."""
@@ -79,6 +82,7 @@ class Stage:
         self.file: str | Exception = "one"
         self.metrics = Metrics("exporter")
         self.health = Health()
+        self.told: list[str] = []
         self._worker = worker
         self.frame = Frame(
             source=Source(load=self._load, fingerprint=lambda: repr(self.file)),
@@ -86,6 +90,7 @@ class Stage:
             candidate=candidate,
             health=self.health,
             metrics=self.metrics,
+            tell=lambda reason, message, subject="": self.told.append(f"{reason.name}: {message}"),
         )
         if candidate:
             candidate.workers = self.workers
@@ -159,6 +164,11 @@ def test_only_who_leads_works_and_he_ends_before_he_gives_the_lead_back(stage: B
     candidate.leads = True
     until(lambda: len(running.workers) == 2)
 
+    until(lambda: len(running.told) == 3)
+    assert [told.partition(":")[0] for told in running.told] == [
+        *("LeadershipGained", "LeadershipLost", "LeadershipGained"),
+    ]
+
     assert running.end() is True
     assert candidate.given_back_while_working is False
 
@@ -189,6 +199,10 @@ def test_a_faulty_configuration_changes_nothing_until_it_is_mended(
 
     running.file = "two"
     until(lambda: len(running.workers) == 2)
+    assert running.told == [
+        "ConfigurationFaulty: the one before stays in force: dr-syncer.yaml:3: exporter: unknown key",
+        "ConfigurationChanged: a changed configuration is in force",
+    ]
 
 
 def test_a_worker_that_dies_is_started_again_after_a_pause(
@@ -209,6 +223,7 @@ def test_what_an_unforeseen_error_says_is_not_told(stage: Begin, caplog: pytest.
 
     assert running.end() is True
     assert "s3cret" not in caplog.text
+    assert running.told == ["WorkerFailed: internal error: ValueError"]
 
 
 def test_a_worker_that_does_not_end_is_told(stage: Begin, caplog: pytest.LogCaptureFixture) -> None:

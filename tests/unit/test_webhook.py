@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsyncer.errors import UsageError
-from drsyncer.service.webhook import LARGEST, WINDOW, Kind, Seen, Verdict, read_secrets, verdict
+from drsyncer.service.http import LARGEST_BODY
+from drsyncer.service.webhook import WINDOW, Kind, Seen, Verdict, read_secrets, verdict
 
 SECRET = b"correct horse battery staple"
 OTHER = b"wrong horse battery staple"
@@ -122,7 +123,7 @@ def test_while_the_secret_is_changed_both_count(sign: Signer) -> None:
         (b"\xff\xfe{", Kind.MALFORMED),
         (b"not json", Kind.MALFORMED),
         (b"[" * 100_000, Kind.MALFORMED),
-        (b"x" * (LARGEST + 1), Kind.TOO_LARGE),
+        (b"x" * (LARGEST_BODY + 1), Kind.TOO_LARGE),
     ],
 )
 def test_what_the_body_says_decides_only_once_it_is_vouched_for(sign: Signer, body: bytes, kind: Kind) -> None:

@@ -1,4 +1,4 @@
-"""The programs that a test cluster is made of, sops and helm, found or built from source on any machine.
+"""The programs that a test cluster is made of, sops, helm and promtool, found or built from source anywhere.
 
 Each folder beside this file is a Go module that pins the programs in it: sops has hundreds of dependencies of its own,
 which must not decide about Kubernetes'. Order of search, per program:
@@ -24,17 +24,19 @@ from pathlib import Path
 KUBERNETES = Path(__file__).with_name("kubernetes")
 SOPS = Path(__file__).with_name("sops")
 HELM = Path(__file__).with_name("helm")
+PROMTOOL = Path(__file__).with_name("promtool")
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 VERSION_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program, the Go package that it is built from, and the folder of the module that pins it."""
+    """A program, the Go package that it is built from, the folder of the module that pins it, and its build tags."""
 
     name: str
     package: str
     module: Path = KUBERNETES
+    tags: tuple[str, ...] = ()
 
 
 PROGRAMS = (
@@ -44,6 +46,8 @@ PROGRAMS = (
     Program("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     Program("sops", "github.com/getsops/sops/v3/cmd/sops", SOPS),
     Program("helm", "helm.sh/helm/v4/cmd/helm", HELM),
+    # Without the clients of two dozen clouds, which only `promtool check service-discovery` needs.
+    Program("promtool", "github.com/prometheus/prometheus/cmd/promtool", PROMTOOL, ("remove_all_sd",)),
 )
 CLUSTER_PROGRAMS = tuple(program for program in PROGRAMS if program.module == KUBERNETES)
 
@@ -67,8 +71,9 @@ def cache_home() -> Path:
 
 
 def cache_folder(module: Path = KUBERNETES) -> Path:
-    """The folder of the programs that the module's go.sum describes; another go.sum has another."""
-    return cache_home() / hashlib.sha256((module / "go.sum").read_bytes()).hexdigest()[:16]
+    """The folder of the programs that the module's go.sum, and its own code if it has any, describe."""
+    described = [module / "go.sum", *module.glob("main.go")]
+    return cache_home() / hashlib.sha256(b"".join(file.read_bytes() for file in described)).hexdigest()[:16]
 
 
 def find(name: str) -> Path:
@@ -76,6 +81,14 @@ def find(name: str) -> Path:
     found = next((_found(program) for program in PROGRAMS if program.name == name), None)
     if found is None:
         raise ToolMissing(f"{name} is not there yet: run `make tools` (once, minutes), or set {ASSETS_VARIABLE}")
+    return found
+
+
+def path_of(program: Program) -> Path:
+    """Return the path of a program that has been built before. Raises `ToolMissing`."""
+    found = _found(program)
+    if found is None:
+        raise ToolMissing(f"{program.name} has not been built")
     return found
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TextIO
 
 from tests.cluster.claims import lock_file
-from tests.cluster.tools import KUBERNETES, PROGRAMS, Program, cache_folder, cache_home, kubernetes_version, missing
+from tests.cluster.tools import PROGRAMS, Program, cache_folder, cache_home, kubernetes_version, missing
 from tests.cluster.tools.go import build_environment, toolchain
 
 TERMINAL_SECONDS = 1.0  # between two signs of life on a terminal,
 LOG_SECONDS = 15.0  # and in a log file
 POLL_SECONDS = 0.2
+STAMPED = "k8s.io/kubernetes/"  # the packages whose programs are told their version when they are built
 
 
 class BuildFailed(RuntimeError):
@@ -52,18 +53,20 @@ def build_missing(wanted: Sequence[Program] = PROGRAMS, *, out: TextIO = sys.std
 class Progress:
     """Signs of life: one line that counts the seconds on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, title: str, out: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._title, self._out, self._clock = title, out, clock
+    def __init__(
+        self, title: str, out: TextIO, *, doing: str = "building", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._title, self._out, self._doing, self._clock = title, out, doing, clock
         self._start = self._last = clock()
         self._terminal = out.isatty()
-        self._say("building")
+        self._say(doing)
 
     def tick(self) -> None:
         """Say something if it is time to."""
         now = self._clock()
         if now - self._last >= (TERMINAL_SECONDS if self._terminal else LOG_SECONDS):
             self._last = now
-            self._say("building")
+            self._say(self._doing)
 
     def done(self, outcome: str) -> None:
         """Say how it ended."""
@@ -79,12 +82,13 @@ class Progress:
 def build_command(go: Path, program: Program, target: Path) -> Sequence[str]:
     """The argv that builds `program` into `target`; Kubernetes' are stamped with the version that go.mod pins."""
     flags = ["-s", "-w"]
-    if program.module == KUBERNETES:
+    if program.package.startswith(STAMPED):
         version = kubernetes_version()
         major, minor, _ = version.removeprefix("v").split(".", 2)
         stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
         flags += [f"-X k8s.io/component-base/version.{name}={stamp}" for name, stamp in stamps.items()]
-    return [str(go), "build", "-trimpath", "-ldflags", " ".join(flags), "-o", str(target), program.package]
+    tags = ["-tags", ",".join(program.tags)] if program.tags else []
+    return [str(go), "build", "-trimpath", *tags, "-ldflags", " ".join(flags), "-o", str(target), program.package]
 
 
 def _build(go: Path, program: Program, folder: Path, *, progress: Progress) -> None:

@@ -29,11 +29,11 @@ def toolchain(module: Path) -> Path:
     return _from_pypi(wanted)
 
 
-def module_folder(module: str) -> Path:
-    """Return the sources of a module that Kubernetes requires, downloading them if need be. Raises `ToolMissing`."""
-    command = [str(toolchain(KUBERNETES)), "mod", "download", "-json", module]
+def module_folder(module: str, *, required_by: Path = KUBERNETES) -> Path:
+    """Return the sources of a module that `required_by` requires, downloading them if need be. Raises `ToolMissing`."""
+    command = [str(toolchain(required_by)), "mod", "download", "-json", module]
     environment = build_environment(os.environ)
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=KUBERNETES)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=required_by)
     found = json.loads(result.stdout or "{}")
     if "Dir" not in found:
         raise ToolMissing(f"Go does not find the module {module}: {found.get('Error') or result.stderr}")

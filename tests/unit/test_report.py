@@ -1,0 +1,163 @@
+"""What is told to be wrong, and how a status reads: never well because nobody has looked."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drsyncer.errors import ClusterUnreachable
+from drsyncer.service import page, status
+from drsyncer.service.board import Board
+from drsyncer.service.http import Server
+from drsyncer.service.judging import concerns
+from drsyncer.service.report import report_of
+from drsyncer.service.status import Request, Result, Running, State, Status, Trouble
+from drsyncer.wording import span
+from tests.unit import statuses
+from tests.unit.statuses import MINUTE
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+HOURLY = {"mode": "scheduled", "schedule": "0 * * * *", "timezone": "UTC"}
+
+
+@pytest.mark.parametrize("side", [statuses.exporter, statuses.importer])
+def test_a_side_that_is_well_gives_no_concern(side: Callable[..., Status]) -> None:
+    assert concerns(side(NOW), NOW) == ()
+    assert concerns(side(NOW, **HOURLY, settled=NOW - MINUTE), NOW) == ()
+    assert concerns(side(NOW, mode="manual", heartbeat=NOW - 500 * MINUTE), NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("side", "changed", "said"),
+    [
+        (
+            statuses.exporter,
+            {"state": State.ENDED, "told": NOW - 30 * MINUTE},
+            "Nobody works: the exporter ended 30 min",
+        ),
+        (statuses.importer, {"told": NOW - 12 * MINUTE}, "has told nothing for 12 minutes"),
+        (statuses.exporter, {"last_run": None}, "No run has ended yet"),
+        (statuses.exporter, {"last_run": statuses.run(NOW, result=Result.FAILED, reason="oh no")}, "failed: oh no"),
+        (statuses.exporter, {"last_run": statuses.run(NOW, result=Result.REFUSED, reason="guard")}, "refused: guard"),
+        (statuses.exporter, HOURLY | {"settled": NOW - timedelta(hours=3, minutes=1)}, "3 ticks of the schedule"),
+        (statuses.exporter, {"heartbeat": NOW - 6 * MINUTE}, "The last heartbeat is 6 minutes old"),
+        (statuses.exporter, {"unpushed": 2}, "2 commits are not pushed"),
+        (statuses.exporter, {"guard": "60 of 100"}, "Deletions wait for somebody: 60 of 100"),
+        (statuses.exporter, {"incomplete": status.listed([("a", "b")])}, "1 type could not be read in full"),
+        (statuses.exporter, {"troubles": (Trouble("git", "is away", NOW - MINUTE),)}, "Git: is away (for 1 minute)"),
+        (
+            statuses.exporter,
+            {"request": Request(value="x", seen=NOW - 11 * MINUTE)},
+            "A run was asked for 11 minutes ago and has not ended",
+        ),
+        (statuses.importer, {"blocked": status.listed([("a", "b")] * 30)}, "30 objects are not in DR as Git has them"),
+        (statuses.importer, {"incomplete": status.listed([("a", "b")])}, "1 type could not be listed in DR"),
+        (statuses.importer, {"newest": statuses.NEWER}, "DR has d3b07384d113, and the newest recovery point is a3b0"),
+        (statuses.importer, {"drifted": status.listed([("a", "")]), "leaves_drift": True}, "1 object was changed by"),
+        (statuses.importer, {"heartbeat": NOW - timedelta(days=2)}, "no sign of life for 2 days"),
+        (
+            statuses.importer,
+            {"heartbeat": NOW - 8 * MINUTE, "heartbeat_due": NOW - 6 * MINUTE},
+            "no sign of life for 8 minutes",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told(side: Callable[..., Status], changed: dict[str, Any], said: str) -> None:
+    found = concerns(side(NOW, **changed), NOW)
+    assert len(found) == 1
+    assert said in found[0].text
+
+
+def test_what_is_under_way_or_put_right_is_no_concern() -> None:
+    running = Running(cause="commit", since=NOW)
+    assert concerns(statuses.importer(NOW, newest=statuses.NEWER, running=running), NOW) == ()
+    weekly = {"heartbeat": NOW - timedelta(days=6), "heartbeat_due": NOW + timedelta(days=1)}
+    assert concerns(statuses.importer(NOW, **weekly), NOW) == ()
+    assert concerns(statuses.importer(NOW, drifted=status.listed([("a", "")])), NOW) == ()
+
+
+def test_every_trouble_is_among_the_concerns_and_in_a_table() -> None:
+    report = report_of(statuses.troubled(NOW), NOW)
+    assert len(report.concerns) == 6
+    titles = [table.title for table in report.tables]
+    assert titles[:3] == ["Failing now", "Blocked", "Not read in full"]
+    assert all(len(row) == len(table.headers) for table in report.tables for row in table.rows)
+    assert next(table for table in report.tables if table.title == "Blocked").more == "and 21 more"
+
+
+@given(st.integers(-10, 10**9))
+def test_a_span_is_told_to_about_a_tenth(seconds: int) -> None:
+    units = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+    words = span(seconds).replace(",", "").split()
+    told = sum(int(count) * units[unit.rstrip("s")] for count, unit in zip(words[::2], words[1::2], strict=True))
+    assert told <= max(seconds, 0) <= told + max(told / 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 seconds"), (61, "1 minute 1 second"), (725, "12 minutes"), (7_500, "2 hours 5 minutes"), (86_401, "1 day")],
+)
+def test_a_span_reads_as_people_say_it(seconds: int, words: str) -> None:
+    assert span(seconds) == words
+
+
+def _nobody() -> Any:
+    raise ClusterUnreachable("there is none")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    board = Board(statuses.troubled(datetime.now(UTC)), connect=_nobody, place=None, leading=lambda: True)
+    made = Server(address="127.0.0.1", port=0, routes=page.routes(board, lambda: "working"))
+    made.start()
+    yield made
+    made.stop()
+
+
+def get(server: Server, path: str) -> tuple[http.client.HTTPResponse, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_the_page_lets_a_browser_run_nothing_load_nothing_and_keep_nothing(server: Server) -> None:
+    answer, body = get(server, "/")
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["style-src"].startswith("'sha256-")
+    assert "script-src" not in policy
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers.get_all("Content-Security-Policy") == [answer.headers["Content-Security-Policy"]]
+    assert "<script" not in body
+    for hostile in statuses.HOSTILE[:3]:
+        assert hostile not in body
+
+
+def test_its_data_is_the_same_status(server: Server) -> None:
+    answer, body = get(server, "/status.json")
+    assert answer.headers["Content-Type"] == "application/json"
+    told = status.parse(body)
+    assert told is not None
+    assert (told.side, told.blocked.total) == ("importer", 46)
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [("", None), ("?refresh=30", "30"), ("?refresh=1", "5"), ("?refresh=99999", "3600"), ("?refresh=%3Cb", None),
+     ("?refresh=-1", None), ("?refresh=%D9%A3", None), ("?x", None)],
+)  # fmt: skip
+def test_it_refreshes_itself_only_when_told_to(server: Server, query: str, seconds: str | None) -> None:
+    body = get(server, f"/{query}")[1]
+    assert ('http-equiv="refresh"' in body) is (seconds is not None)
+    assert seconds is None or f'content="{seconds}"' in body
