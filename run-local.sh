@@ -223,6 +223,4 @@ service=$!
 ) &
 watcher=$!
 disown "$watcher"  # the shell shall not report that it was ended
-wait "$service" && ended=0 || ended=$?
-: # here a signal that came together with the end of the service is seen to
-exit "$ended"
+wait "$service"

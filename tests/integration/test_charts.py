@@ -250,6 +250,9 @@ def test_the_sources_credentials_are_not_exported() -> None:
 
     assert excluded(given) == [entry]
     assert excluded(merged(given, {"config": {"exporter": {"select": {"exclude": [own]}}}})) == [own, entry]
+    # Where nobody looks, a rule would be reported as one that decides nothing.
+    assert excluded(merged(given, {"rbac": {"namespaces": ["shop"]}})) is None
+    assert excluded(merged(given, {"rbac": {"types": ["configmaps"]}})) is None
     # What the chart itself makes carries a label that keeps it out.
     inline = {"git": {"existingSecret": "", "sshPrivateKey": "key", "knownHosts": "git.example.com ssh-ed25519 AAAA"}}
     assert excluded(merged(values("exporter"), inline)) is None

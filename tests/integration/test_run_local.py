@@ -79,7 +79,14 @@ def run_of(cluster: ControlPlane, folder: Path) -> Iterator[Run]:
         command = [str(ROOT / "run-local.sh"), str(kubeconfig or cluster.kubeconfig), *args, "--port", str(port)]
         with log:
             process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=environment,
+                start_new_session=True,
+                # As in a terminal: tests that run in the background have it ignored, and no shell could trap it then.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         started.append(process)
         return process
