@@ -7,6 +7,7 @@
 set -euo pipefail
 
 readonly ANNOTATION=dr-syncer.io/run-local
+readonly MANAGER=dr-syncer-run-local
 readonly ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly KUBECTL=${KUBECTL:-kubectl}
 readonly PYTHON=${PYTHON:-$ROOT/.venv/bin/python}
@@ -88,18 +89,35 @@ remembered() { field "{{with .metadata.annotations}}{{with index . \"$ANNOTATION
 lives() { case $(ps -o stat= -p "$1") in '' | Z*) return 1 ;; esac; }
 is_alive() { [ -n "${1:-}" ] && lives "$1" && ps -o args= -p "$1" | grep -q run-local; }
 
+write() { kube patch deployment "$deployment" --namespace "$namespace" --field-manager "$MANAGER" "$@" >/dev/null; }
+
+# Helm applies server-side: it would not touch replicas that are said to be ours, not even after we have put them back.
+let_go() {
+  local entries index
+  entries="{{range \$i, \$e := .metadata.managedFields}}{{if eq \$e.manager \"$MANAGER\"}}{{\$i}} {{end}}{{end}}"
+  for _ in 1 2 3 4 5; do
+    index=$(field "$entries") || return 0
+    [ -n "$index" ] || return 0
+    index=${index%% *}
+    write --type json --patch "[
+      {\"op\": \"test\", \"path\": \"/metadata/managedFields/$index/manager\", \"value\": \"$MANAGER\"},
+      {\"op\": \"remove\", \"path\": \"/metadata/managedFields/$index\"}]" || true
+  done
+}
+
 put_back() {
   local memory replicas now
   memory=$(remembered) || return 1
-  [ -n "$memory" ] || return 0
+  [ -n "$memory" ] || { let_go; return 0; }
   replicas=${memory%% *}
   now=$(field '{{.spec.replicas}}') || return 1
   if [ "$now" != 0 ]; then
     say "$namespace/$deployment was scaled to $now meanwhile: it stays so"
     replicas=$now
   fi
-  kube patch deployment "$deployment" --namespace "$namespace" --type merge --patch \
-    "{\"metadata\": {\"annotations\": {\"$ANNOTATION\": null}}, \"spec\": {\"replicas\": $replicas}}" >/dev/null || return 1
+  write --type merge --patch \
+    "{\"metadata\": {\"annotations\": {\"$ANNOTATION\": null}}, \"spec\": {\"replicas\": $replicas}}" || return 1
+  let_go
   say "$namespace/$deployment has its $replicas replicas back"
 }
 
@@ -183,10 +201,10 @@ else
 fi
 say "scaling $namespace/$deployment from $replicas to 0"
 version=$(field '{{.metadata.resourceVersion}}')
-kube patch deployment "$deployment" --namespace "$namespace" --type merge --patch "{
+write --type merge --patch "{
   \"metadata\": {\"resourceVersion\": \"$version\", \"annotations\": {
     \"$ANNOTATION\": \"$replicas $here $$ $(date -u +%Y-%m-%dT%H:%M:%SZ)\"}},
-  \"spec\": {\"replicas\": 0}}" >/dev/null
+  \"spec\": {\"replicas\": 0}}"
 pods=$(field '{{range $k, $v := .spec.selector.matchLabels}}{{$k}}={{$v}},{{end}}')
 kube wait pods --namespace "$namespace" -l "${pods%,}" --for=delete --timeout="${GONE_SECONDS}s" >/dev/null ||
   say "some pods are still ending; they have given their lead back, or lose it within seconds"

@@ -25,11 +25,12 @@ WIDTH = 100
 OWN = frozenset({"_side.tpl", "rbac.yaml", "ingress.yaml", "NOTES.txt"})
 ORIGINAL, COPY = "dr-syncer-exporter", "dr-syncer-importer"
 # Sections that a template may rely on: the chart's own, and what a configuration must have.
-_THERE = frozenset(
+_OWN = frozenset(
     name
     for name, one in vars(charts.values).items()
-    if isinstance(one, type) and one.__module__ == charts.values.__name__
-) | {"Repository", "Exporter", "Importer"}
+    if isinstance(one, type) and one.__module__ == charts.values.__name__ and not name.endswith("Config")
+)
+_THERE = _OWN | {"Repository", "Exporter", "Importer", "ExporterConfig", "ImporterConfig"}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -56,6 +57,7 @@ def shared_templates() -> list[Path]:
 def schema_text(name: str, values: type[Values]) -> str:
     """Return values.schema.json: what `helm install` itself refuses."""
     made: dict[str, Any] = _plainly_nullable(schema_of(values))
+    _require_sections(made)
     made["properties"]["global"] = {
         "type": ["object", "null"],
         "description": "What a chart above this one hands down.",
@@ -80,7 +82,15 @@ def _plainly_nullable(node: Any) -> Any:
     for name, definition in result.get("$defs", {}).items():
         if definition.get("type") == "object" and name not in _THERE:
             definition["type"] = ["object", "null"]
+        if name in _OWN:
+            _require_sections(definition)
     return result
+
+
+def _require_sections(schema: dict[str, Any]) -> None:
+    """Let the sections of `schema` be required: values.yaml has them, and null would take one away from a template."""
+    sections = [name for name, entry in schema["properties"].items() if "$ref" in entry]
+    schema["required"] = sorted({*schema.get("required", []), *sections})
 
 
 def values_text(name: str, values: type[Values]) -> str:

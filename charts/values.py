@@ -87,7 +87,7 @@ class Git(Section):
     )
 
 
-class Signing(Section):
+class SigningKey(Section):
     existing_secret: Text = Field(
         default="",
         description="Name of a Secret with the SSH private key that signs the commits. Left out, and no "
@@ -107,7 +107,7 @@ class Age(Section):
     identities: Text = Field(default="", description="The age identities themselves, one a line.")
 
 
-class Webhook(Section):
+class WebhookSecret(Section):
     existing_secret: Text = Field(
         default="",
         description="Name of a Secret with what the Git server signs its calls with. Left out, and no "
@@ -308,7 +308,7 @@ class ExporterValues(Values):
         "exporter.secrets.digestKeyNamespace.",
     )
     rbac: ExporterRbac = Field(default=written({}), description="What it may do in the cluster.")
-    signing: Signing = Field(default=written({}), description="Signatures of the commits.")
+    signing: SigningKey = Field(default=written({}), description="Signatures of the commits.")
 
 
 class ImporterValues(Values):
@@ -326,7 +326,7 @@ class ImporterValues(Values):
         description="SSH public keys whose signatures count, in the format of ssh-keygen(1). A recovery point "
         "that none of them signed is refused. Left out: signatures are not looked at.",
     )
-    webhook: Webhook = Field(default=written({}), description="Calls of the Git server that wake the importer.")
+    webhook: WebhookSecret = Field(default=written({}), description="Calls of the Git server that wake the importer.")
     ingress: Ingress = Field(default=written({}), description="The webhook's way in.")
 
 

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Entry] = {
     "diff": Entry("cli.diff", "diff", "Show how the DR cluster differs from a recovery point."),
     "log": Entry("cli.log", "log", "Show who changed what, when, in which commit."),
     "trigger": Entry("cli.trigger", "trigger", "Let a service export or import now."),
+    "status": Entry("cli.status", "status", "Show both sides at a glance, and what is wrong."),
     "serve": Entry("cli.serve", "serve", "Run as a service: the loop, metrics and health."),
     "transforms": Entry("cli.transforms", "transforms", "List, explain and test what happens to objects."),
 }

@@ -48,8 +48,8 @@ def serve() -> None:
 def exporter(ctx: Context) -> None:
     """Export for as long as this runs: exporter.mode says when.
 
-    Serves /metrics, /healthz and /readyz at server.address and server.port. Stops within 10 seconds of
-    SIGTERM or Ctrl-C. SIGHUP reads the configuration again, which happens by itself within seconds of a
+    Serves a status page, /metrics, /healthz and /readyz at server.address and server.port. Stops within 10
+    seconds of SIGTERM or Ctrl-C. SIGHUP reads the configuration again, which happens by itself within seconds of a
     change of the file; SIGUSR1 starts a run at once.
 
     \b
@@ -69,8 +69,8 @@ def exporter(ctx: Context) -> None:
 def importer(ctx: Context) -> None:
     """Import for as long as this runs: importer.mode says when.
 
-    Serves /metrics, /healthz and /readyz at server.address and server.port, and the webhook for the Git
-    server where server.webhook.secretFile is given. Stops within 10 seconds of SIGTERM or Ctrl-C. SIGHUP
+    Serves a status page, /metrics, /healthz and /readyz at server.address and server.port, and the webhook
+    for the Git server where server.webhook.secretFile is given. Stops within 10 seconds of SIGTERM or Ctrl-C. SIGHUP
     reads the configuration again, which happens by itself within seconds of a change of the file; SIGUSR1
     looks at Git at once.
 

@@ -54,8 +54,10 @@ class Noticed(Silent):
     def _incomplete(self, type_: str, text: str) -> None:
         with self._lock:
             self._types[type_] = text
-            named = some(sorted(self._types))
-        self._tell(TYPES_INCOMPLETE, f"{named}; the last one: {text}")
+            named = sorted(self._types)
+            first = self._types[named[0]]
+        # The same words for the same types, whichever of them failed just now: else each would be news.
+        self._tell(TYPES_INCOMPLETE, f"{some(named)} incomplete: {first}")
 
     def _over(self, key: str) -> None:
         if key in _OF:

@@ -67,7 +67,7 @@ def worker_of(
             connect=dialled,
             observer=observer,
             leading=asked,
-            last_run=board.settled,
+            last_run=lambda stop: board.settled(stop, runs.turned),
         )
     scheduled = config.mode == "scheduled"
     return Posted(

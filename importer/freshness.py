@@ -17,11 +17,13 @@ class Freshness:
     """Told by the thread that works.
 
     As long as the heartbeat names the commit that DR has, and the source was read in full, what DR has is as young as
-    the heartbeat, however old the commit is. `beat` and `recovery_point` are when that was, None for not known.
+    the heartbeat, however old the commit is. `beat` and `recovery_point` are when that was, `due` is when the next
+    heartbeat should come; None for not known.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self.beat: datetime | None = None
+        self.due: datetime | None = None
         self.recovery_point: datetime | None = None
         self._metrics = metrics
         self._sign: Heartbeat | None = None
@@ -52,6 +54,7 @@ class Freshness:
         """The exporter gave a sign of life."""
         self._sign = sign
         self._tell_beat(sign.time)
+        self.due = sign.due
         self._metrics.set("heartbeat_due_timestamp_seconds", sign.due.timestamp() if sign.due else 0)
         self._metrics.set("heartbeat_incomplete", float(not sign.complete))
         self._tell_age()

@@ -59,7 +59,7 @@ def worker_of(
         connect=connect,
         observer=Several(Measured(runs), Noticed(tell)),
         leading=asked,
-        last_run=board.settled,
+        last_run=lambda stop: board.settled(stop, runs.turned),
     )
     scheduled = config.mode == "scheduled"
     return Posted(
@@ -95,10 +95,14 @@ class Measured(Nobody):
         self._tell_age()
 
     def _tell_age(self) -> None:
-        beat, point = self._freshness.beat, self._freshness.recovery_point
+        fresh = self._freshness
+        beat, due, point = fresh.beat, fresh.due, fresh.recovery_point
         self._board.change(
             lambda told: msgspec.structs.replace(
-                told, heartbeat=beat or told.heartbeat, recovery_point=point or told.recovery_point
+                told,
+                heartbeat=beat or told.heartbeat,
+                heartbeat_due=due,
+                recovery_point=point or told.recovery_point,
             )
         )
 

@@ -16,7 +16,16 @@ import msgspec
 
 from drsyncer.cluster import Cluster
 from drsyncer.cluster.watch import Kind, Watch
-from drsyncer.errors import ClusterUnreachable, DrSyncerError, Forbidden, Gone, ServerFailed, Throttled, Unauthorized
+from drsyncer.errors import (
+    ClusterUnreachable,
+    DrSyncerError,
+    Forbidden,
+    Gone,
+    NotFound,
+    ServerFailed,
+    Throttled,
+    Unauthorized,
+)
 from drsyncer.json import decode
 from drsyncer.log import get
 from drsyncer.retry import Schedule
@@ -31,7 +40,11 @@ _LOG = get(__name__)
 _PACE = 1.0  # seconds between two writes
 _ALIVE = 300.0  # seconds after which a status is written although nothing has changed: somebody works
 _AGAIN = Schedule(initial=1.0, factor=2.0, maximum=60.0, jitter=0.2)
-_FORBIDDEN = Schedule(initial=60.0, factor=2.0, maximum=600.0, jitter=0.2)
+# A right or a namespace that is missing stays missing until a person comes: it is told once. An importer makes its
+# namespace by itself, though, with its first import.
+_LASTING = (Forbidden, NotFound)
+_PATIENT = Schedule(initial=4.0, factor=2.0, maximum=600.0, jitter=0.2)
+_TOLD_AT = 3  # failures
 # A cluster that does not answer is told of by those who work with it.
 _TOLD_BY_OTHERS = (ClusterUnreachable, ServerFailed, Throttled)
 _ENDING = 3.0  # seconds that the last write may take
@@ -69,7 +82,7 @@ class Board:
         self._due = 0.0
         self._repeats = Repeats(_LOG, listener=self.trouble)
         self._backoff = Backoff(_AGAIN, clock=clock)
-        self._refusals = Backoff(_FORBIDDEN, clock=clock)
+        self._refusals = Backoff(_PATIENT, clock=clock)
         self._cluster: Cluster | None = None
         self._watching: Cluster | None = None
         self._watch: Watch | None = None
@@ -177,13 +190,15 @@ class Board:
         with self._changed:
             return self._term is None and self._notice.status is not None
 
-    def settled(self, stop: threading.Event) -> datetime | None:
+    def settled(self, stop: threading.Event, turned: Callable[[], None] = lambda: None) -> datetime | None:
         """Return up to when the ticks of the schedule were taken care of before, None for not known.
 
-        Waits for the cluster's answer until `stop`: while it is away, no run could be made up for.
+        Waits for the cluster's answer until `stop`: while it is away, no run could be made up for. `turned` is told
+        every moment that whoever waits lives.
         """
         with self._changed:
             while self._place is not None and not self._known and not stop.is_set() and not self._stopped:
+                turned()
                 self._changed.wait(0.2)
             return self._now.settled
 
@@ -259,10 +274,10 @@ class Board:
     def _failed(self, error: DrSyncerError) -> None:
         if self._stopped:
             return
-        again = isinstance(error, Forbidden) and self._refusals.failures(_WRITE) > 0  # told once
-        (self._refusals if isinstance(error, Forbidden) else self._backoff).failed(_WRITE)
+        lasting = isinstance(error, _LASTING)
+        (self._refusals if lasting else self._backoff).failed(_WRITE)
         text = f"{_WRITE} is not kept in {self._place}: {error}"
-        if isinstance(error, _TOLD_BY_OTHERS) or again:
+        if isinstance(error, _TOLD_BY_OTHERS) or (lasting and self._refusals.failures(_WRITE) != _TOLD_AT):
             self.trouble(_WRITE, text)
         else:
             self._repeats.failed(_WRITE, text)
@@ -288,9 +303,9 @@ class Board:
                 self._watch_once(self._place)
                 pause = 0.0
             except DrSyncerError as error:
-                forbidden = isinstance(error, Forbidden)
-                pause = (self._refusals if forbidden else self._backoff).failed(_WATCH)
-                told = isinstance(error, Gone) or (forbidden and self._refusals.failures(_WATCH) > 1)
+                lasting = isinstance(error, _LASTING)
+                pause = (self._refusals if lasting else self._backoff).failed(_WATCH)
+                told = isinstance(error, Gone) or (lasting and self._refusals.failures(_WATCH) != _TOLD_AT)
                 if not self._stopped and not told:
                     self._repeats.failed(_WATCH, f"requests of runs are not seen: {error}")
             except Exception:  # noqa: BLE001 - whatever it is, the work must go on

@@ -175,7 +175,13 @@ class Frame(Generic[Config]):
         led, self._led = self._led, self._candidate.leading()
         if led != self._led:
             who = socket.gethostname()
-            self._tell(*((LEADERSHIP_GAINED, f"{who} works now") if self._led else (LEADERSHIP_LOST, f"{who} lost it")))
+            self._tell(
+                *(
+                    (LEADERSHIP_GAINED, f"{who} works now")
+                    if self._led
+                    else (LEADERSHIP_LOST, f"{who} could not renew its lead")
+                )
+            )
         if self._candidate.trouble:
             self._repeats.failed("the election", f"the election: {self._candidate.trouble}")
         else:
@@ -243,6 +249,7 @@ class Frame(Generic[Config]):
         running = self._running
         if running is None:
             return True
+        self._health.turned("service", within=2 * _ENDING)
         running.stop.set()
         running.worker.wake()
         running.thread.join(_ENDING)

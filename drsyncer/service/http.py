@@ -111,11 +111,12 @@ class Server:
 
     def stop(self) -> None:
         """Take no more requests, and return when the threads have ended."""
+        # First those who answer: with their last words they wake the loop, by a pipe that is closed with it.
+        self._server.task_dispatcher.shutdown(timeout=_PATIENCE)
         # From inside of its loop: there it is safe to take the sockets away.
         self._server.trigger.pull_trigger(self._server.close)
         if self._thread.is_alive():
             self._thread.join(_PATIENCE)
-        self._server.task_dispatcher.shutdown(timeout=_PATIENCE)
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/")

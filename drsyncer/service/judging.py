@@ -17,7 +17,7 @@ from drsyncer.wording import many, span
 SILENT = timedelta(minutes=11)  # a status is written every five minutes at least
 BEAT_LATE = timedelta(minutes=5)  # a heartbeat comes every minute, if the remote lets it
 TICK_LATE = timedelta(minutes=10)  # a run may take a while, and so may its start
-UNHEARD = timedelta(days=1, hours=1)  # an importer does not know how often the exporter is to run
+UNHEARD = timedelta(days=1, hours=1)  # where nobody knows how often the exporter is to run
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ def _content(status: Status) -> Iterator[Concern]:
 def _freshness(status: Status, now: datetime) -> Iterator[Concern]:
     beat = status.heartbeat
     if status.side == "exporter":
-        if status.mode == "continuous" and beat is not None and now - beat > BEAT_LATE:
+        # What was told may be some minutes old itself.
+        if status.mode == "continuous" and beat is not None and status.told - beat > BEAT_LATE:
             yield Concern(
                 f"The last heartbeat is {span((now - beat).total_seconds())} old: "
                 "nobody knows whether the recovery point is the source's state."
@@ -93,7 +94,9 @@ def _freshness(status: Status, now: datetime) -> Iterator[Concern]:
         return
     if status.newest and status.head and status.newest != status.head and status.running is None:
         yield Concern(f"DR has {status.head[:12]}, and the newest recovery point is {status.newest[:12]}.")
-    if beat is not None and now - beat > UNHEARD:
+    due = status.heartbeat_due
+    # What was told may be some minutes old itself.
+    if beat is not None and (status.told - due > BEAT_LATE if due is not None else now - beat > UNHEARD):
         yield Concern(f"The exporter has given no sign of life for {span((now - beat).total_seconds())}.")
 
 

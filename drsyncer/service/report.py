@@ -60,8 +60,13 @@ class Report:
 
     def age(self, at: datetime) -> str:
         """Return how long ago that was, in words."""
-        seconds = (self.now - at).total_seconds()
-        return f"in {span(-seconds)}" if seconds < -1 else f"{span(seconds)} ago"
+        return age(at, self.now)
+
+
+def age(at: datetime, now: datetime) -> str:
+    """Return how long ago that was, in words; of clocks that differ a little, nothing is told."""
+    seconds = (now - at).total_seconds()
+    return f"in {span(-seconds)}" if seconds < -1 else f"{span(seconds)} ago"
 
 
 def exact(at: datetime) -> str:

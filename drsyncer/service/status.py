@@ -143,6 +143,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     head: str = ""  # the newest recovery point (exporter), or the one that DR has (importer)
     newest: str = ""  # importer: the newest commit of what is followed
     heartbeat: datetime | None = None  # the exporter's last one, as this side knows it
+    heartbeat_due: datetime | None = None  # the importer's: when the next one should come, as the last one said
     recovery_point: datetime | None = None  # importer: when what DR has was read from the source
     looked: datetime | None = None  # importer: when Git last answered
     compared: datetime | None = None  # importer: when DR was last compared with its recovery point
@@ -162,8 +163,11 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     commits: tuple[Commit, ...] = ()  # newest first
 
 
+# Made here, and not where it is used: two threads that make the first one at the same time crash msgspec 0.22.
+_decode = msgspec.json.Decoder(Status).decode
+
 # What moves all the time, or all by itself: told when something else is, and every few minutes.
-_RESTLESS = ("told", "running", "heartbeat", "recovery_point", "looked", "compared", "pending")
+_RESTLESS = ("told", "running", "heartbeat", "heartbeat_due", "recovery_point", "looked", "compared", "pending")
 _KEPT = ("last_success", "last_failure", "settled", "request", "heartbeat")
 _OF_A_RUN = (
     *("last_run", "head", "recovery_point", "protected", "blocked", "incomplete", "held", "drifted", "guard"),
@@ -200,7 +204,7 @@ def text_of(status: Status) -> str:
 def parse(text: str) -> Status | None:
     """Return what `text_of` was given; None for what nobody of us has written. Anybody may edit a ConfigMap."""
     try:
-        found = msgspec.json.decode(text, type=Status)
+        found = _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     times = (found.started, found.told)

@@ -19,7 +19,7 @@ from drsyncer.service.series import Draft, Ledger
 
 _LOG = get(__name__)
 _SCHEDULE = Schedule(initial=2.0, factor=2.0, maximum=300.0, jitter=0.2)
-_PARTING = 3.0  # seconds that the last Events have when the service ends
+_PARTING = 2.0  # seconds that the last Events have when the service ends
 _WHAT = "writing Kubernetes Events"
 
 

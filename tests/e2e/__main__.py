@@ -9,6 +9,7 @@ import time
 from tests.cluster.tools import CLUSTER_PROGRAMS, HELM, PROGRAMS, ToolMissing
 from tests.cluster.tools.build import BuildFailed, build_missing
 from tests.e2e.acts import play
+from tests.e2e.lab.lab import claim
 from tests.e2e.lab.steps import LabFailed, LabImpossible
 from tests.e2e.scene import Say, Scene, build, keep_logs, tear_down
 from tests.e2e.story import Story
@@ -25,6 +26,7 @@ def main() -> int:
         print(f"[{time.monotonic() - begun:6.1f} s] {text}", flush=True)
 
     try:
+        claim()
         if options.down:
             return _end(say)
         build_missing(NEEDED)

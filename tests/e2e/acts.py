@@ -12,6 +12,7 @@ from tests.e2e import git_server
 from tests.e2e import story as told
 from tests.e2e.kubectl import Cluster, Object, secret
 from tests.e2e.lab.clusters import SOURCE
+from tests.e2e.lab.steps import LabFailed
 from tests.e2e.scene import IMAGE
 from tests.e2e.story import EXPORTER, IMPORTER, NAMESPACE, REPLICAS, Story, expect
 
@@ -59,11 +60,33 @@ def application(story: Story) -> None:
         told.wait_for_pods(story, source, pods, of=f"app={tier}", namespace="shop")
 
 
+def mistakes(story: Story) -> None:
+    """Wrong values are refused by name, or explained where people look: the pod's status and its events."""
+    source = story.scene.source
+    told.make_namespace(source)
+    wrong = _exporter_values(story, story.identity)
+    wrong["config"]["exporter"]["clutser"] = "prod"
+    expect("clutser" in _refusal(source, wrong), "helm refuses an unknown key by its name")
+    told.helm(source, "install", "exporter", _exporter_values(story, story.identity))
+    missing = f'"{CREDENTIALS}" not found'
+    story.wait(lambda: missing in _events(source), "an event names the missing Secret", promised=told.READY)
+    source.helm("uninstall", told.RELEASE, "--namespace", NAMESPACE, "--wait")
+    _give_deploy_key(story)
+    wrong = _exporter_values(story, story.identity)
+    wrong["config"]["exporter"] |= {"mode": "scheduled", "schedule": "61 * * * *"}
+    refusal = _refusal(source, wrong)
+    if refusal:
+        expect("schedule" in refusal, "helm refuses a wrong schedule by its name")
+        return
+    words = "exporter.schedule"
+    story.wait(lambda: words in _last_words(source), "the pod's status names the wrong schedule", promised=told.READY)
+    source.helm("uninstall", told.RELEASE, "--namespace", NAMESPACE, "--wait")
+
+
 def exporter(story: Story) -> None:
     """helm install dr-syncer-exporter: it commits the cluster, Secrets encrypted."""
     git, source = story.scene.git, story.scene.source
-    told.make_namespace(source)
-    source.apply([secret(CREDENTIALS, NAMESPACE, {"ssh-privatekey": git.key_file.read_text()})])
+    _give_deploy_key(story)
     told.helm(source, "install", "exporter", _exporter_values(story, story.identity))
     told.wait_for_pods(story, source, REPLICAS, of=EXPORTER)
     story.wait(lambda: bool(git.head()), "first commit", promised=told.FIRST_COMMIT)
@@ -153,7 +176,7 @@ def cut_network(story: Story) -> None:
             (dr, IMPORTER, "the recovery repository"),
         ):
             story.wait(_says(cluster, labels, words), f"{cluster.name} says that Git is away", promised=told.CHANGE * 2)
-            expect(told.ready_pods(cluster, NAMESPACE, labels) == REPLICAS, f"the pods of {cluster.name} stay ready")
+            told.wait_for_pods(story, cluster, REPLICAS, of=labels)  # a Git that is away makes nobody unhealthy
     finally:
         git.heal()
     story.wait(lambda: "fourth edition" in told.page(dr), "the change in DR, healed", promised=told.CHANGE * 2)
@@ -200,15 +223,44 @@ def uninstall(story: Story) -> None:
     source, dr = story.scene.source, story.scene.dr
     for cluster in (source, dr):
         cluster.helm("uninstall", told.RELEASE, "--namespace", NAMESPACE, "--wait")
-    expect(told.ready_pods(source, "shop", "app=web") == 2, "the application runs in the source cluster")
+    told.wait_for_pods(story, source, 2, of="app=web", namespace="shop")
     expect(told.there(dr, "deployment", "web"), "and waits in DR")
     expect(told.password(dr) == told.password(source), "with its Secret")
 
 
 ACTS: tuple[Callable[[Story], None], ...] = (
-    *(application, exporter, importer, change, deletion, definition, rotation),
+    *(application, mistakes, exporter, importer, change, deletion, definition, rotation),
     *(killed_pods, cut_network, restarted_node, upgrade, uninstall),
 )
+
+
+def _give_deploy_key(story: Story) -> None:
+    key = story.scene.git.key_file.read_text()
+    story.scene.source.apply([secret(CREDENTIALS, NAMESPACE, {"ssh-privatekey": key})])
+
+
+def _refusal(cluster: Cluster, values: Object) -> str:
+    """What helm says when it does not install this; "" when it does."""
+    try:
+        told.helm(cluster, "install", "exporter", values)
+    except LabFailed as refusal:
+        return str(refusal)
+    return ""
+
+
+def _events(cluster: Cluster) -> str:
+    return cluster("get", "events", "--namespace", NAMESPACE, "--output", "jsonpath={.items[*].message}")
+
+
+def _last_words(cluster: Cluster) -> str:
+    """What the pods said when they ended, as `kubectl describe pod` shows it."""
+    statuses = (
+        status
+        for pod in cluster.list("pods", namespace=NAMESPACE, labels=EXPORTER)
+        for status in pod["status"].get("containerStatuses", [])
+    )
+    ends = (status[state].get("terminated", {}) for status in statuses for state in ("state", "lastState"))
+    return "\n".join(end.get("message", "") for end in ends)
 
 
 def _exporter_values(story: Story, identity: pyrage.x25519.Identity) -> Object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -14,13 +13,11 @@ from tests.e2e import git_server
 from tests.e2e.git_server import GitServer
 from tests.e2e.kubectl import Cluster
 from tests.e2e.lab import lab
-from tests.e2e.lab.base import STOCK_IMAGE, ensure_base
-from tests.e2e.lab.debian import why_not
 from tests.e2e.lab.docker import Docker
+from tests.e2e.lab.image import ROOT, build_image, network
 from tests.e2e.lab.lab import Lab
-from tests.e2e.lab.steps import LabFailed, LabImpossible, home, watched
+from tests.e2e.lab.steps import LabFailed, home, watched
 
-ROOT = Path(__file__).parents[2]
 IMAGE = "dr-syncer:e2e"
 LOGS = ROOT / "build/e2e-logs"
 
@@ -56,23 +53,14 @@ def build(say: Say) -> Scene:
 
 
 def build_images(docker: Docker, *, own: bool, say: Say) -> None:
-    """Build our image as `make docker-build` does, and the Git server's on top of it."""
-    base = _base(docker, own=own)
-    say(f"building {IMAGE} on {base}")
-    make: list[str | Path] = ["make", "-C", ROOT, "docker-build", f"IMAGE={IMAGE}", f"BASE_IMAGE={base}"]
-    # The network of builds is the machine's, with its name servers: a daemon of our own has no other way out.
-    make += ["DOCKER_FLAGS=--network host"] if own else []
-    path = f"{docker.program.parent}:{os.environ.get('PATH', '')}"
-    watched(make, title=IMAGE, log=home() / "logs/image.log", env={**docker.env, "PATH": path}, doing="building")
-    git: list[str | Path] = [docker.program, "build", *(["--network", "host"] if own else [])]
-    git += ["--build-arg", f"IMAGE={IMAGE}", "--tag", git_server.IMAGE, git_server.FOLDER]
-    watched(
-        git,
-        title=git_server.IMAGE,
-        log=home() / "logs/git-image.log",
-        env=docker.env if _has_buildx(docker) else {**docker.env, "DOCKER_BUILDKIT": "0"},
-        doing="building",
-    )
+    """Build our image as people do, and the Git server's on top of it."""
+    say(f"building {IMAGE}")
+    build_image(docker, IMAGE, own=own)
+    build: list[str | Path] = [docker.program, "build", *network(own=own)]
+    build += ["--build-arg", f"IMAGE={IMAGE}", "--tag", git_server.IMAGE, git_server.FOLDER]
+    # Whatever builds it: nothing in it needs BuildKit, which is not everywhere, while the classic builder is.
+    env = {**docker.env, "DOCKER_BUILDKIT": "0"}
+    watched(build, title=git_server.IMAGE, log=home() / "logs/git-image.log", env=env, doing="building")
 
 
 def keep_logs(scene: Scene, say: Say) -> None:
@@ -100,20 +88,3 @@ def tear_down(say: Say) -> list[str]:
     for folder in home().glob("e2e-*"):
         shutil.rmtree(folder, ignore_errors=True)
     return left
-
-
-def _base(docker: Docker, *, own: bool) -> str:
-    if not own and docker.can_pull(STOCK_IMAGE):
-        return STOCK_IMAGE
-    reason = why_not()
-    if reason:
-        raise LabImpossible(f"{STOCK_IMAGE} cannot be pulled, and building one is for root on Debian only: {reason}")
-    return ensure_base(docker)
-
-
-def _has_buildx(docker: Docker) -> bool:
-    try:
-        docker("buildx", "version")
-    except LabFailed:
-        return False
-    return True

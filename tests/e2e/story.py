@@ -12,8 +12,9 @@ import pyrage
 import yaml
 
 from tests.e2e.kubectl import Cluster, Object
+from tests.e2e.lab.image import ROOT
 from tests.e2e.lab.steps import LabFailed, wait_until
-from tests.e2e.scene import IMAGE, ROOT, Scene
+from tests.e2e.scene import IMAGE, Scene
 
 NAMESPACE = "dr-syncer"
 RELEASE = "dr-syncer"

@@ -46,7 +46,7 @@ each_setting = pytest.mark.parametrize("setting", SETTINGS)
 def dr_syncer(*args: str) -> subprocess.CompletedProcess[str]:
     """Run the command as the pod does, on a pipe."""
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", *args], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "cli.main", *args], capture_output=True, text=True, check=False, timeout=180
     )
 
 
@@ -128,6 +128,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
         {"config": {"exporter": {"guard": {"maxDeletionPercent": 120}}}},
         "at '/config/exporter/guard/maxDeletionPercent': maximum: got 120, want 100",
     ),
+    "a section of the chart taken away": ("importer", {"webhook": None}, "at '': missing property 'webhook'"),
     "a type that is none": ("importer", {"rbac": {"types": ["Config Maps"]}}, "at '/rbac/types/0'"),
     "replicas that would all work": (
         "importer",
@@ -249,6 +250,9 @@ def test_the_sources_credentials_are_not_exported() -> None:
 
     assert excluded(given) == [entry]
     assert excluded(merged(given, {"config": {"exporter": {"select": {"exclude": [own]}}}})) == [own, entry]
+    # Where nobody looks, a rule would be reported as one that decides nothing.
+    assert excluded(merged(given, {"rbac": {"namespaces": ["shop"]}})) is None
+    assert excluded(merged(given, {"rbac": {"types": ["configmaps"]}})) is None
     # What the chart itself makes carries a label that keeps it out.
     inline = {"git": {"existingSecret": "", "sshPrivateKey": "key", "knownHosts": "git.example.com ssh-ed25519 AAAA"}}
     assert excluded(merged(values("exporter"), inline)) is None

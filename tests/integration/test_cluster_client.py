@@ -118,6 +118,20 @@ def test_reads_and_writes_wait_as_long_as_the_server_asks(
     assert not source.exists(f"/api/v1/namespaces/{where}/configmaps/app")
 
 
+def test_who_may_write_no_more_does_not_send_a_write_once_more(
+    source: ControlPlane, proxy: FaultProxy, client: Callable[..., Client], make_namespace: MakeNamespace
+) -> None:
+    where, ours = make_namespace(source), client(proxy.kubeconfig)
+    fault = proxy.status(503, method="PATCH", path="/configmaps/app", times=1)
+    ours.cluster.may_write = lambda: fault.hits == 0  # as a leader who sleeps between two tries
+
+    with pytest.raises(ClusterUnreachable, match="not sent: another replica may lead now"):
+        apply(ours.cluster, where, greeting="hello")
+
+    assert [seen.method for seen in proxy.requests if "configmaps/app" in seen.path] == ["PATCH"]
+    assert names(ours.cluster, where) == []  # reading is always allowed
+
+
 def test_throttled_to_the_end_is_an_error_after_all_tries(proxy: FaultProxy, client: Callable[..., Client]) -> None:
     ours = client(proxy.kubeconfig)
     fault = proxy.status(429, path="/configmaps", times=None)

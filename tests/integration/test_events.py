@@ -20,6 +20,7 @@ from drsyncer.service.reasons import DELETIONS_HELD, REPOSITORY_UNAVAILABLE, Rea
 from drsyncer.service.series import Ledger
 from drsyncer.service.telling import Teller
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.fault_proxy import FaultProxy
 from tests.integration.recovery import Recovery, configmap, namespace
 from tests.integration.services import Services, until
 
@@ -218,3 +219,19 @@ def test_who_may_not_write_events_says_so_once_and_goes_on(
         source.grant("limited", cluster_role="cluster-admin", namespace=where)
         seen.wait("DeletionsHeld")
         assert [(one["message"], one["count"]) for one in seen.all()] == [("499 deletions", 500)]
+
+
+def test_a_cluster_that_hangs_holds_up_neither_those_who_tell_nor_the_end(
+    source: ControlPlane, make_namespace: Callable[..., str], fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    where, proxy = make_namespace(source), fault_proxy(source)
+    hanging = proxy.hang(60, times=None)
+    telling = Telling(proxy.kubeconfig, where)
+    with telling as tell:
+        begun = time.monotonic()
+        tell(DELETIONS_HELD, "60 deletions")
+        tell(REPOSITORY_UNAVAILABLE, "no answer")
+        assert time.monotonic() - begun < 1.0
+        until(lambda: hanging.hits, "a request to hang")
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 8.0  # with what a busy machine takes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from datetime import datetime
@@ -196,3 +197,82 @@ def test_a_request_makes_a_run_in_continuous_mode_too_and_its_result_is_told(
     late = recovery.cli("trigger", "importer", "--wait", "--timeout", "1s", cluster=dr)
     assert late.returncode == ExitCode.FAILED
     assert "the importer ended at" in late.stderr
+
+
+def test_whoever_leads_does_what_was_asked_for_and_his_successor_does_not_do_it_again(
+    scene: dict[str, ControlPlane], recovery: Recovery, services: Services
+) -> None:
+    write(recovery, namespace("shop"), configmap("shop", "app", colour="red"))
+    dr, elected = scene["importer"], {"leaderElection": True}
+    first = services.start("importer", dr, server=elected, mode="manual")
+    ready(first)
+    second = services.start("importer", dr, server=elected, mode="manual")
+    until(lambda: second.ask("/readyz") == (200, "standing by\n"), "the second to stand by")
+
+    done = recovery.cli("trigger", "importer", "--wait", cluster=dr)
+    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
+    assert (first.metric(RUNS), second.metric(RUNS)) == (1, 0)
+    until(lambda: recovery.head()[:12] in second.ask("/")[1], "the second to show what the leader told")
+    assert "Another replica does the work" in second.ask("/")[1]
+
+    assert first.end() == 0
+    ready(second)
+    until(lambda: told(dr, "importer")["state"] == "working", "the second's status")
+    time.sleep(1.0)
+    assert second.metric(RUNS) == 0
+    assert told(dr, "importer")["lastRun"]["cause"] == "asked"
+    ask(dr, "importer", "more")
+    until(lambda: handled(dr, "importer", "more"), "the second's own run")
+    assert second.metric(RUNS) == 1
+    assert second.end() == 0
+
+
+def test_no_value_of_a_secret_is_told_by_whatever_an_admission_policy_says(
+    scene: dict[str, ControlPlane], recovery: Recovery, services: Services
+) -> None:
+    dr, canary = scene["importer"], "c4nary-in-the-mine"
+    quotes = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "quotes"},
+        "spec": {
+            "matchConstraints": {
+                "resourceRules": [
+                    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}
+                ]
+            },
+            "validations": [{"expression": "false", "messageExpression": "'I refuse ' + string(object.data.password)"}],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "quotes"},
+        "spec": {"policyName": "quotes", "validationActions": ["Deny"]},
+    }
+    encoded = base64.b64encode(canary.encode()).decode()
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "app", "namespace": "shop"},
+        "data": {"password": encoded},
+    }
+    dr.apply([namespace("shop"), quotes, binding])
+    dry = json.dumps(secret)
+    until(
+        lambda: "I refuse" in dr.kubectl("create", "--dry-run=server", "-f", "-", input=dry, check=False).stderr, "it"
+    )
+    write(recovery, namespace("shop"), secret)
+    service = services.start("importer", dr, mode="manual")
+    done = recovery.cli("trigger", "importer", "--wait", cluster=dr)
+    assert done.returncode == ExitCode.PARTIAL, done.stdout + done.stderr
+
+    blocked = told(dr, "importer")["blocked"]["items"]
+    assert [item["what"] for item in blocked] == ["shop/secrets/app"]
+    assert "I refuse ***" in blocked[0]["why"]
+    shown = [json.dumps(told(dr, "importer")), service.ask("/")[1], service.ask("/status.json")[1], done.stdout]
+    shown += [recovery.cli("status", cluster=None, importer={"kubeconfig": str(dr.kubeconfig)}).stdout, *service.said()]
+    for text in shown:
+        assert canary not in text
+        assert encoded not in text
+    assert service.end() == 0

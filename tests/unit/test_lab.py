@@ -39,12 +39,13 @@ def test_kind_and_its_stock_image_have_versions() -> None:
 
 
 def test_stock_nodes_get_no_cure_that_only_the_local_ones_need() -> None:
-    assert cluster_configuration(local=False) == {
-        "kind": "Cluster",
-        "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "nodes": [{"role": "control-plane"}],
-    }
-    assert cluster_configuration(local=True)["networking"] == {"disableDefaultCNI": True}
+    stock, local = (cluster_configuration(local=local) for local in (False, True))
+
+    assert "containerdConfigPatches" not in stock
+    assert "networking" not in stock
+    assert "failCgroupV1" not in str(stock)
+    assert local["networking"] == {"disableDefaultCNI": True}
+    assert "failCgroupV1: false" in str(local["kubeadmConfigPatches"])
 
 
 def test_pods_of_the_only_node_get_addresses_of_the_range_that_it_is_given() -> None:
@@ -100,6 +101,10 @@ def test_what_was_half_made_is_made_anew(tmp_path: Path) -> None:
 def test_the_words_of_a_program_that_fails_are_in_the_error() -> None:
     with pytest.raises(LabFailed, match="exit 3\nwhat went wrong"):
         answer(["sh", "-c", "echo what went wrong >&2; exit 3"])
+    with pytest.raises(LabFailed) as talkative:
+        answer(["sh", "-c", "seq 1000; exit 1"])
+    assert str(talkative.value).endswith("999\n1000")
+    assert "\n500\n" not in str(talkative.value)
     with pytest.raises(LabFailed, match="no-such-program is not there"):
         answer(["no-such-program"])
     with pytest.raises(LabFailed, match="no end after"):

@@ -63,11 +63,21 @@ def test_types_that_are_incomplete_are_one_matter_that_is_over_with_the_last_of_
     told = Told()
     observer = exporting.Noticed(told)
     for number in range(5):
-        observer.trouble(f"kind{number}.example.com", "forbidden")
+        observer.trouble(f"kind{number}.example.com", f"kind{number}.example.com: forbidden")
     for number in range(5):
         observer.trouble(f"kind{number}.example.com", None)
     assert told.names() == ["TypesIncomplete"] * 5 + ["TypesComplete"]
-    assert "kind0.example.com, kind1.example.com, kind2.example.com and 2 more" in told.events[4][1]
+    said = "kind0.example.com, kind1.example.com, kind2.example.com and 2 more incomplete: kind0.example.com: forbidden"
+    assert told.events[4][1] == said
+
+
+def test_types_that_fail_in_turns_are_no_news_each_time() -> None:
+    told = Told()
+    observer = exporting.Noticed(told)
+    for _ in range(3):
+        for key in ("a.example.com", "b.example.com"):
+            observer.trouble(key, f"{key}: forbidden")
+    assert len({message for _, message, _ in told.events}) == 2
 
 
 # The importer

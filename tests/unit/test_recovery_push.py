@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from drsyncer.errors import GitError, PushRejected
+from drsyncer.errors import Abandoned, GitError, PushRejected
+from drsyncer.recovery.git import Clone
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.pushing import PushResult, RefResult, Verdict, report
 from tests.unit.recovery_sandbox import NOON, Sandbox, commit, export, git
@@ -55,6 +56,26 @@ def test_a_push_that_meets_another_commit_is_made_again_on_top_of_it(either_hash
         "DR-Syncer", "2024-05-01T12:00:00+00:00", "2024-05-01T12:00:00+00:00",
     ]  # fmt: skip
     either_hash.fsck()
+
+
+def test_a_rejected_push_is_not_tried_again_by_who_may_go_on_no_more(sandbox):
+    goes_on = [True]
+    with Clone.open(sandbox.remote(), goes_on=lambda: goes_on[0]) as clone:
+        clone.fetch()
+        commit(clone, {"a.yaml": "ours"}, message="one")
+        theirs = sandbox.somebody_commits({"README.md": "from the one who leads now"})
+        fetch = clone.fetch
+
+        def fetch_at_last():  # between the rejection and the next try
+            found = fetch()
+            goes_on[0] = False
+            return found
+
+        clone.fetch = fetch_at_last
+        with pytest.raises(Abandoned, match="given up before the push"):
+            clone.push(heartbeat=BEAT)
+    assert sandbox.head() == theirs
+    assert git("for-each-ref", "refs/dr-syncer", cwd=sandbox.repository) == ""
 
 
 def test_a_commit_that_somebody_else_made_too_is_dropped(sandbox):

@@ -61,6 +61,11 @@ def test_a_side_that_is_well_gives_no_concern(side: Callable[..., Status]) -> No
         (statuses.importer, {"newest": statuses.NEWER}, "DR has d3b07384d113, and the newest recovery point is a3b0"),
         (statuses.importer, {"drifted": status.listed([("a", "")]), "leaves_drift": True}, "1 object was changed by"),
         (statuses.importer, {"heartbeat": NOW - timedelta(days=2)}, "no sign of life for 2 days"),
+        (
+            statuses.importer,
+            {"heartbeat": NOW - 8 * MINUTE, "heartbeat_due": NOW - 6 * MINUTE},
+            "no sign of life for 8 minutes",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(side: Callable[..., Status], changed: dict[str, Any], said: str) -> None:
@@ -72,6 +77,8 @@ def test_what_is_wrong_is_told(side: Callable[..., Status], changed: dict[str, A
 def test_what_is_under_way_or_put_right_is_no_concern() -> None:
     running = Running(cause="commit", since=NOW)
     assert concerns(statuses.importer(NOW, newest=statuses.NEWER, running=running), NOW) == ()
+    weekly = {"heartbeat": NOW - timedelta(days=6), "heartbeat_due": NOW + timedelta(days=1)}
+    assert concerns(statuses.importer(NOW, **weekly), NOW) == ()
     assert concerns(statuses.importer(NOW, drifted=status.listed([("a", "")])), NOW) == ()
 
 

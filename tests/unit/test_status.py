@@ -103,6 +103,7 @@ def test_what_looks_like_a_secret_is_masked() -> None:
 def test_what_moves_all_the_time_is_no_news() -> None:
     before = told()
     later = msgspec.structs.replace(before, told=NOON + MINUTE, heartbeat=NOON, pending=7, looked=NOON, compared=NOON)
+    later = msgspec.structs.replace(later, heartbeat_due=NOON + MINUTE, recovery_point=NOON)
     assert status.same(before, later)
     assert not status.same(before, msgspec.structs.replace(before, unpushed=1))
     assert not status.same(before, msgspec.structs.replace(before, last_run=run()))

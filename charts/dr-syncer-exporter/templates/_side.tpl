@@ -28,7 +28,9 @@
 {{- range include "dr-syncer.files" $context | fromYamlArray -}}
 {{- with .existing -}}{{- $own = append $own . -}}{{- end -}}
 {{- end -}}
-{{- if and $context.Values.rbac.namespaces (not (has $context.Release.Namespace $context.Values.rbac.namespaces)) -}}
+{{- $unseen := and $context.Values.rbac.namespaces (not (has $context.Release.Namespace $context.Values.rbac.namespaces)) -}}
+{{- $types := $context.Values.rbac.types -}}
+{{- if or $unseen (not (or (has "*" $types) (has "secrets" $types))) -}}
 {{- $own = list -}}
 {{- end -}}
 {{- with $own -}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,10 +117,13 @@ def pinned_version() -> str:
 
 def cluster_configuration(*, local: bool) -> dict[str, object]:
     """Return kind's configuration of either cluster. `local`: for the node image that was built here."""
+    # A machine that does other things, too, takes longer than the minute that kubeadm gives it.
+    patient: dict[str, object] = {"kind": "InitConfiguration", "timeouts": {"kubernetesAPICall": "5m0s"}}
     base: dict[str, object] = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "nodes": [{"role": "control-plane"}],
+        "kubeadmConfigPatches": [_text(patient)],
     }
     if not local:
         return base
@@ -128,7 +131,7 @@ def cluster_configuration(*, local: bool) -> dict[str, object]:
         # It brings a file for its one node instead.
         "networking": {"disableDefaultCNI": True},
         # Machines without Docker are often such that cgroup v1 is all that there is, which kubelet has to be told.
-        "kubeadmConfigPatches": [_text({"kind": "KubeletConfiguration", "failCgroupV1": False})],
+        "kubeadmConfigPatches": [_text(patient), _text({"kind": "KubeletConfiguration", "failCgroupV1": False})],
         # Without CAP_SYS_RESOURCE nobody may lower the score by which the kernel picks whom it ends for memory.
         "containerdConfigPatches": ['[plugins."io.containerd.grpc.v1.cri"]\n  restrict_oom_score_adj = true\n'],
     }
@@ -149,7 +152,6 @@ def _text(document: dict[str, object]) -> str:
     return emit(document).decode()
 
 
-def _side_by_side(act: object, names: Iterable[str]) -> None:
-    assert callable(act)
+def _side_by_side(act: Callable[[str], object], names: Iterable[str]) -> None:
     with ThreadPoolExecutor(len(NAMES)) as pool:
         list(pool.map(act, names))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,8 +90,9 @@ def thawing() -> Iterator[None]:
 
     def thaw() -> None:
         while not done.wait(THAW_SECONDS):
-            for state in (CGROUPS / "freezer" / OURS).rglob("freezer.state"):
-                with contextlib.suppress(OSError):  # it went away
+            for folder, _, _ in os.walk(CGROUPS / "freezer" / OURS):  # it overlooks what goes away meanwhile
+                state = Path(folder, "freezer.state")
+                with contextlib.suppress(OSError):
                     if state.read_text().strip() in FROZEN:
                         state.write_text("THAWED")
 
@@ -118,9 +120,9 @@ def _remove_bridges() -> None:
 def _remove_folders(top: Path) -> list[str]:
     """Remove a tree of folders without files, such as cgroups: nobody but dockerd would do so. Says what stays."""
     left = []
-    for folder in sorted((top, *(path for path in top.rglob("*") if path.is_dir())), reverse=True):
+    for folder, _, _ in os.walk(top, topdown=False):
         try:
-            folder.rmdir()
+            Path(folder).rmdir()
         except FileNotFoundError:
             continue
         except OSError as error:

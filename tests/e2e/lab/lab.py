@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.claims import lock_file
 from tests.cluster.tools.build import build_missing
 from tests.e2e.lab import daemon
 from tests.e2e.lab.clusters import DR, NETWORK, SOURCE, Kind, kind_program
@@ -16,7 +17,7 @@ from tests.e2e.lab.docker import Docker
 from tests.e2e.lab.host import thawing
 from tests.e2e.lab.node import build_node_image, node_image
 from tests.e2e.lab.programs import IMAGE_PROGRAMS
-from tests.e2e.lab.steps import LabImpossible, home
+from tests.e2e.lab.steps import LabFailed, LabImpossible, home
 
 # What kind v0.33.0 takes by default; without the digest, `docker image ls` and kind name it alike.
 STOCK_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
@@ -45,15 +46,23 @@ class Lab:
         return self.kind.kubeconfig(DR)
 
 
+def claim() -> None:
+    """Have the lab for this process alone, until it ends. Raises `LabFailed` when another one has it."""
+    if lock_file(home() / ".lock") is None:
+        raise LabFailed("another process is at work with the lab on this machine; wait for its end")
+
+
 def find_docker() -> tuple[Docker, bool]:
     """Return a Docker that answers, and whether it is our own. Raises `LabImpossible`."""
+    chosen = os.environ.get("DOCKER_HOST", "")
+    ours = chosen == f"unix://{daemon.SOCKET}"  # in a shell that was told where a kept lab is
     program = shutil.which("docker")
-    if program is not None:
+    if program is not None and not ours:
         docker = Docker(Path(program))
         if docker.answers():
             return docker, False
-    if os.environ.get("DOCKER_HOST"):
-        raise LabImpossible(f"DOCKER_HOST is {os.environ['DOCKER_HOST']}, and no Docker answers there")
+    if chosen and not ours:
+        raise LabImpossible(f"DOCKER_HOST is {chosen}, and no Docker answers there")
     reason = why_not()
     if reason:
         raise LabImpossible(f"no Docker answers, and one of our own is for root on Debian only: {reason}")

@@ -39,7 +39,7 @@ def digest(*parts: bytes) -> str:
 
 
 def answer(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float = SHORT) -> str:
-    """Run a program to its end and return its stdout, stripped. Raises `LabFailed` with its words when it fails."""
+    """Run a program to its end and return its stdout, stripped. Raises `LabFailed` with its last words."""
     command = [str(part) for part in argv]
     try:
         result = subprocess.run(command, capture_output=True, text=True, env=env, timeout=timeout, check=False)
@@ -48,7 +48,8 @@ def answer(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, 
     except subprocess.TimeoutExpired as error:
         raise LabFailed(f"{' '.join(command)}: no end after {timeout:.0f} s") from error
     if result.returncode:
-        raise LabFailed(f"{' '.join(command)}: exit {result.returncode}\n{result.stdout}{result.stderr}".strip())
+        last = f"{result.stdout}{result.stderr}".strip().splitlines()[-TAIL_LINES:]
+        raise LabFailed("\n".join([f"{' '.join(command)}: exit {result.returncode}", *last]))
     return result.stdout.strip()
 
 
