@@ -170,22 +170,9 @@ def test_news_and_the_end_of_a_failure_are_told_at_once(lines: pytest.LogCapture
     ]
 
 
-class Heard:
-    """A listener that remembers."""
-
-    def __init__(self) -> None:
-        self.all: list[str] = []
-
-    def trouble(self, key: str, text: str) -> None:
-        self.all.append(f"{key}: {text}")
-
-    def over(self, key: str) -> None:
-        self.all.append(f"{key} is over")
-
-
 def test_a_listener_hears_of_every_failure_and_of_its_end_once() -> None:
-    heard = Heard()
-    repeats = Repeats(log.get("test"), listener=heard, clock=Clock())
+    heard: list[tuple[str, str | None]] = []
+    repeats = Repeats(log.get("test"), listener=lambda key, text: heard.append((key, text)), clock=Clock())
 
     repeats.worked("git")
     repeats.failed("git", "no answer")
@@ -193,7 +180,7 @@ def test_a_listener_hears_of_every_failure_and_of_its_end_once() -> None:
     repeats.worked("git")
     repeats.worked("git")
 
-    assert heard.all == ["git: no answer", "git: no answer", "git is over"]
+    assert heard == [("git", "no answer"), ("git", "no answer"), ("git", None)]
 
 
 def test_ever_new_failures_do_not_fill_the_memory() -> None:
