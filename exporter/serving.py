@@ -69,16 +69,10 @@ def worker_of(
             leading=asked,
             last_run=lambda stop: board.settled(stop, runs.turned),
         )
-    scheduled = config.mode == "scheduled"
     return Posted(
         worker,
         board,
-        lambda now: msgspec.structs.replace(
-            now,
-            mode=config.mode,
-            schedule=config.schedule if scheduled else "",
-            timezone=config.timezone if scheduled else "",
-        ),
+        lambda now: status.in_mode(now, config.mode, config.schedule, config.timezone),
     )
 
 

@@ -181,6 +181,14 @@ def same(one: Status, other: Status) -> bool:
     return msgspec.structs.replace(other, **unmoved) == one
 
 
+def in_mode(now: Status, mode: str, schedule: str, timezone: str) -> Status:
+    """Return `now` of a service in that mode; the schedule counts in the mode `scheduled` only."""
+    counts = mode == "scheduled"
+    return msgspec.structs.replace(
+        now, mode=mode, schedule=schedule if counts else "", timezone=timezone if counts else ""
+    )
+
+
 def resumed(now: Status, before: Status) -> Status:
     """Return `now` with what the service `before` it (another replica, or the last process) knew and it does not yet.
 
