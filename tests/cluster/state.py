@@ -12,12 +12,16 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tests.cluster.api import Api, ApiError, Kind, Object
+from tests.cluster.departures import Departures
 
 THREADS = 8
 RESTORE_SECONDS = 60.0
 POLL_SECONDS = 0.05
+# The API server looks for new policies every second. One that is gone may refuse for as long, and once more.
+POLICIES_SECONDS = 2.5
 
 # The control plane writes these by itself: liveness, availability, repair loops, and events about anything.
 RESTLESS = frozenset(
@@ -114,6 +118,7 @@ class Baseline:
     """The objects of an empty cluster."""
 
     known: dict[Key, Entry] = field(default_factory=dict)
+    departures: Departures = field(default_factory=Departures)
 
     @classmethod
     def take(cls, api: Api) -> Baseline:
@@ -127,6 +132,8 @@ class Baseline:
     def restore(self, api: Api) -> None:
         """Remove every addition and undo every change. Raises `TimeoutError` when something will not go."""
         deadline = time.monotonic() + RESTORE_SECONDS
+        ending: dict[str, float] = {}
+        policies = False
         while True:
             live = entries(api)
             added = [entry for entry in live if entry.key not in self.known and not _comes_by_itself(entry)]
@@ -134,8 +141,24 @@ class Baseline:
                 break
             if time.monotonic() > deadline:
                 raise TimeoutError(f"these will not go: {', '.join(str(entry.key) for entry in added)}")
+            policies = policies or any("admissionpolic" in entry.kind.type for entry in added)
+            self._note(added, ending)
             _remove(api, added)
+        if policies:
+            time.sleep(POLICIES_SECONDS)
+        time.sleep(max(0.0, self.departures.busy_until(ending.items(), time.time()) - time.time()))
         self._undo(api, {entry.key: entry for entry in live})
+
+    def _note(self, added: Sequence[Entry], ending: dict[str, float]) -> None:
+        """Note which namespaces end, and since when."""
+        for entry in added:
+            if entry.kind.type != NAMESPACES or entry.key.name in ending:
+                continue
+            deleted = entry.manifest["metadata"].get("deletionTimestamp")
+            now = time.time()
+            since = datetime.fromisoformat(deleted).timestamp() if deleted else now
+            ending[entry.key.name] = since
+            self.departures.note(entry.key.name, since, since + 1.0 if deleted else now + 0.5)
 
     def _undo(self, api: Api, live: dict[Key, Entry]) -> None:
         for key, original in self.known.items():

@@ -66,6 +66,12 @@ def run(installed: ControlPlane, tmp_path: Path) -> Iterator[Run]:
         yield start
 
 
+def _as_in_a_terminal() -> None:
+    """Tests that run in the background have these ignored, and no shell can trap what it finds ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def run_of(cluster: ControlPlane, folder: Path) -> Iterator[Run]:
     """See the fixture `run`; the output of each run goes to a file in `folder`."""
@@ -85,8 +91,7 @@ def run_of(cluster: ControlPlane, folder: Path) -> Iterator[Run]:
                 text=True,
                 env=environment,
                 start_new_session=True,
-                # As in a terminal: tests that run in the background have it ignored, and no shell could trap it then.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=_as_in_a_terminal,
             )
         started.append(process)
         return process
