@@ -18,7 +18,6 @@ from drsyncer.service.health import Health
 from drsyncer.service.metrics import Metrics
 from drsyncer.service.status import Result, Run, Status
 
-_TURN = 60.0  # seconds within which a loop turns
 _RUN = 3600.0  # seconds that one run may take: a whole large cluster over a slow line, namespaces that take long to go
 
 
@@ -64,7 +63,7 @@ class Runs:
     def turned(self) -> None:
         """The loop turns, or something beside it asks whether it may work."""
         if not self._busy.is_set():  # a run that hangs has others who ask
-            self.health.turned(self.loop, within=_TURN)
+            self.health.turned(self.loop)
 
     def started(self, cause: str, *, whole: bool) -> None:
         """A run begins, for `cause`; `whole`: it is one of those that somebody can ask for."""
@@ -76,7 +75,7 @@ class Runs:
     def ended(self, ended: Ended) -> None:
         """It ended."""
         self._busy.clear()
-        self.health.turned(self.loop, within=_TURN)
+        self.health.turned(self.loop)
         self.metrics.observe("run_duration_seconds", time.monotonic() - self._begun)
         self.metrics.set("last_run_timestamp_seconds", time.time())
         self.metrics.count("runs_total", result=str(ended.result))
