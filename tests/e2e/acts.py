@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pyrage
+import yaml
 
 from tests.e2e import git_server
 from tests.e2e import story as told
@@ -17,32 +18,6 @@ from tests.e2e.scene import IMAGE
 from tests.e2e.story import EXPORTER, IMPORTER, NAMESPACE, REPLICAS, Story, expect
 
 CREDENTIALS, AGE_KEY = "recovery-repository", "age"
-WIDGETS: Object = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "widgets.example.com"},
-    "spec": {
-        "group": "example.com",
-        "scope": "Namespaced",
-        "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {}}}}
-                },
-            }
-        ],
-    },
-}
-WIDGET: Object = {
-    "apiVersion": "example.com/v1",
-    "kind": "Widget",
-    "metadata": {"name": "first", "namespace": "shop"},
-    "spec": {},
-}
 
 
 def play(story: Story) -> None:
@@ -55,7 +30,7 @@ def play(story: Story) -> None:
 def application(story: Story) -> None:
     """An application of three tiers runs in the source cluster."""
     source = story.scene.source
-    source.apply_file(Path(__file__).with_name("shop.yaml").read_text().replace("IMAGE", IMAGE))
+    source.apply_file(_file("shop.yaml"))
     for tier, pods in (("web", 2), ("database", 1)):
         told.wait_for_pods(story, source, pods, of=f"app={tier}", namespace="shop")
 
@@ -129,13 +104,21 @@ def deletion(story: Story) -> None:
     story.wait(lambda: not told.there(dr, "cronjob", "report"), "the CronJob gone from DR", promised=told.CHANGE)
 
 
-def definition(story: Story) -> None:
-    """A type that nobody knew before, and an object of it."""
+def operator(story: Story) -> None:
+    """An operator with a type that nobody knew before: it works in the source, and waits in DR."""
     source, dr = story.scene.source, story.scene.dr
-    source.apply([WIDGETS])
-    source("wait", "--for=condition=Established", "--timeout=60s", "crd/widgets.example.com")
-    source.apply([WIDGET])
-    story.wait(lambda: told.there(dr, "widgets.example.com", "first"), "it is in DR", promised=told.CHANGE)
+    *installed, greeting = yaml.safe_load_all(_file("operator.yaml"))
+    source.apply(installed)
+    source("wait", "--for=condition=Established", "--timeout=60s", "crd/greetings.example.com")
+    source.apply([greeting])
+    told.wait_for_pods(story, source, 1, of="app=greeter", namespace="greeter")
+    story.wait(lambda: _phase(source) == "Greeted", "the operator has done its work", promised=told.READY)
+    story.wait(lambda: told.there(dr, "greetings.example.com", "first"), "its object is in DR", promised=told.CHANGE)
+    story.wait(lambda: _greeter(dr) is not None, "the operator is in DR", promised=told.CHANGE)
+    parked = _greeter(dr)
+    expect(parked is not None and parked["spec"]["replicas"] == 0, "the operator waits with 0 replicas")
+    expect(_phase(dr) == "", "what it says of its object is its own, and not in DR")
+    expect(not told.there(dr, "configmap", "first"), "what it made is its own, too: it makes it again in DR")
 
 
 def rotation(story: Story) -> None:
@@ -229,9 +212,22 @@ def uninstall(story: Story) -> None:
 
 
 ACTS: tuple[Callable[[Story], None], ...] = (
-    *(application, mistakes, exporter, importer, change, deletion, definition, rotation),
+    *(application, mistakes, exporter, importer, change, deletion, operator, rotation),
     *(killed_pods, cut_network, restarted_node, upgrade, uninstall),
 )
+
+
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text().replace("IMAGE", IMAGE)
+
+
+def _greeter(cluster: Cluster) -> Object | None:
+    return cluster.get("deployment", "greeter", namespace="greeter")
+
+
+def _phase(cluster: Cluster) -> str:
+    found = cluster.get("greetings.example.com", "first", namespace="shop")
+    return str(((found or {}).get("status") or {}).get("phase", ""))
 
 
 def _give_deploy_key(story: Story) -> None:
