@@ -40,6 +40,7 @@ COPY drsyncer drsyncer
 COPY exporter exporter
 COPY importer importer
 COPY transforms transforms
+COPY volumes volumes
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 # Compiled here: the root file system is read-only where it runs, and compiling takes longer than starting.
 # Unchecked, since no source in the image ever changes under its bytecode. Nobody here uses the asynchronous client.

@@ -15,6 +15,12 @@ BACKUP = PREFIX + "backup"
 PRE_BACKUP = PREFIX + "pre-backup"
 POST_BACKUP = PREFIX + "post-backup"
 
+# What backups and restores remember on PersistentVolumeClaims, as JSON.
+BACKUP_RESULT = (
+    PREFIX + "backup-result"
+)  # source: a drsyncer.snapshot.Record; the exporter brings it to volumes/ in Git
+RESTORED = PREFIX + "restored"  # DR: which snapshot is in the volume, and whether all of it is
+
 # What the importer remembers on objects that it parks.
 REPLICAS = PREFIX + "replicas"  # annotation: the replica count to come back to
 SUSPEND = PREFIX + "suspend"  # annotation: the `suspend` to come back to, "true" or "false"

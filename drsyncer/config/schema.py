@@ -50,6 +50,7 @@ from drsyncer.config.values import (
     Text,
     Workers,
 )
+from drsyncer.config.volumes import Volumes
 
 __all__ = [
     "API_VERSION",
@@ -80,6 +81,7 @@ __all__ = [
     "Timeouts",
     "Transforms",
     "Verify",
+    "Volumes",
 ]
 
 API_VERSION = "dr-syncer.io/v1"
@@ -337,6 +339,9 @@ class Config(Section):
     )
     importer: Importer | None = Field(
         default=None, description="The DR side: what goes from the recovery repository into the DR cluster."
+    )
+    volumes: Volumes | None = Field(
+        default=None, description="The data of PersistentVolumeClaims: how it goes to the restic repository and back."
     )
     server: Server = Field(default=written({}), description="What `dr-syncer serve` listens on.")
 

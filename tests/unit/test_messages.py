@@ -24,7 +24,7 @@ OTHERS = (
 @functools.cache
 def program() -> str:
     """The sources, with texts that go on in the next line put together."""
-    folders = ("cli", "drsyncer", "exporter", "importer", "transforms")
+    folders = ("cli", "drsyncer", "exporter", "importer", "transforms", "volumes")
     text = "".join(file.read_text() for folder in folders for file in sorted((ROOT / folder).rglob("*.py")))
     return re.sub(r'"\s*\n\s*f?"', "", text)
 

@@ -1,0 +1,92 @@
+"""What a dispatcher tells a mover: one JSON document, a file in the mover's Secret, beside the credentials.
+
+The Secret is mounted as a folder (`FOLDER`), whose files are:
+
+    task.json                      a `Task`
+    password                       of the restic repository
+    ca.crt, ssh-key, known-hosts   where the backend needs them
+    environment.<NAME>             the environment variable NAME for restic
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from drsyncer.snapshot import Snapshot
+
+FOLDER: Final = "/run/dr-syncer"
+DATA: Final = "/data"  # where the volume is mounted
+TASK: Final = "task.json"
+PASSWORD: Final = "password"  # noqa: S105 - a file's name
+CA: Final = "ca.crt"
+SSH_KEY: Final = "ssh-key"
+KNOWN_HOSTS: Final = "known-hosts"
+ENVIRONMENT: Final = "environment."  # before the variable's name
+
+
+class Access(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """How the restic repository is reached; the credentials are files beside the task."""
+
+    repository: str  # as restic writes it
+    options: dict[str, str] = {}  # restic's -o
+    compression: str = "auto"
+    upload_limit: int = 0  # KiB/s; 0: none
+    download_limit: int = 0
+    retry_lock: float = 900.0  # seconds
+
+
+class Volume(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """The claim whose data is moved, as the *source* calls it: what snapshots are tagged and looked up with."""
+
+    host: str  # the source cluster's name
+    namespace: str
+    name: str
+
+    @property
+    def tag(self) -> str:
+        """The tag that all snapshots of this volume carry."""
+        return f"pvc={self.namespace}/{self.name}"
+
+
+class BackupTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag_field="kind", tag="backup"):
+    """Back up the folder `root`, which is the volume."""
+
+    access: Access
+    volume: Volume
+    run: str  # a UUID, the same for all volumes of a run
+    repository_id: str = ""  # when known: another repository at the same place is an error, not a fresh start
+    previous: Snapshot | None = None  # the newest whole one: parent, and what a shrink is measured against
+    confirmed: bool = False  # an Empty result is meant
+    shrink_percent: int = 90
+    read_concurrency: int = 2
+    manifest: str = "full"  # or "metadata"
+    root: str = DATA
+
+
+class RestoreTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag_field="kind", tag="restore"):
+    """Make the folder `root` what `snapshot` says, or only `path` inside it."""
+
+    access: Access
+    volume: Volume
+    repository_id: str
+    snapshot: Snapshot
+    path: str = ""  # inside the volume, without a leading slash; "" for all of it
+    verify: str = "metadata"  # none | metadata | all
+    root: str = DATA
+
+
+Task = BackupTask | RestoreTask
+
+_decoder = msgspec.json.Decoder(BackupTask | RestoreTask)
+
+
+def encode(task: Task) -> bytes:
+    """Return `task` as the JSON that `decode` reads."""
+    return msgspec.json.encode(task)
+
+
+def decode(data: bytes) -> Task:
+    """Return the task in `data`. Raises msgspec.DecodeError (a ValueError) for anything else."""
+    return _decoder.decode(data)
