@@ -97,6 +97,7 @@ class _Comparing:
         self.totals: Counter[Field] = Counter()
         self.skipped: Counter[Skipped] = Counter()
         self.groups: dict[tuple[int, int], tuple[tuple[int, int], str]] = {}  # inode there: inode here, first path
+        self.unsure: set[str] = set()  # folders: what came to them and went again may be in the snapshot
         self.owners: dict[tuple[int, int], tuple[int, int]] = {}  # inode here: inode there
 
     def add(self, difference: Difference) -> None:
@@ -108,9 +109,11 @@ class _Comparing:
         self.entries += expected is not None
         if expected is None:
             assert found is not None
-            self.add(Difference(found.path, Field.EXTRA, "", found.type))
+            self._extra(found)
         elif expected.unsure is not Unsure.NO:
             self.skipped[Skipped.UNSURE] += 1
+            if expected.type is Kind.DIR:
+                self.unsure.add(expected.path)
         elif expected.type is Kind.SOCKET:
             self.skipped[Skipped.SOCKET] += 1
         elif found is None:
@@ -121,6 +124,14 @@ class _Comparing:
             self.add(Difference(expected.path, Field.UNREADABLE, "", found.unsure))
         else:
             self._fields(expected, found)
+
+    def _extra(self, found: Entry) -> None:
+        if (found.path.rpartition("/")[0] or _ROOT) not in self.unsure:
+            self.add(Difference(found.path, Field.EXTRA, "", found.type))
+            return
+        self.skipped[Skipped.UNSURE] += 1
+        if found.type is Kind.DIR:
+            self.unsure.add(found.path)
 
     def _fields(self, expected: Entry, found: Entry) -> None:
         for difference in differences(expected, found):

@@ -90,6 +90,17 @@ def test_what_changed_while_the_backup_ran_is_counted_and_not_compared() -> None
         assert comparison.skipped == {Skipped.UNSURE: 1, Skipped.SOCKET: 1}
 
 
+def test_what_came_to_a_changing_folder_and_went_again_is_counted_and_no_difference() -> None:
+    changing = msgspec.structs.replace(entry(b"a", type_=Kind.DIR), unsure=Unsure.CHANGED)
+    quiet = entry(b"b", type_=Kind.DIR)
+    came = [entry(b"a/d", type_=Kind.DIR), entry(b"a/d/file")]
+
+    comparison = compare([changing, quiet], [changing, *came, quiet, entry(b"b/new")], content=True)
+
+    assert comparison.skipped == {Skipped.UNSURE: 3}
+    assert [str(one) for one in comparison.differences] == ["b/new: extra"]
+
+
 def test_content_that_nobody_hashed_is_counted_and_content_that_cannot_be_read_differs() -> None:
     without = entry(b"a")
     hashed = msgspec.structs.replace(without, sha256="ab")

@@ -67,24 +67,24 @@ def make_odd(root: Path) -> None:
     os.utime(root / "empty-folder", ns=(0, 1_111_111_111_111_111_111))
 
 
-def make_too_deep(root: Path, *, levels: int = 3000) -> None:
+def make_too_deep(root: Path, *, levels: int = 3000, name: str = "dd") -> None:
     """Make a tree below `root` whose paths are longer than the kernel takes in one piece (PATH_MAX)."""
     fd = os.open(root, os.O_RDONLY)
     for _ in range(levels):
-        os.mkdir("dd", dir_fd=fd)
-        below = os.open("dd", os.O_RDONLY, dir_fd=fd)
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = below
     os.close(os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
     os.close(fd)
 
 
-def remove_too_deep(root: Path) -> None:
+def remove_too_deep(root: Path, *, name: str = "dd") -> None:
     """Remove what `make_too_deep` made, from the bottom: shutil and pathlib cannot, in every version of Python."""
     fd = os.open(root, os.O_RDONLY)
     depth = 0
-    while "dd" in _names(fd):
-        below = os.open("dd", os.O_RDONLY, dir_fd=fd)
+    while name in _names(fd):
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd, depth = below, depth + 1
     os.unlink("bottom", dir_fd=fd)
@@ -92,7 +92,7 @@ def remove_too_deep(root: Path) -> None:
         above = os.open("..", os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = above
-        os.rmdir("dd", dir_fd=fd)
+        os.rmdir(name, dir_fd=fd)
     os.close(fd)
 
 
