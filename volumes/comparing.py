@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from volumes.looking import Looking, entries
+from volumes.inspecting import Looking, entries
 from volumes.manifest import Entry, Kind, Reader, Unsure, escape, joined
 
 MOST: Final = 100  # differences that are listed; all are counted

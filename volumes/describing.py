@@ -39,7 +39,7 @@ from typing import IO, Final
 
 import msgspec
 
-from volumes.looking import GONE, Looking, Stopped, entry_of
+from volumes.inspecting import GONE, Looking, Stopped, entry_of
 from volumes.manifest import NAME, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, escape, joined, order
 from volumes.walking import Found, Walk
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.volume_trees import make_odd
-from volumes import looking
+from volumes import inspecting
 from volumes.describing import Described, describing
-from volumes.looking import Looking, entries
+from volumes.inspecting import Looking, entries
 from volumes.manifest import Entry, Reader, Unsure
 
 Change = Callable[[Path], object]
@@ -206,13 +206,13 @@ def test_hashes_of_unchanged_files_are_taken_over(root: Path, scratch: Path, mon
     before = read(Described(previous, first.footer, ()))
     rewritten_with_its_old_time(root)
     opened: list[bytes] = []
-    read_file = looking.Looking._read
+    read_file = inspecting.Looking._read
 
-    def counted(self: Looking, found: looking.Found) -> str:
+    def counted(self: Looking, found: inspecting.Found) -> str:
         opened.append(found.path)
         return read_file(self, found)
 
-    monkeypatch.setattr(looking.Looking, "_read", counted)
+    monkeypatch.setattr(inspecting.Looking, "_read", counted)
     described = make(root, scratch, previous=previous)
 
     assert opened == [b"rewritten"]
@@ -263,9 +263,9 @@ def test_an_error_of_the_second_walk_is_not_swallowed(
 ) -> None:
     fill(root)
 
-    def broken(self: Looking, found: looking.Found) -> str:
+    def broken(self: Looking, found: inspecting.Found) -> str:
         raise MemoryError
 
-    monkeypatch.setattr(looking.Looking, "_read", broken)
+    monkeypatch.setattr(inspecting.Looking, "_read", broken)
     with pytest.raises(MemoryError):
         make(root, scratch)

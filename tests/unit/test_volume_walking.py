@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.volume_trees import LONG, make_odd, make_too_deep, remove_too_deep
-from volumes.looking import Looking, entries
+from volumes.inspecting import Looking, entries
 from volumes.manifest import ROOT, Entry, Kind, order
 from volumes.walking import Walk
 
