@@ -196,8 +196,8 @@ def test_records_follow_by_themselves(shop: ControlPlane, recovery: Recovery) ->
         note(shop, whole(2))
         follower.wait_for(lambda: recorded(recovery) == whole(2), what="the next record")
         assert DATA not in follower.following._incomplete()
-        head = recovery.head()
         recovery.commit({DATA: volumes.emit(whole(666), claim()).decode()})
+        shop.apply([configmap("shop", "app", a="c")])  # with its commit, it sees what somebody did
         follower.wait_for(lambda: recorded(recovery) == whole(2), what="the forged record to be put right")
 
         shop.delete(f"{CLAIMS}/data")
