@@ -1,0 +1,216 @@
+"""`dr-syncer volumes backup`: from the claims of a cluster to their data in the restic repository."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from drsyncer.cluster import Cluster
+from drsyncer.errors import UsageError
+from drsyncer.snapshot import Record
+from drsyncer.wording import some
+from volumes import supplies
+from volumes.claims import Claim, Key, Volume
+from volumes.copying import Copies, NoCopy, class_for
+from volumes.endings import failure
+from volumes.jobs import Dispatcher, Move
+from volumes.leftovers import sweep
+from volumes.looking import Found, look
+from volumes.outcome import Backup, Outcome
+from volumes.placing import CannotMount
+from volumes.preparing import Preparing, Subject, placed
+from volumes.recording import Recorder
+from volumes.result import Reason, Result
+from volumes.running import Movers, Way
+from volumes.selecting import Asked, Choice, Chosen
+from volumes.sharing import Meeting, Watcher, shared
+from volumes.task import BackupTask
+from volumes.task import Volume as Source
+
+if TYPE_CHECKING:
+    from drsyncer.config.schema import Exporter
+    from drsyncer.config.volumes import Volumes
+    from drsyncer.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one run is asked for. `confirmed` are claims whose volume may be empty, or much smaller than it was.
+
+    `adopt`: the repository may be another one than that of the last backups; they begin anew there.
+    """
+
+    asked: Asked
+    confirmed: frozenset[Key] = frozenset()
+    dry_run: bool = False
+    adopt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a run works: the source cluster, and a way to further connections to it; the namespace of its Leases."""
+
+    cluster: Cluster
+    connect: Callable[[], Cluster]
+    namespace: str
+
+
+def back_up(
+    *, config: Volumes, exporter: Exporter, site: Site, request: Request, progress: Progress, interval: float = 2.0
+) -> Outcome:
+    """Back up the claims that are selected and return what became of each.
+
+    `interval` are the seconds between two looks at the movers. Raises UsageError and Refused before anything is done,
+    ClusterError when the cluster cannot be read. An interruption ends the movers first.
+    """
+    begun = time.monotonic()
+    run = str(uuid.uuid4())
+    supplies.check(config)
+    files = supplies.files_of(config.restic.auth)
+    with progress.task("Reading volumes"):
+        found = look(site.cluster, config.select, request.asked, copies=config.copy_method != "direct")
+    _check_confirmed(request, found)
+    planning = _Planning(found, config, exporter.cluster, request, run)
+    planned = [planning.plan(one) for one in found.chosen]
+    backups = [plan.backup for plan in planned]
+    if not request.dry_run:
+        _remember_refusals(backups, Recorder(site.cluster, run=run))
+        results = _run(planned, config=config, site=site, run=run, files=files, progress=progress, interval=interval)
+        for index, result in results.items():
+            backups[index] = replace(backups[index], result=result)
+    return Outcome(
+        cluster=exporter.cluster,
+        run=run,
+        dry_run=request.dry_run,
+        backups=tuple(backups),
+        warnings=found.warnings,
+        seconds=time.monotonic() - begun,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    backup: Backup
+    move: Move | None = None
+    subject: Subject | None = None
+
+
+class _Planning:
+    """Turns what was found into moves, for one run."""
+
+    def __init__(self, found: Found, config: Volumes, host: str, request: Request, run: str) -> None:
+        self._found = found
+        self._config = config
+        self._host = host
+        self._request = request
+        self._run = run
+
+    def plan(self, one: Chosen) -> _Planned:
+        """Return the move for a claim that is selected, or why there is none."""
+        claim = one.claim
+        before = self._found.records.get(claim.key)
+        if one.choice is not Choice.SELECTED:
+            return _Planned(Backup(one, before=before))
+        task = _task(claim, before, self._config, self._host, self._request, self._run)
+        try:
+            subject = self._subject(claim)
+            move = placed(Move(task, claim.namespace, claim.name), subject, self._found.users.get(claim.key, ()))
+        except (CannotMount, NoCopy) as why:
+            refused = replace(one, choice=Choice.REFUSED, check="placing", reason=str(why))
+            return _Planned(Backup(refused, before=before))
+        if subject.class_name:
+            move = replace(move, mounts=move.name)
+        backup = Backup(one, before=before, node=move.placement.node, copied=bool(subject.class_name))
+        return _Planned(backup, move, subject)
+
+    def _subject(self, claim: Claim) -> Subject:
+        """Return the claim with what of it is read. Raises NoCopy when that must be a copy and cannot be."""
+        volume = self._found.volumes.get(claim.volume, Volume())
+        if self._config.copy_method == "direct":
+            return Subject(claim, volume)
+        try:
+            return Subject(claim, volume, class_for(volume, self._found.classes, wanted=self._config.snapshot_class))
+        except NoCopy:
+            if self._config.copy_method == "snapshot":
+                raise
+            return Subject(claim, volume)
+
+
+def _task(claim: Claim, before: Record | None, config: Volumes, host: str, request: Request, run: str) -> BackupTask:
+    known = before if not request.adopt else None
+    previous = known.snapshot if known and known.snapshot and known.snapshot.host == host else None
+    return BackupTask(
+        access=supplies.access_of(config.restic),
+        volume=Source(host=host, namespace=claim.namespace, name=claim.name),
+        run=run,
+        repository_id=known.repository if known else "",
+        previous=previous,
+        confirmed=claim.key in request.confirmed,
+        shrink_percent=config.shrink_percent,
+        read_concurrency=config.restic.read_concurrency,
+        manifest=config.manifest,
+    )
+
+
+def _run(
+    planned: Sequence[_Planned],
+    *,
+    config: Volumes,
+    site: Site,
+    run: str,
+    files: Mapping[str, bytes],
+    progress: Progress,
+    interval: float,
+) -> dict[int, Result]:
+    """Run the movers among all those who use the repository, and return the results by the plans' indexes."""
+    moves = {index: plan.move for index, plan in enumerate(planned) if plan.move is not None}
+    subjects = {plan.subject.claim.key: plan.subject for plan in planned if plan.subject is not None}
+    recorder, watcher, stopping = Recorder(site.cluster, run=run), Watcher(site.cluster), threading.Event()
+    copies = Copies(site.cluster, patience=config.mover.start_timeout, goes_on=lambda: not stopping.is_set())
+    preparing = Preparing(site.cluster, subjects, copies)
+    with progress.task("Backing up", total=len(moves)) as task:
+        meeting = Meeting(
+            site.cluster,
+            site.connect,
+            namespace=site.namespace,
+            repository=config.restic.repository,
+            patience=config.restic.retry_lock,
+            waits=lambda whom: task.advance(0, detail=f"waiting for {whom}"),
+        )
+        with shared(meeting, run) as presence:
+            sweep(site.cluster, operation="backup", but=set(subjects), living=watcher.living, record=recorder.record)
+            way = Way(
+                mover=config.mover,
+                by=Dispatcher(run=run, presence=presence.name),
+                credentials=files,
+                living=watcher.living,
+                record=lambda move, result: recorder.record(move.namespace, move.claim, result),
+                ready=preparing.ready,
+                around=preparing.around,
+                done=lambda move, result: task.advance(detail=f"{move}: {result.state}"),
+            )
+            results = Movers(site.cluster, way, interval=interval, stopping=stopping).run(list(moves.values()))
+    return dict(zip(moves, results, strict=True))
+
+
+def _remember_refusals(backups: Sequence[Backup], recorder: Recorder) -> None:
+    """Write down what cannot be backed up: a recovery point without the data of a volume must not look complete."""
+    now = datetime.now(UTC)
+    for backup in backups:
+        if backup.chosen.choice is Choice.REFUSED:
+            claim = backup.chosen.claim
+            result = failure(Reason.NOT_STARTED, f"refused: {backup.chosen.reason}", start=now, end=now)
+            recorder.record(claim.namespace, claim.name, result)
+
+
+def _check_confirmed(request: Request, found: Found) -> None:
+    """Raise UsageError for a confirmation that would have no effect: its writer means something else."""
+    selected = {one.claim.key for one in found.chosen if one.choice is Choice.SELECTED}
+    if idle := sorted(request.confirmed - selected):
+        names = some(["/".join(key) for key in idle])
+        raise UsageError(f"{names} is confirmed and not about to be backed up", hint="Try --dry-run: it says why.")
