@@ -38,6 +38,7 @@ class Reason(StrEnum):
     OTHER_SNAPSHOT = "OtherSnapshot"  # of another volume or host
     TARGET_FULL = "TargetFull"
     TARGET_IN_USE = "TargetInUse"
+    NOT_EMPTY = "NotEmpty"  # something is in the target that DR-Syncer did not put there
     DIFFERS = "Differs"  # what was restored is not what the manifest says
     INTERRUPTED = "Interrupted"
     TIMED_OUT = "TimedOut"
