@@ -42,6 +42,7 @@ class Marker(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     snapshot: str
     tree: str
     commit: str  # the recovery point
+    run: str = ""  # of the restore: a UUID
     state: Progress
     started: datetime
     ended: datetime | None = None
