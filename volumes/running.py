@@ -243,6 +243,9 @@ class Movers:
             text = f"the mover ran for more than {mover.timeout:g} s and was ended; see volumes.mover.timeout"
             return failure(Reason.TIMED_OUT, text, start=begun, end=_now())
         if not started and now - let_run > mover.start_timeout:
+            # A restore that never began leaves a volume as it was: so what is seen now counts, not a moment ago.
+            if self._fresh(name_of(job), metadata(job).get("uid")).started:
+                return None
             why = why_not_started(seen, making.events_of(self._cluster, job))
             self._end(job)
             text = f"the mover did not start within {mover.start_timeout:g} s: {why}"
