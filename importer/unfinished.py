@@ -16,7 +16,7 @@ from drsyncer.json import decode
 from drsyncer.manifest import ResourceType, metadata
 from drsyncer.restored import half_restored
 from importer.plan import Action, Step
-from transforms.claims import Mounted, mounted, runs
+from transforms.mounts import Mounted, mounted, runs
 from transforms.pods import POD_SPECS
 
 _CLAIMS = ResourceType("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from drsyncer import own
-from transforms.claims import mounted, runs
+from transforms.mounts import mounted, runs
 
 
 def workload(*claims: str, name: str = "web", **spec: Any) -> dict[str, Any]:
