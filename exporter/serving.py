@@ -23,6 +23,7 @@ from drsyncer.service.metrics import Metrics
 from drsyncer.service.reasons import Tell
 from drsyncer.service.runs import Ended, Posted, Runs
 from drsyncer.service.status import Commit, Status
+from drsyncer.wording import many
 from exporter.following import GUARD, Following
 from exporter.noticing import Noticed
 from exporter.observing import Several, Why
@@ -110,6 +111,8 @@ class Measured:
         if outcome.commit:
             self._metrics.count("commits_total")
             told = ", ".join(f"{count} {verb}" for verb, count in sorted(verbs.items()))
+            if outcome.volumes:
+                told = ", ".join(filter(None, (told, many(len(outcome.volumes), "volume"))))
             _log.info(f"committed {outcome.commit[:12]}: {told}")
 
     def pending(self, changes: int, oldest: float) -> None:

@@ -84,7 +84,7 @@ class RestoreTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag
 
 Task = BackupTask | RestoreTask
 
-_decoder = msgspec.json.Decoder(BackupTask | RestoreTask)
+_decoder: msgspec.json.Decoder[Task] = msgspec.json.Decoder(BackupTask | RestoreTask)
 
 
 def encode(task: Task) -> bytes:

@@ -24,6 +24,7 @@ _FIRST_VALUES: Mapping[tuple[str, ...], Any] = {
     ("exporter", "cluster"): "prod",
     ("exporter", "secrets", "recipients"): [],
     ("importer", "cluster"): "dr",
+    ("volumes", "restic", "repository"): "",
 }
 
 _LIVE_SECTIONS = (("exporter",), ("exporter", "secrets"), ("importer",))
@@ -81,8 +82,13 @@ def _comment(key: Key, *, before: str) -> Iterator[str]:
 
 
 def plain(value: Mapping[str, Any], *, indent: str = "") -> Iterator[str]:
-    """Yield the lines of JSON-like `value` as YAML in its own order; lists and leaves take one line."""
+    """Yield the lines of JSON-like `value` as YAML in its own order; lists and leaves take one line.
+
+    A section that there is not (None) is left out: its name alone would be one that lacks what is required.
+    """
     for name, entry in value.items():
+        if entry is None:
+            continue
         if isinstance(entry, Mapping) and entry:
             yield f"{indent}{flow(name)}:"
             yield from plain(entry, indent=indent + "  ")

@@ -67,7 +67,7 @@ class ResticAuth(Section):
     environment_dir: LocalPath = Field(
         default="",
         description="Folder with one file per environment variable that restic needs for its backend, named like the "
-        "variable: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, RESTIC_REST_PASSWORD, …",
+        "variable, such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and RESTIC_REST_PASSWORD.",
         examples=["/etc/dr-syncer/restic/environment"],
     )
     ca_file: LocalPath = Field(

@@ -12,8 +12,9 @@ import yaml
 from tests.e2e import git_server
 from tests.e2e import story as told
 from tests.e2e.kubectl import Cluster, Object, secret
-from tests.e2e.lab.clusters import SOURCE
+from tests.e2e.lab.clusters import DR, SOURCE
 from tests.e2e.lab.steps import LabFailed
+from tests.e2e.rights import judge
 from tests.e2e.scene import IMAGE
 from tests.e2e.story import EXPORTER, IMPORTER, NAMESPACE, REPLICAS, Story, expect
 
@@ -65,6 +66,7 @@ def exporter(story: Story) -> None:
     told.helm(source, "install", "exporter", _exporter_values(story, story.identity))
     told.wait_for_pods(story, source, REPLICAS, of=EXPORTER)
     story.wait(lambda: bool(git.head()), "first commit", promised=told.FIRST_COMMIT)
+    told.helm_test(source)
     files = git.git("ls-tree", "-r", "--name-only", "main").splitlines()
     expect("namespaces/shop/deployments.apps/web.yaml" in files, "the Deployment is in Git")
     expect(told.SECRET not in git.file("namespaces/shop/secrets/database.yaml"), "no Secret is readable in Git")
@@ -81,6 +83,7 @@ def importer(story: Story) -> None:
     told.wait_for_pods(story, dr, REPLICAS, of=IMPORTER)
     story.wait(lambda: told.there(dr, "deployment", "web"), "the application in DR", promised=told.STANDBY)
     story.wait(lambda: told.there(dr, "cronjob", "report"), "its last object", promised=told.STANDBY)
+    told.helm_test(dr)
     for type_, name in (("deployment", "web"), ("statefulset", "database")):
         found = dr.get(type_, name, namespace="shop")
         expect(found is not None and found["spec"]["replicas"] == 0, f"{type_} {name} waits with 0 replicas")
@@ -201,6 +204,19 @@ def upgrade(story: Story) -> None:
     story.wait(lambda: last in told.page(dr), f"the last of {written[0]} changes in DR", promised=told.CHANGE)
 
 
+def rights(story: Story) -> None:
+    """By the API servers' audit logs, nothing that the services asked was refused, and each right was needed."""
+    for cluster, name in ((story.scene.source, SOURCE), (story.scene.dr, DR)):
+        requests, complaints = judge(cluster, story.scene.lab.kind, name, release=told.RELEASE)
+        expect(requests > 0, f"{cluster.name}: its audit log holds our requests")
+        story.say(f"  {cluster.name}: {requests} requests in its audit log")
+        expect(
+            not complaints,
+            f"{cluster.name}: of {requests} requests none was refused, and all rights were needed, but "
+            + "; ".join(complaints),
+        )
+
+
 def uninstall(story: Story) -> None:
     """helm uninstall on both sides: the application stays as it is."""
     source, dr = story.scene.source, story.scene.dr
@@ -213,7 +229,7 @@ def uninstall(story: Story) -> None:
 
 ACTS: tuple[Callable[[Story], None], ...] = (
     *(application, mistakes, exporter, importer, change, deletion, operator, rotation),
-    *(killed_pods, cut_network, restarted_node, upgrade, uninstall),
+    *(killed_pods, cut_network, restarted_node, upgrade, rights, uninstall),
 )
 
 

@@ -12,11 +12,12 @@ import pyrage
 import yaml
 
 from tests.e2e.kubectl import Cluster, Object
+from tests.e2e.lab.clusters import AUDITED
 from tests.e2e.lab.image import ROOT
 from tests.e2e.lab.steps import LabFailed, wait_until
 from tests.e2e.scene import IMAGE, Scene
 
-NAMESPACE = "dr-syncer"
+NAMESPACE = AUDITED
 RELEASE = "dr-syncer"
 EXPORTER = "app.kubernetes.io/instance=dr-syncer,app.kubernetes.io/component=exporter"
 IMPORTER = "app.kubernetes.io/instance=dr-syncer,app.kubernetes.io/component=importer"
@@ -85,6 +86,12 @@ def helm(cluster: Cluster, action: str, side: str, values: Object, *more: str) -
     file.write_text(yaml.safe_dump({**values, "image": {"repository": repository, "tag": tag}}))
     chart = str(ROOT / "charts" / f"dr-syncer-{side}")
     cluster.helm(action, RELEASE, chart, "--namespace", NAMESPACE, "--values", str(file), *more)
+
+
+def helm_test(cluster: Cluster) -> None:
+    """Run the release's own test, as its notes say. Raises `LabFailed` when it does not succeed."""
+    said = cluster.helm("test", RELEASE, "--namespace", NAMESPACE)
+    expect("Succeeded" in said, f"helm test succeeds, but it said: {said}")
 
 
 def make_namespace(cluster: Cluster) -> None:

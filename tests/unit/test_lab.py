@@ -39,7 +39,7 @@ def test_kind_and_its_stock_image_have_versions() -> None:
 
 
 def test_stock_nodes_get_no_cure_that_only_the_local_ones_need() -> None:
-    stock, local = (cluster_configuration(local=local) for local in (False, True))
+    stock, local = (cluster_configuration(local=local, policy=Path("/policy")) for local in (False, True))
 
     assert "containerdConfigPatches" not in stock
     assert "networking" not in stock

@@ -21,6 +21,10 @@ SOURCE, DR = "dr-syncer-source", "dr-syncer-dr"
 NAMES = (SOURCE, DR)
 NETWORK = "kind"
 LABEL = "io.x-k8s.kind.cluster"
+AUDITED = "dr-syncer"  # the namespace of ours, whose service accounts' requests are written down
+_AUDIT_POLICY = "/etc/kubernetes/audit-policy.yaml"
+_AUDIT_FOLDER = "/var/log/kubernetes"
+_AUDIT_LOG = f"{_AUDIT_FOLDER}/audit.log"
 CREATING = 600.0  # seconds
 READY = "180s"
 DELETING_TRIES = 5
@@ -48,7 +52,9 @@ class Kind:
         """Create both clusters at the same time. Raises `LabFailed` with kind's own words; the nodes' are in `logs`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "kind.yaml"
-        config.write_bytes(emit(cluster_configuration(local=bool(self.node_image))))
+        policy = self.folder / "audit-policy.yaml"
+        policy.write_bytes(emit(audit_policy()))
+        config.write_bytes(emit(cluster_configuration(local=bool(self.node_image), policy=policy)))
         image = ["--image", self.node_image] if self.node_image else []
 
         def create(name: str) -> None:
@@ -72,6 +78,10 @@ class Kind:
         """Write down what the nodes know, for looking at a failure."""
         for name in self.running():
             self("export", "logs", str(folder / name), "--name", name, timeout=CREATING)
+
+    def audit_log(self, name: str) -> str:
+        """What our service accounts asked of the API server of one of `NAMES`: its audit log."""
+        return self.docker("exec", f"{name}-control-plane", "cat", _AUDIT_LOG)
 
     def delete(self) -> None:
         """Delete both clusters, and make sure that they are gone. Raises `LabFailed` when they do not go."""
@@ -115,15 +125,32 @@ def pinned_version() -> str:
     return next(line.split()[-1] for line in lines if line.startswith("require sigs.k8s.io/kind "))
 
 
-def cluster_configuration(*, local: bool) -> dict[str, object]:
-    """Return kind's configuration of either cluster. `local`: for the node image that was built here."""
+def audit_policy() -> dict[str, object]:
+    """Return what the API servers write down: each request of ours, without what was in it."""
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "Metadata", "userGroups": [f"system:serviceaccounts:{AUDITED}"]},
+            {"level": "None"},
+        ],
+    }
+
+
+def cluster_configuration(*, local: bool, policy: Path) -> dict[str, object]:
+    """Return kind's configuration of either cluster. `local`: for the node image that was built here.
+
+    `policy` is the file with the `audit_policy`.
+    """
     # A machine that does other things, too, takes longer than the minute that kubeadm gives it.
     patient: dict[str, object] = {"kind": "InitConfiguration", "timeouts": {"kubernetesAPICall": "5m0s"}}
+    policy_mount = {"hostPath": str(policy), "containerPath": _AUDIT_POLICY, "readOnly": True}
     base: dict[str, object] = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "nodes": [{"role": "control-plane"}],
-        "kubeadmConfigPatches": [_text(patient)],
+        "nodes": [{"role": "control-plane", "extraMounts": [policy_mount]}],
+        "kubeadmConfigPatches": [_text(patient), _text(_audited())],
     }
     if not local:
         return base
@@ -131,9 +158,41 @@ def cluster_configuration(*, local: bool) -> dict[str, object]:
         # It brings a file for its one node instead.
         "networking": {"disableDefaultCNI": True},
         # Machines without Docker are often such that cgroup v1 is all that there is, which kubelet has to be told.
-        "kubeadmConfigPatches": [_text(patient), _text({"kind": "KubeletConfiguration", "failCgroupV1": False})],
+        "kubeadmConfigPatches": [
+            _text(patient),
+            _text(_audited()),
+            _text({"kind": "KubeletConfiguration", "failCgroupV1": False}),
+        ],
         # Without CAP_SYS_RESOURCE nobody may lower the score by which the kernel picks whom it ends for memory.
         "containerdConfigPatches": ['[plugins."io.containerd.grpc.v1.cri"]\n  restrict_oom_score_adj = true\n'],
+    }
+
+
+def _audited() -> dict[str, object]:
+    """Return the patch of kubeadm's configuration by which the API server writes its audit log."""
+    return {
+        "kind": "ClusterConfiguration",
+        "apiServer": {
+            "extraArgs": [
+                {"name": "audit-policy-file", "value": _AUDIT_POLICY},
+                {"name": "audit-log-path", "value": _AUDIT_LOG},
+            ],
+            "extraVolumes": [
+                {
+                    "name": "audit-policy",
+                    "hostPath": _AUDIT_POLICY,
+                    "mountPath": _AUDIT_POLICY,
+                    "readOnly": True,
+                    "pathType": "File",
+                },
+                {
+                    "name": "audit-log",
+                    "hostPath": _AUDIT_FOLDER,
+                    "mountPath": _AUDIT_FOLDER,
+                    "pathType": "DirectoryOrCreate",
+                },
+            ],
+        },
     }
 
 

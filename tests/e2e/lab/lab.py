@@ -15,7 +15,7 @@ from tests.e2e.lab.clusters import DR, NETWORK, SOURCE, Kind, kind_program
 from tests.e2e.lab.debian import unpacked, why_not
 from tests.e2e.lab.docker import Docker
 from tests.e2e.lab.host import thawing
-from tests.e2e.lab.node import build_node_image, node_image
+from tests.e2e.lab.node import build_node_image, node_image, outdated_images
 from tests.e2e.lab.programs import IMAGE_PROGRAMS
 from tests.e2e.lab.steps import LabFailed, LabImpossible, home
 
@@ -79,6 +79,10 @@ def up(docker: Docker, *, own: bool, say: Say) -> Lab:
     if kind.running():
         say("deleting what an earlier run left")
         kind.delete()
+    # Other people's Docker is not tidied up.
+    for outdated in outdated_images(docker) if own else []:
+        say(f"removing {outdated}, which nothing uses any more")
+        docker("image", "rm", outdated)
     kind.folder.mkdir(parents=True, exist_ok=True)
     if ours:
         (kind.folder / MARK).touch()

@@ -100,6 +100,12 @@ def build_node_image(docker: Docker) -> None:
     build_privately("tests.e2e.lab.node", docker, title="node image")
 
 
+def outdated_images(docker: Docker) -> list[str]:
+    """Return the images of other recipes that this Docker still has: a gigabyte each."""
+    known = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", NAME).split()
+    return [name for name in known if name.startswith(f"{NAME}:dr-syncer-") and name != node_image()]
+
+
 def main(work: Path, docker: Path) -> int:
     """Build the image below `work` and hand it to `docker`."""
     claim_memory(work)
