@@ -16,6 +16,8 @@ from drsyncer.snapshot import Record, Snapshot
 from drsyncer.wording import some
 from transforms.settings import NamespaceMap
 
+RESTORE = "restore"  # what a mover's label says that it does
+
 
 class Action(StrEnum):
     """What becomes of one volume."""
@@ -107,12 +109,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A pod that is not finished and mounts a claim. `mover`: it is one of DR-Syncer's own."""
+    """A pod that is not finished and mounts a claim. `operation` is what it does when it is one of our own movers."""
 
     pod: str
     phase: str
     node: str = ""
-    mover: bool = False
+    operation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,12 +239,16 @@ def summary(steps: Iterable[Step]) -> Counter[str]:
 
 
 def users_of(claim: Key, standing: Standing) -> tuple[Why, str] | None:
-    """Return why nothing may be written to a claim's volume now, None when nobody uses it."""
+    """Return why nothing may be written to a claim's volume now, None when nobody uses it.
+
+    Another mover that restores is no reason here: its Job has the name that ours would have, so only one is at work,
+    and what a dispatcher that died left behind is seen to its end (`volumes.running`).
+    """
     users = standing.users.get(claim, ())
-    if pods := [user for user in users if not user.mover]:
+    if pods := [user for user in users if not user.operation]:
         named = some([f"{user.pod} ({user.phase}{f' on {user.node}' if user.node else ''})" for user in pods])
         return Why.IN_USE, f"in use by pod {named}: scale what runs it to 0, or delete it"
-    if movers := [user.pod for user in users if user.mover]:
+    if movers := [f"{user.pod} ({user.operation})" for user in users if user.operation not in ("", RESTORE)]:
         return Why.BUSY, f"another mover of DR-Syncer works on it: {some(movers)}"
     return None
 

@@ -139,8 +139,9 @@ def test_a_pod_that_uses_it_is_named() -> None:
     assert "web-0 (Running on node-1)" in found.text
 
 
-def test_another_mover_is_waited_for() -> None:
-    assert step(claim(), users={DATA: [User("dr-syncer-x", "Running", mover=True)]}).why is Why.BUSY
+def test_a_mover_that_backs_it_up_is_waited_for_and_one_that_restores_is_left_to_its_job() -> None:
+    assert step(claim(), users={DATA: [User("dr-syncer-x", "Running", operation="backup")]}).why is Why.BUSY
+    assert step(claim(), users={DATA: [User("dr-syncer-x", "Running", operation="restore")]}).action is Action.RESTORE
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,11 @@ situations = st.builds(
     Standing,
     st.lists(claims).map(lambda found: {one.key: one for one in found}),
     st.dictionaries(
-        keys, st.lists(st.builds(User, st.just("web-0"), st.just("Running"), mover=st.booleans()), max_size=2)
+        keys,
+        st.lists(
+            st.builds(User, st.just("web-0"), st.just("Running"), operation=st.sampled_from(["", "backup", "restore"])),
+            max_size=2,
+        ),
     ),
     st.frozensets(st.sampled_from(["shop", "other", "a"])),
 )
@@ -268,7 +273,7 @@ def test_every_volume_has_one_step_and_no_claim_is_written_twice_or_while_it_is_
     assert len({one.target for one in written}) == len(written)
     for one in written:
         assert one.snapshot is not None
-        assert not there.users.get(one.target)
+        assert {user.operation for user in there.users.get(one.target, ())} <= {"restore"}
         assert one.makes == (one.claim is None)
         assert one.claim is None or not (one.claim.block or one.claim.deleting)
 
