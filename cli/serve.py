@@ -112,7 +112,15 @@ def _importing(
 
     section = config.importer
     assert section is not None  # a reload without the section was refused
-    return worker_of(
+    listeners, follower = [], None
+    if config.volumes is not None and config.volumes.restore.follow:
+        from cli.volumes_following import Heard, Told, follower_of
+
+        follower = follower_of(
+            config, counted=lambda cluster: _counted(cluster, metrics), leading=leading, told=Told(metrics, board, tell)
+        )
+        listeners = [Heard(follower)]
+    worker = worker_of(
         config=section,
         remote=remote_of(config.repository),
         connect=lambda: _counted(dr_of(section, SERVICE), metrics),
@@ -121,7 +129,13 @@ def _importing(
         board=board,
         tell=tell,
         leading=leading,
+        listeners=listeners,
     )
+    if follower is None:
+        return worker
+    from cli.volumes_following import WithVolumes
+
+    return WithVolumes(worker, follower)
 
 
 def _counted(cluster: Cluster, metrics: Metrics) -> Cluster:

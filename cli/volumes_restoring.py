@@ -16,7 +16,7 @@ from drsyncer.recovery.audit import when
 from drsyncer.recovery.git import Clone
 from importer import following
 from importer import revision as revisions
-from importer.inventory import Inventory
+from importer.inventory import ACTIVE, Inventory
 from importer.memory import recall
 from importer.rules import settings_of
 from volumes import points
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from drsyncer.config.volumes import Volumes
     from drsyncer.manifest import Manifest
     from volumes.points import Point
+
+
+class ActiveCluster(Refused):
+    """A failover made DR the primary: its volumes are not to be written over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,11 @@ def _chosen(clone: Clone, section: Importer, cluster: Cluster, asked: Asked) -> 
     inventory = there or Inventory(section.name or source.cluster, section.state_namespace)
     revisions.check_clusters(source, inventory, cluster.uid(), adopt=False)
     following.accept(clone, chosen, section.revision, inventory, anew=False)
+    if inventory.state == ACTIVE and not (asked.confirmed or asked.aim.elsewhere):
+        raise ActiveCluster(
+            f"{section.cluster} is active: what is in its volumes is newer than any recovery point",
+            hint="Restore into another claim (--to-namespace, --to-pvc), or give --yes if it may be lost.",
+        )
     warnings = [*clone.notices, *revisions.rewritten(clone), *chosen.warnings, *choice.warnings]
     if inventory.revision and inventory.revision != choice.point.commit:
         warnings.append(

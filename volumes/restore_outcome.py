@@ -10,7 +10,7 @@ from typing import Any
 
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import Snapshot
-from volumes.restore_plan import Action, Step
+from volumes.restore_plan import Action, Step, Why
 from volumes.result import Result
 
 
@@ -74,6 +74,13 @@ class Outcome:
         if Ending.FAILED in endings:
             return ExitCode.FAILED
         return ExitCode.REFUSED if endings == {Ending.REFUSED} else ExitCode.PARTIAL
+
+    @property
+    def may_do_more(self) -> bool:
+        """Whether another try may restore what this one did not. What was never backed up is not a restore's to do."""
+        return any(
+            done.ending not in _WHOLE and done.step.why not in (Why.NO_RECORD, Why.NO_SNAPSHOT) for done in self.volumes
+        )
 
     def to_data(self) -> dict[str, Any]:
         """Return the result for `-o json`."""

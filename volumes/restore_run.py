@@ -107,8 +107,9 @@ class Restores:
             if (found := self._unfit(step, result)) is not None:
                 end(found)
         ready = [step for step in ready if step.source not in done]
-        for step, result in zip(ready, self._moved(ready, look=False), strict=True):
-            end(self._ended(step, result))
+        # Each of these is told when it ends, not when all have ended.
+        results = self._moved(ready, look=False)
+        done |= {step.source: self._ended(step, result) for step, result in zip(ready, results, strict=True)}
         return tuple(done[step.source] for step in steps)
 
     # Before the movers
@@ -161,6 +162,7 @@ class Restores:
             living=self._errand.living,
             record=self._record,
             around=self._around_look if look else self._around,
+            done=lambda move, result: None if look else self._tell(move, result),
         )
         with self._lock:
             self._movers = Movers(self._cluster, way, interval=self._interval)
@@ -296,6 +298,9 @@ class Restores:
             else f"{step.path!r:.200} is there already, and DR-Syncer did not put it there; --yes replaces it"
         )
         return Done(step, Ending.REFUSED, str(Reason.NOT_EMPTY), text, result)
+
+    def _tell(self, move: Move, result: Result) -> None:
+        self._errand.told(self._ended(self._steps[_place(move)], result))
 
     def _ended(self, step: Step, result: Result) -> Done:
         """Return the ending that a result means."""
