@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cli.sides import ELECTION, SERVICE, dr_of, remote_of
+from cli.sides import ELECTION, dr_of, remote_of
 from cli.volumes_restoring import ActiveCluster, Asked, carried_out, planned, shown
 from drsyncer import log
 from drsyncer.errors import DrSyncerError, ExitCode
@@ -92,10 +92,12 @@ class WithVolumes:
         self._worker.ask()
 
 
-def follower_of(
-    config: Config, *, counted: Callable[[Cluster], Cluster], leading: Callable[[], bool], told: Told
-) -> Follower:
-    """Return what restores the volumes after imports. Raises UsageError for what no mover could work with."""
+def follower_of(config: Config, *, connect: Callable[[], Cluster], leading: Callable[[], bool], told: Told) -> Follower:
+    """Return what restores the volumes after imports.
+
+    `connect` gives what writes only while this replica is `leading`. Raises UsageError for what no mover could work
+    with.
+    """
     assert config.volumes is not None
     assert config.importer is not None
     check(config.volumes)
@@ -105,9 +107,7 @@ def follower_of(
         def goes_on() -> bool:
             return not stop.is_set() and leading()
 
-        with connected(
-            lambda: counted(dr_of(section, SERVICE)), stop=stop, leading=leading, doubtful=lambda: False, grace=1.0
-        ) as cluster:
+        with connected(connect, stop=stop, leading=leading, doubtful=lambda: False, grace=1.0) as cluster:
             asked = Asked(revision=commit, fetch=False)
             begun = datetime.now().astimezone()
             try:
