@@ -46,19 +46,17 @@ def worker_of(
     tell: Tell,
     leading: Callable[[], bool],
 ) -> Worker:
-    """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet."""
+    """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet.
+
+    What `connect` gives writes only while this replica is `leading`.
+    """
     runs = Runs("import", metrics, health, board)
-
-    def asked() -> bool:
-        runs.turned()
-        return leading()
-
     worker = Polling(
         config=config,
         remote=remote,
         connect=connect,
         observer=Several(Measured(runs), Noticed(tell)),
-        leading=asked,
+        leading=runs.noticed(leading),
         last_run=lambda stop: board.settled(stop, runs.turned),
     )
     return Posted(

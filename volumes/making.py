@@ -1,0 +1,159 @@
+"""Making, asking for and deleting what a mover needs in a cluster. Each function is one request or a few of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+import msgspec
+
+from drsyncer.cluster import Cluster, urls
+from drsyncer.cluster.events import EVENTS
+from drsyncer.config.volumes import Mover
+from drsyncer.errors import ClusterError, Conflict, DrSyncerError, Forbidden, Invalid, NotFound
+from drsyncer.json import items_of
+from drsyncer.manifest import Manifest, ResourceType, metadata
+from volumes import jobs
+from volumes.jobs import JOBS, PODS, SECRETS, Dispatcher, Move
+
+_POD_SECURITY = "violates PodSecurity"
+_QUOTA = "exceeded quota"
+_NO_RIGHT = "cannot create resource"
+_NO_QUOTA_YET = "status unknown for quota"  # the quota was made a moment ago
+
+
+class NotLetIn(DrSyncerError):
+    """The API server does not take a mover's pod or Job. `passes` says whether waiting can help."""
+
+    def __init__(self, message: str, *, hint: str = "", passes: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.passes = passes
+
+
+def allowed(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple[str, ...]:
+    """Return the smallest set of capabilities with which the namespace lets the mover's pod in.
+
+    The API server is asked, by a dry run: quotas, LimitRanges, Pod Security and webhooks say what they think of this
+    very pod before anything is made. Raises NotLetIn with their words.
+    """
+    refusal: ClusterError | None = None
+    for capabilities in jobs.capability_sets(move, mover):
+        body = jobs.encode(jobs.pod(move, mover, by, capabilities=capabilities))
+        try:
+            cluster.create(PODS, body, namespace=move.namespace, name=f"{move.name}-try", dry_run=True)
+        except Conflict:
+            return capabilities
+        except (Forbidden, Invalid) as error:
+            if _NO_RIGHT in str(error):  # then what is wrong with the pod shows later, in Events about the Job
+                return capabilities
+            refusal = error
+            if _POD_SECURITY not in str(error):
+                break
+        else:
+            return capabilities
+    assert refusal is not None
+    raise _not_let_in(refusal, move, mover)
+
+
+def make_job(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher, capabilities: tuple[str, ...]) -> Manifest:
+    """Make the suspended Job of a move and return it as the API server has it. Raises NotLetIn."""
+    body = jobs.encode(jobs.job(move, mover, by, capabilities=capabilities))
+    try:
+        cluster.create(JOBS, body, namespace=move.namespace, name=move.name)
+    except Conflict:
+        # Ours, when only the answer was lost.
+        found = cluster.read(JOBS, namespace=move.namespace, name=move.name)
+        if jobs.run_of(found) != by.run:
+            raise NotLetIn(f"another run ({jobs.run_of(found)}) has just begun with this volume") from None
+        return found
+    except (Forbidden, Invalid) as error:
+        raise NotLetIn(str(error), hint=error.hint, passes=_is_about_quota(error)) from error
+    return cluster.read(JOBS, namespace=move.namespace, name=move.name)
+
+
+def make_secret(
+    cluster: Cluster, move: Move, credentials: Mapping[str, bytes], by: Dispatcher, *, owner: Manifest
+) -> None:
+    """Make the Secret of a Job. One of that name which is there belongs to an earlier Job, and goes."""
+    body = jobs.encode(jobs.secret(move, credentials, by, owner=owner))
+    try:
+        cluster.create(SECRETS, body, namespace=move.namespace, name=move.name)
+    except Conflict:
+        remove_secret(cluster, move)
+        cluster.create(SECRETS, body, namespace=move.namespace, name=move.name)
+
+
+def let_run(cluster: Cluster, job: Manifest) -> None:
+    """Let the pod of a suspended Job start."""
+    meta = metadata(job)
+    # With its uid: another Job that has taken its name meanwhile is not meant.
+    patch = {"metadata": {"uid": meta["uid"]}, "spec": {"suspend": False}}
+    cluster.request(
+        "PATCH",
+        urls.path_of(JOBS, namespace=meta["namespace"], name=meta["name"]),
+        what=f"start {meta['namespace']}/{JOBS.key}/{meta['name']}",
+        body=msgspec.json.encode(patch),
+        content_type="application/merge-patch+json",
+    )
+
+
+def remove(cluster: Cluster, job: Manifest) -> None:
+    """Delete a Job. It is gone only when its pods are: as long as a mover may run, nobody can begin another one."""
+    _delete(cluster, JOBS, job, propagation="Foreground")
+
+
+def remove_secret(cluster: Cluster, move: Move) -> None:
+    """Delete the Secret of a move's Job, if there is one that is ours."""
+    with contextlib.suppress(NotFound):
+        found = cluster.read(SECRETS, namespace=move.namespace, name=move.name)
+        if jobs.run_of(found):
+            _delete(cluster, SECRETS, found, propagation="Background")
+
+
+def events_of(cluster: Cluster, job: Manifest) -> list[Manifest]:
+    """Return the Events about a Job, oldest first; none when they may not be read."""
+    meta = metadata(job)
+    path = urls.path_of(EVENTS, namespace=meta["namespace"])
+    query = {"fieldSelector": f"involvedObject.uid={meta['uid']}"}
+    try:
+        answer = cluster.request("GET", path, what=f"list events about {meta['name']}", query=query)
+        found = [msgspec.json.decode(item) for item in items_of(answer.body).items]
+    except (ClusterError, ValueError):
+        return []
+    return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+
+
+def _delete(cluster: Cluster, type_: ResourceType, found: Manifest, *, propagation: str) -> None:
+    meta = metadata(found)
+    options = {
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "preconditions": {"uid": meta["uid"]},
+        "propagationPolicy": propagation,
+    }
+    # Not found, a conflict: it is gone, or another one has its name.
+    with contextlib.suppress(NotFound, Conflict):
+        cluster.request(
+            "DELETE",
+            urls.path_of(type_, namespace=meta["namespace"], name=meta["name"]),
+            what=f"delete {meta['namespace']}/{type_.key}/{meta['name']}",
+            body=msgspec.json.encode(options),
+        )
+
+
+def _not_let_in(error: ClusterError, move: Move, mover: Mover) -> NotLetIn:
+    text = str(error)
+    if _POD_SECURITY in text:
+        level = text.partition(f'{_POD_SECURITY} "')[2].partition(":")[0] or "restricted"
+        who = "root" if mover.user == 0 else f"user {mover.user}"
+        return NotLetIn(
+            f"namespace {move.namespace} enforces Pod Security level {level}, which does not let a mover in as {who}: "
+            f"{text}",
+            hint="Set volumes.mover.user to a user that may read the volumes' files, or let the namespace enforce a "
+            "lower level.",
+        )
+    return NotLetIn(text, hint=error.hint, passes=_is_about_quota(error))
+
+
+def _is_about_quota(error: ClusterError) -> bool:
+    return any(words in str(error) for words in (_QUOTA, _NO_QUOTA_YET))
