@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Entry] = {
     "trigger": Entry("cli.trigger", "trigger", "Let a service export or import now."),
     "status": Entry("cli.status", "status", "Show both sides at a glance, and what is wrong."),
     "serve": Entry("cli.serve", "serve", "Run as a service: the loop, metrics and health."),
+    "volumes": Entry("cli.volumes", "volumes", "Back up and restore the data of volumes."),
     "transforms": Entry("cli.transforms", "transforms", "List, explain and test what happens to objects."),
 }
 

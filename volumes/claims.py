@@ -90,7 +90,7 @@ def claim_of(manifest: Manifest) -> Claim:
 
 def users_of(pods: Iterable[Manifest]) -> dict[Key, tuple[User, ...]]:
     """Return for each claim the pods that use it, by name. Movers do not count, nor pods that have ended."""
-    found: dict[Key, list[User]] = {}
+    found: dict[Key, dict[str, User]] = {}  # by their UID: a list that began anew tells some of them twice
     for pod in pods:
         status = _mapping(pod.get("status"))
         if status.get("phase") in _ENDED or labels(pod).get(own.PART_OF) == own.OWN_NAME:
@@ -99,8 +99,8 @@ def users_of(pods: Iterable[Manifest]) -> dict[Key, tuple[User, ...]]:
         if names:
             user = _user(pod, status)
             for name in names:
-                found.setdefault((user.namespace, name), []).append(user)
-    return {key: tuple(sorted(users, key=lambda user: user.name)) for key, users in found.items()}
+                found.setdefault((user.namespace, name), {})[user.uid] = user
+    return {key: tuple(sorted(users.values(), key=lambda user: user.name)) for key, users in found.items()}
 
 
 def claims_in(pod: Manifest) -> list[str]:

@@ -75,6 +75,11 @@ def ending(seen: Seen, *, since: datetime, now: datetime) -> Result | None:
     return failure(Reason.LOST, f"its pod was deleted: {_text(failed)}", start=since, end=now)
 
 
+def is_good(result: Result) -> bool:
+    """Return whether the mover did all that it was told. Without a reason, Empty is what was meant."""
+    return result.state.whole or (result.state is State.EMPTY and result.reason is Reason.NONE)
+
+
 def overdue(pod: Manifest, now: datetime) -> bool:
     """Return whether a pod should have been gone for long: nobody on its node ends it."""
     gone_by = _time(metadata(pod).get("deletionTimestamp"))
@@ -111,7 +116,7 @@ def _last_words(terminated: Mapping[str, Any], pod: Manifest, *, since: datetime
         result = results.decode(str(terminated.get("message") or "").encode())
     except (msgspec.MsgspecError, ValueError):
         return failure(Reason.LOST, _without_a_word(code, why, pod), start=start, end=end)
-    if not result.state.whole:
+    if not is_good(result):
         return result
     if code != 0:
         text = f"the mover said {result.state} and then ended with exit code {code} ({why or 'no reason given'})"

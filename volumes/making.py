@@ -30,6 +30,10 @@ class NotLetIn(DrSyncerError):
         self.passes = passes
 
 
+class TakenByAnother(DrSyncerError):
+    """Another run was faster with this claim."""
+
+
 def allowed(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple[str, ...]:
     """Return the smallest set of capabilities with which the namespace lets the mover's pod in.
 
@@ -56,7 +60,7 @@ def allowed(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple
 
 
 def make_job(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher, capabilities: tuple[str, ...]) -> Manifest:
-    """Make the suspended Job of a move and return it as the API server has it. Raises NotLetIn."""
+    """Make the suspended Job of a move and return it as the API server has it. Raises NotLetIn, TakenByAnother."""
     body = jobs.encode(jobs.job(move, mover, by, capabilities=capabilities))
     try:
         cluster.create(JOBS, body, namespace=move.namespace, name=move.name)
@@ -64,7 +68,7 @@ def make_job(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher, capabil
         # Ours, when only the answer was lost.
         found = cluster.read(JOBS, namespace=move.namespace, name=move.name)
         if jobs.run_of(found) != by.run:
-            raise NotLetIn(f"another run ({jobs.run_of(found)}) has just begun with this volume") from None
+            raise TakenByAnother(f"another run ({jobs.run_of(found)}) has just begun with this volume") from None
         return found
     except (Forbidden, Invalid) as error:
         raise NotLetIn(str(error), hint=error.hint, passes=_is_about_quota(error)) from error

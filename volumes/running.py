@@ -24,7 +24,7 @@ from drsyncer.manifest import Manifest, metadata
 from volumes import making
 from volumes.endings import Seen, ending, failure, name_of, why_not_started
 from volumes.jobs import Dispatcher, Move, presence_of, run_of
-from volumes.making import NotLetIn
+from volumes.making import NotLetIn, TakenByAnother
 from volumes.result import Reason, Result
 from volumes.sightings import Sightings
 from volumes.slots import Slots
@@ -143,7 +143,8 @@ class Movers:
             job = self._made(move)
         except _NotNow as reason:
             result = failure(reason.reason, str(reason), start=begun, end=_now())
-            self._way.record(move, result)
+            if not reason.theirs:
+                self._way.record(move, result)
             return result
         try:
             result = self._way.around(move, job, lambda: self._moved(move, job, placed))
@@ -168,7 +169,8 @@ class Movers:
             return
         if not metadata(seen.job).get("deletionTimestamp"):
             if self._way.living(presence_of(seen.job)):
-                raise _NotNow(Reason.NOT_STARTED, f"another run ({run_of(seen.job)}) is at work on this volume")
+                text = f"another run ({run_of(seen.job)}) is at work on this volume"
+                raise _NotNow(Reason.NOT_STARTED, text, theirs=True)
             _logger.info("an earlier run left a mover behind", volume=str(move), run=run_of(seen.job))
             if not seen.suspended:
                 result = self._followed(seen.job, _now(), placed=lambda _: None)
@@ -188,6 +190,8 @@ class Movers:
             try:
                 capabilities = making.allowed(self._cluster, move, self._way.mover, self._way.by)
                 return making.make_job(self._cluster, move, self._way.mover, self._way.by, capabilities)
+            except TakenByAnother as other:
+                raise _NotNow(Reason.NOT_STARTED, str(other), theirs=True) from None
             except NotLetIn as refusal:
                 if not refusal.passes or time.monotonic() >= until:
                     raise _NotNow(Reason.NOT_STARTED, _sentence(refusal)) from None
@@ -243,6 +247,9 @@ class Movers:
             text = f"the mover ran for more than {mover.timeout:g} s and was ended; see volumes.mover.timeout"
             return failure(Reason.TIMED_OUT, text, start=begun, end=_now())
         if not started and now - let_run > mover.start_timeout:
+            # A restore that never began leaves a volume as it was: so what is seen now counts, not a moment ago.
+            if self._fresh(name_of(job), metadata(job).get("uid")).started:
+                return None
             why = why_not_started(seen, making.events_of(self._cluster, job))
             self._end(job)
             text = f"the mover did not start within {mover.start_timeout:g} s: {why}"
@@ -274,11 +281,12 @@ class Movers:
 
 
 class _NotNow(Exception):
-    """Nothing was started, for this reason."""
+    """Nothing was started, for this reason. `theirs`: another run is at it, and will write down how that ended."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str, *, theirs: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
+        self.theirs = theirs
 
 
 def _join(threads: Sequence[threading.Thread]) -> None:

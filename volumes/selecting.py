@@ -6,7 +6,7 @@ what makes a backup impossible, or wrong, stays in its way.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +18,8 @@ from drsyncer.match import Subject, annotations_of
 from transforms.select import Selection, Verdict
 from transforms.select_conditions import ignored, owned, terminating
 from volumes.claims import CLAIMS, Claim, Key, claim_of
+
+_WISHES = ("", "true", "false")
 
 
 class Choice(StrEnum):
@@ -98,9 +100,6 @@ class Selecting:
         if self._asked.claims:
             return None
         wish = annotations_of(subject.manifest).get(own.BACKUP, "")
-        if wish not in ("", "true", "false"):
-            # Neither yes nor no: of the two mistakes, a backup that nobody wanted is the one that can be undone.
-            wish = ""
         if wish == "false":
             return Choice.LEFT_OUT, "annotation", f'{own.BACKUP} is "false"'
         verdict = self._verdict(subject)
@@ -122,14 +121,13 @@ class Selecting:
         return verdict
 
 
-def odd_wishes(manifests: Sequence[Manifest]) -> list[str]:
-    """Return what is wrong with annotations that say neither yes nor no."""
-    return [
-        f"{metadata(one).get('namespace')}/{metadata(one).get('name')}: the annotation {own.BACKUP} is {wish!r}, "
-        'expected "true" or "false"; it counts for nothing'
-        for one in manifests
-        if (wish := annotations_of(one).get(own.BACKUP, "")) not in ("", "true", "false")
-    ]
+def odd_wish(claim: Manifest) -> list[str]:
+    """Return what is wrong with an annotation that says neither yes nor no, or nothing."""
+    wish = annotations_of(claim).get(own.BACKUP, "")
+    if wish in _WISHES:
+        return []
+    name = f"{metadata(claim).get('namespace')}/{metadata(claim).get('name')}"
+    return [f'{name}: the annotation {own.BACKUP} is {wish!r}, expected "true" or "false"; it counts for nothing']
 
 
 def _impossible(manifest: Manifest) -> tuple[Choice, str, str]:

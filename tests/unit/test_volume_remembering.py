@@ -1,0 +1,117 @@
+"""What is remembered of a volume: the newest whole snapshot, and why there is no newer one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drsyncer.snapshot import Record, Snapshot, State
+from tests.unit.movers import WHEN, snapshot
+from volumes.endings import is_good
+from volumes.remembering import decode, encode, record_of, remember
+from volumes.result import Reason, Result
+
+REPOSITORY = "c" * 64
+
+
+def _snapshot(minute: int, state: State) -> Snapshot:
+    when = WHEN + timedelta(minutes=minute)
+    return msgspec.structs.replace(snapshot(state), id=f"{minute:064x}", start=when, end=when + timedelta(seconds=30))
+
+
+def result(minute: int, state: State, *, reason: Reason | None = None, made: bool | None = None) -> Result:
+    """Return how a backup ended that began at this minute."""
+    when = WHEN + timedelta(minutes=minute)
+    made = state in (State.COMPLETE, State.UNCHANGED, State.PARTIAL) if made is None else made
+    return Result(
+        state=state,
+        start=when,
+        end=when + timedelta(seconds=30),
+        repository=REPOSITORY,
+        snapshot=_snapshot(minute, state) if made else None,
+        reason=(Reason.NONE if state.whole else Reason.FAILED) if reason is None else reason,
+        message="" if state.whole else "why",
+    )
+
+
+def test_a_whole_backup_is_the_snapshot_of_the_next_recovery_point() -> None:
+    record = remember(None, result(1, State.COMPLETE))
+
+    assert record.complete
+    assert record.snapshot == _snapshot(1, State.COMPLETE)
+    assert record.repository == REPOSITORY
+
+
+@pytest.mark.parametrize("state", [State.PARTIAL, State.EMPTY, State.FAILED, State.LOCKED])
+def test_what_is_not_whole_never_takes_the_place_of_what_was(state: State) -> None:
+    before = remember(None, result(1, State.COMPLETE))
+
+    record = remember(before, result(2, state))
+
+    assert record.snapshot == before.snapshot
+    assert not record.complete
+    assert record.attempt is not None
+    assert (record.attempt.state, record.attempt.message) == (state, "why")
+
+
+def test_a_partial_snapshot_is_named_by_the_attempt() -> None:
+    record = remember(None, result(1, State.PARTIAL))
+
+    assert record.snapshot is None
+    assert record.attempt is not None
+    assert record.attempt.snapshot == f"{1:064x}"
+
+
+def test_a_whole_backup_ends_the_trouble() -> None:
+    before = remember(remember(None, result(1, State.COMPLETE)), result(2, State.FAILED))
+
+    assert remember(before, result(3, State.UNCHANGED)).complete
+
+
+def test_an_empty_volume_that_was_confirmed_is_whole() -> None:
+    record = remember(None, result(1, State.EMPTY, reason=Reason.NONE, made=True))
+
+    assert record.complete
+
+
+def test_another_repository_replaces_the_record_only_with_a_whole_snapshot() -> None:
+    before = remember(None, result(1, State.COMPLETE))
+    elsewhere = msgspec.structs.replace(result(2, State.PARTIAL), repository="d" * 64)
+    whole = msgspec.structs.replace(result(3, State.COMPLETE), repository="d" * 64)
+
+    assert remember(before, elsewhere).repository == REPOSITORY
+    assert remember(before, whole).repository == "d" * 64
+
+
+def test_an_annotation_that_is_no_record_is_told() -> None:
+    with pytest.raises(ValueError, match="is no record"):
+        record_of({"metadata": {"annotations": {"dr-syncer.io/backup-result": "{}"}}})
+
+    assert record_of({"metadata": {}}) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(State)), min_size=1, max_size=8), st.randoms())
+def test_the_order_of_writing_down_does_not_matter(ends: list[tuple[int, State]], order: object) -> None:
+    """A result may be written down late, by the next run: the record is that of the newest all the same."""
+    results = [result(minute, state) for minute, state in dict(ends).items()]
+    shuffled = list(results)
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    record: Record | None = None
+    for one in shuffled:
+        record = remember(record, one)
+
+    assert record is not None
+    assert decode(encode(record)) == record
+    whole = [one.snapshot for one in results if is_good(one)]
+    newest = max(results, key=lambda one: one.end)
+    assert record.snapshot == max(whole, key=lambda one: one.start, default=None)  # type: ignore[union-attr]
+    if is_good(newest):
+        assert record.complete
+    else:
+        assert record.attempt is not None
+        assert record.attempt.end == newest.end

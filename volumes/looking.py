@@ -1,0 +1,94 @@
+"""Reading what a run of backups is about: claims with their verdicts, the pods that use them, their volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from drsyncer.cluster import Cluster, Page
+from drsyncer.config.volumes import VolumeSelect
+from drsyncer.errors import Forbidden, UsageError
+from drsyncer.manifest import Manifest, ResourceType, labels, metadata
+from drsyncer.snapshot import Record
+from drsyncer.wording import some
+from volumes.claims import CLAIMS, VOLUMES, Key, User, Volume, users_of, volume_of
+from volumes.jobs import PODS
+from volumes.remembering import record_of
+from volumes.selecting import Asked, Choice, Chosen, Selecting, odd_wish
+
+_NAMESPACES = ResourceType("", "v1", "namespaces", "Namespace", namespaced=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is: every claim that the run is about, by name, and what is known of those that are selected."""
+
+    chosen: tuple[Chosen, ...]
+    records: Mapping[Key, Record]
+    users: Mapping[Key, tuple[User, ...]] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def look(cluster: Cluster, select: VolumeSelect, asked: Asked) -> Found:
+    """Read all that placing and running need to know.
+
+    Raises ClusterError, and UsageError for claims that were asked for and are not there.
+    """
+    selecting = Selecting(select, asked)
+    namespace_labels = _labels_of_namespaces(cluster) if _asks_for_labels(select) else {}
+    chosen: dict[Key, Chosen] = {}  # a list that began anew in the middle (410) tells some of them twice
+    records: dict[Key, Record] = {}
+    warnings: list[str] = []
+    for claim in _all(cluster, CLAIMS, asked):
+        verdict = selecting.choose(claim, namespace_labels.get(str(metadata(claim).get("namespace")), {}))
+        if verdict is None:
+            continue
+        chosen[verdict.claim.key] = verdict
+        warnings += odd_wish(claim)
+        try:
+            if record := record_of(claim):
+                records[verdict.claim.key] = record
+        except ValueError as error:
+            warnings.append(f"{verdict.claim}: {error}; the next backup of it begins anew")
+    if missing := selecting.missing(chosen):
+        names = some(["/".join(key) for key in missing])
+        raise UsageError(f"there is no PersistentVolumeClaim {names}", hint="`kubectl get pvc -A` lists them.")
+    warnings += [f"volumes.select: {rule} matches no volume" for rule in selecting.unused()]
+    ordered = tuple(chosen[key] for key in sorted(chosen))
+    if not any(one.choice is Choice.SELECTED for one in ordered):
+        return Found(ordered, records, warnings=tuple(warnings))
+    users = users_of(_all(cluster, PODS, asked))
+    return Found(ordered, records, users, _volumes(cluster), tuple(warnings))
+
+
+def _asks_for_labels(select: VolumeSelect) -> bool:
+    return any(spec.namespace_labels for spec in (*select.include, *select.exclude))
+
+
+def _labels_of_namespaces(cluster: Cluster) -> dict[str, dict[str, str]]:
+    pages = cluster.pages(_NAMESPACES, metadata_only=True)
+    return {str(metadata(one)["name"]): labels(one) for one in _decoded(pages)}
+
+
+def _volumes(cluster: Cluster) -> dict[str, Volume]:
+    """Return the PersistentVolumes by name. Who may not read them misses no more than where unused ones are."""
+    try:
+        return {str(metadata(one)["name"]): volume_of(one) for one in _decoded(cluster.pages(VOLUMES))}
+    except Forbidden:
+        return {}
+
+
+def _all(cluster: Cluster, type_: ResourceType, asked: Asked) -> Iterator[Manifest]:
+    """Yield all objects of a type that a run may be about, one page in memory at a time."""
+    namespaces = asked.namespaces or {namespace for namespace, _ in asked.claims} or {""}
+    for namespace in sorted(namespaces):
+        yield from _decoded(cluster.pages(type_, namespace=namespace))
+
+
+def _decoded(pages: Iterator[Page]) -> Iterator[Manifest]:
+    for page in pages:
+        for item in page.items:
+            yield msgspec.json.decode(item)

@@ -1,0 +1,108 @@
+"""Writing down how a backup ended: in the claim's annotation, and as a Kubernetes Event when it was not whole."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+import msgspec
+
+from drsyncer import log, own
+from drsyncer.cluster import Cluster, urls
+from drsyncer.cluster.events import EVENTS
+from drsyncer.errors import ClusterError, NotFound
+from drsyncer.manifest import Manifest, metadata
+from drsyncer.snapshot import State
+from volumes.claims import CLAIMS
+from volumes.endings import is_good
+from volumes.remembering import encode, record_of, remember
+from volumes.result import Result
+
+_logger = log.get(__name__)
+_LONGEST = 1000  # characters of an Event's message: the API server takes 1,024
+
+
+class Recorder:
+    """Writes for one run. For many threads, each with claims of its own."""
+
+    def __init__(self, cluster: Cluster, *, run: str) -> None:
+        self._cluster = cluster
+        self._run = run
+
+    def record(self, namespace: str, name: str, result: Result) -> None:
+        """Bring the claim's record up to date, and touch nothing else of it. Raises ClusterError when that fails.
+
+        A claim that is gone needs no record.
+        """
+        try:
+            claim = self._cluster.read(CLAIMS, namespace=namespace, name=name)
+        except NotFound:
+            _logger.warning("the claim was deleted while it was backed up", claim=f"{namespace}/{name}")
+            return
+        try:
+            before = record_of(claim)
+        except ValueError as error:
+            _logger.warning("a record is not readable and is written anew", claim=f"{namespace}/{name}", why=str(error))
+            before = None
+        text = encode(remember(before, result))
+        if text != (metadata(claim).get("annotations") or {}).get(own.BACKUP_RESULT):
+            self._write(claim, text)
+        if not is_good(result):
+            self._tell(claim, result)
+
+    def _write(self, claim: Manifest, text: str) -> None:
+        meta = metadata(claim)
+        # With its uid: a new claim of the same name has other data.
+        patch = {"metadata": {"uid": meta["uid"], "annotations": {own.BACKUP_RESULT: text}}}
+        self._cluster.request(
+            "PATCH",
+            urls.path_of(CLAIMS, namespace=meta["namespace"], name=meta["name"]),
+            what=f"write the record of {meta['namespace']}/{CLAIMS.key}/{meta['name']}",
+            query={"fieldManager": own.FIELD_MANAGER},
+            body=msgspec.json.encode(patch),
+            content_type="application/merge-patch+json",
+        )
+
+    def _tell(self, claim: Manifest, result: Result) -> None:
+        """Write an Event. Without one, the record still says it, so that a failure here is no more than logged."""
+        meta = metadata(claim)
+        try:
+            body = msgspec.json.encode(event(claim, result, run=self._run, now=datetime.now(UTC)))
+            path = urls.path_of(EVENTS, namespace=meta["namespace"])
+            self._cluster.request("POST", path, what=f"write an event about {meta['name']}", body=body)
+        except ClusterError as error:
+            _logger.warning("a Kubernetes Event is not written", claim=meta["name"], why=str(error))
+
+
+def event(claim: Manifest, result: Result, *, run: str, now: datetime) -> Manifest:
+    """Return the Event about a claim whose backup was not whole."""
+    meta, when = metadata(claim), now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    words = f"{result.reason}: {result.message}" if result.reason else result.message
+    about = {"apiVersion": "v1", "kind": CLAIMS.kind, "namespace": meta["namespace"], "name": meta["name"]}
+    return {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": {
+            "name": f"{meta['name'][:200]}.{uuid.uuid4().hex[:16]}",
+            "namespace": meta["namespace"],
+            "labels": {own.PART_OF: own.OWN_NAME},
+        },
+        "involvedObject": about | {"uid": meta["uid"]},
+        "type": "Warning",
+        "reason": _REASONS.get(result.state, "BackupFailed"),
+        "message": words[:_LONGEST],
+        "count": 1,
+        "firstTimestamp": when,
+        "lastTimestamp": when,
+        "source": {"component": own.OWN_NAME},
+        "reportingComponent": own.OWN_NAME,
+        "reportingInstance": run,
+    }
+
+
+_REASONS = {
+    State.PARTIAL: "BackupPartial",
+    State.EMPTY: "BackupEmpty",
+    State.LOCKED: "BackupLocked",
+    State.FAILED: "BackupFailed",
+}

@@ -1,0 +1,85 @@
+"""What a dispatcher takes from the configuration for its movers: how the repository is reached, and the credentials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from drsyncer.config.volumes import Restic, ResticAuth, Volumes
+from drsyncer.errors import UsageError
+from volumes import task
+from volumes.task import Access
+
+_LOCAL = ("/", "./", "../", "~", "local:")
+
+
+def access_of(restic: Restic) -> Access:
+    """Return how movers reach the repository."""
+    return Access(
+        repository=restic.repository,
+        options=dict(restic.options),
+        compression=restic.compression,
+        upload_limit=restic.upload_limit,
+        download_limit=restic.download_limit,
+        retry_lock=restic.retry_lock,
+    )
+
+
+def check(volumes: Volumes) -> None:
+    """Raise UsageError when no mover could work with this configuration."""
+    if not volumes.mover.image:
+        raise UsageError(
+            "volumes.mover.image is not set",
+            hint="Name DR-Syncer's own image, such as registry.example.com/dr-syncer:0.1.0; the charts fill it in.",
+        )
+    if volumes.restic.repository.startswith(_LOCAL):
+        raise UsageError(
+            f"volumes.restic.repository: {volumes.restic.repository} is a path, which is not there in a mover's pod",
+            hint="Use a backend that pods can reach: s3:…, rest:…, sftp:…, azure:…, gs:…, b2:….",
+        )
+
+
+def files_of(auth: ResticAuth) -> dict[str, bytes]:
+    """Return the files of a mover's Secret beside its task. Raises UsageError for one that cannot be read."""
+    return dict(_files(auth))
+
+
+def _files(auth: ResticAuth) -> Iterator[tuple[str, bytes]]:
+    named = (
+        (task.PASSWORD, "passwordFile", auth.password_file),
+        (task.CA, "caFile", auth.ca_file),
+        (task.SSH_KEY, "sshKeyFile", auth.ssh_key_file),
+        (task.KNOWN_HOSTS, "knownHostsFile", auth.known_hosts_file),
+    )
+    for name, key, file in named:
+        if file:
+            yield name, _read(Path(file).expanduser(), key)
+        elif name == task.PASSWORD:
+            raise UsageError(
+                "volumes.restic.auth.passwordFile is not set",
+                hint="Name a file with the password of the restic repository.",
+            )
+    if not auth.environment_dir:
+        return
+    folder = Path(auth.environment_dir).expanduser()
+    try:
+        # A mounted Secret has folders of its own, beginning with two dots.
+        found = sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file())
+    except OSError as error:
+        raise _unreadable(folder, "environmentDir", error) from None
+    for variable in found:
+        yield f"{task.ENVIRONMENT}{variable.name}", _read(variable, "environmentDir")
+
+
+def _read(file: Path, key: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise _unreadable(file, key, error) from None
+
+
+def _unreadable(file: Path, key: str, error: OSError) -> UsageError:
+    return UsageError(
+        f"volumes.restic.auth.{key}: {file}: {os.strerror(error.errno or 0)}", hint="Can this user read it?"
+    )
