@@ -112,16 +112,29 @@ def _importing(
 
     section = config.importer
     assert section is not None  # a reload without the section was refused
-    return worker_of(
+    connect = _dialling(config, "importer", metrics, leading)
+    listeners, follower = [], None
+    if config.volumes is not None and config.volumes.restore.follow:
+        from cli.volumes_following import Heard, Told, follower_of
+
+        follower = follower_of(config, connect=connect, leading=leading, told=Told(metrics, board, tell))
+        listeners = [Heard(follower)]
+    worker = worker_of(
         config=section,
         remote=remote_of(config.repository),
-        connect=_dialling(config, "importer", metrics, leading),
+        connect=connect,
         metrics=metrics,
         health=health,
         board=board,
         tell=tell,
         leading=leading,
+        listeners=listeners,
     )
+    if follower is None:
+        return worker
+    from cli.volumes_following import WithVolumes
+
+    return WithVolumes(worker, follower)
 
 
 def _dialling(config: Config, side: str, metrics: Metrics, leading: Callable[[], bool]) -> Callable[[], Cluster]:
