@@ -144,9 +144,8 @@ class Told:
             return
         self._metrics.count("volume_restores_total", result=str(done.ending))
         self._metrics.count("volume_restored_bytes_total", done.result.bytes_added)
-        self._metrics.observe(
-            "volume_restore_duration_seconds", max(0.0, (done.result.end - done.result.start).total_seconds())
-        )
+        seconds = (done.result.end - done.result.start).total_seconds()
+        self._metrics.observe("volume_restore_duration_seconds", max(0.0, seconds))
         _logger.info(f"volume {done.ending}", volume=str(done.step.target), reason=done.reason, text=done.text)
 
     def restored(self, outcome: Outcome) -> None:
