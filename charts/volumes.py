@@ -86,6 +86,11 @@ class Backup(VolumeJob):
         "in them. They must exist. Where `config.volumes.select.include` is left out, backups are limited to them. "
         "Left out: `rbac.namespaces`; without those, all.",
     )
+    hooks: Flag = Field(
+        default=True,
+        description="It may run commands in containers: those that the annotations dr-syncer.io/pre-backup and "
+        "dr-syncer.io/post-backup ask for. Without it, a volume with such an annotation is not backed up.",
+    )
 
 
 class Verify(VolumeJob):
