@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from exporter.explain import Explanation
     from exporter.outcome import Outcome
+    from exporter.volume_records import RecordFile
 
 _MOST_CHANGES = 40  # lines on a terminal; the commit and -o json have them all
 
@@ -85,11 +86,12 @@ def _draw(out: Console, outcome: Outcome) -> None:
         else "nothing to export"
     )
     render.line(out, title, style="bold")
-    if outcome.dry_run and outcome.changes:
+    if outcome.dry_run and (outcome.changes or outcome.volumes):
         render.line(out, f"would commit: {outcome.message.partition(chr(10))[0]}")
     counts = [f"{outcome.count(verb):,} {verb}" for verb in ("created", "updated", "deleted")]
     render.line(out, f"{', '.join(counts)}, {outcome.unchanged:,} unchanged in {outcome.seconds:.1f} s")
     rows = [(str(change.verb), str(change.ref), ", ".join(change.managers)) for change in outcome.changes]
+    rows += [("volume", f"{change.namespace}/{change.name}", str(change)) for change in outcome.volumes]
     render.table(out, rows[:_MOST_CHANGES])
     if len(rows) > _MOST_CHANGES:
         render.line(out, f"… and {len(rows) - _MOST_CHANGES:,} more; -o json lists them all")
@@ -113,7 +115,15 @@ def _draw_explanation(out: Console, explanation: Explanation) -> None:
     render.table(out, rows, headers=("", "CHECK", "WHY"))
     if isinstance(result, Filed):
         render.line(out, f"file: {result.path}" + (f" (encrypted: {result.encrypt.text})" if result.encrypt else ""))
+        if result.record is not None:
+            render.paragraph(out, _told_of_record(result.record))
         if result.cleaned_by:
             render.paragraph(out, f"cleaned by: {', '.join(result.cleaned_by)}")
     else:
         render.paragraph(out, f"left out by {result.check}: {result.reason}")
+
+
+def _told_of_record(record: RecordFile) -> str:
+    if record.change is None:
+        return f"volume: {record.path} stays as it is: {record.fault}"
+    return f"volume: {record.path} ({record.change})"

@@ -104,7 +104,9 @@ def _draw(out: Console, found: Iterable[Entry], signed: Mapping[str, Signature],
         if signature := signed.get(entry.commit):
             render.paragraph(out, str(signature), indent=2, style="dim" if signature.good else "bold red")
         shown = entry.changes if whole else entry.changes[:_MOST_CHANGES]
-        render.table(out, [(f"  {change.verb}", change.name, ", ".join(change.managers)) for change in shown])
+        render.table(
+            out, [(f"  {change.verb}", change.name, change.said or ", ".join(change.managers)) for change in shown]
+        )
         if len(entry.changes) > len(shown):
             render.line(out, f"  … and {len(entry.changes) - len(shown):,} more; -o json lists them all")
         for type_ in entry.incomplete:
@@ -125,6 +127,12 @@ def _data(entry: Entry, signature: Signature | None) -> dict[str, Any]:
         "exportedAt": entry.exported_at.isoformat() if entry.exported_at else None,
         "incomplete": list(entry.incomplete),
         "changes": [
-            {"verb": change.verb, "object": change.name, "managers": list(change.managers)} for change in entry.changes
+            {
+                "verb": change.verb,
+                "object": change.name,
+                "managers": list(change.managers),
+                "said": change.said or None,
+            }
+            for change in entry.changes
         ],
     }

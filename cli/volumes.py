@@ -10,6 +10,7 @@ import click
 # Name → module, the command's name in it, and its line in `--help`, so that help loads nothing.
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "backup": ("cli.volumes_backup", "backup", "Back up the volumes of the source cluster."),
+    "restore": ("cli.volumes_restore", "restore", "Bring volumes back in the DR cluster."),
 }
 
 
@@ -40,4 +41,6 @@ def volumes() -> None:
     Examples:
       dr-syncer volumes backup --dry-run
       dr-syncer volumes backup --namespace shop
+      dr-syncer volumes restore --plan
+      dr-syncer volumes restore --as-of 2h --namespace shop
     """

@@ -10,6 +10,7 @@ are ignored, those that it left out have their defaults.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -17,6 +18,8 @@ from typing import Final
 import msgspec
 
 VERSION: Final = 1  # raised when a key changes its meaning or goes away
+
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class State(StrEnum):
@@ -79,3 +82,60 @@ class Record(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     def complete(self) -> bool:
         """Whether the newest attempt gave a whole snapshot."""
         return self.snapshot is not None and self.attempt is None
+
+
+def encode(record: Record) -> str:
+    """Return `record` as the JSON of the annotation; the same record always gives the same text."""
+    return msgspec.json.encode(record).decode()
+
+
+def decode(text: str) -> Record:
+    """Return the record that an annotation holds. Raises ValueError, with a clause that says why, for anything else."""
+    try:
+        # The version first: what a newer one means by the other keys, nobody here knows.
+        _check_version(msgspec.json.decode(text, type=_Versioned).version)
+        return checked(msgspec.json.decode(text, type=Record))
+    except msgspec.DecodeError as error:
+        raise ValueError(f"is no record of a backup: {error}") from None
+
+
+def from_data(data: dict[str, object]) -> Record:
+    """Return the record in plain data such as YAML gives it. Raises ValueError as `decode` does."""
+    try:
+        _check_version(msgspec.convert(data, _Versioned).version)
+        return checked(msgspec.convert(data, Record))
+    except msgspec.ValidationError as error:
+        raise ValueError(f"is no record of a backup: {error}") from None
+
+
+def checked(record: Record) -> Record:
+    """Return `record` when it says something that can be relied on; raise ValueError, with a clause, when not."""
+    snapshot, attempt = record.snapshot, record.attempt
+    if snapshot is None and attempt is None:
+        raise ValueError("is no record of a backup: it names neither a snapshot nor an attempt")
+    if snapshot is not None:
+        ids = [record.repository, snapshot.id, snapshot.tree, *([snapshot.manifest] if snapshot.manifest else [])]
+        if not all(map(_ID.fullmatch, ids)):
+            raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
+        if not snapshot.state.whole and snapshot.state is not State.EMPTY:
+            raise ValueError(f"is no record of a backup: its snapshot is {snapshot.state}, which is not whole")
+        if min(snapshot.files, snapshot.bytes) < 0:
+            raise ValueError("is no record of a backup: files and bytes are counts")
+    if attempt is not None:
+        if attempt.state.whole:
+            raise ValueError(f"is no record of a backup: its attempt is {attempt.state}, which belongs to a snapshot")
+        if attempt.snapshot and not _ID.fullmatch(attempt.snapshot):
+            raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
+    times = [time for part in (snapshot, attempt) if part is not None for time in (part.start, part.end)]
+    if any(time.tzinfo is None for time in times):
+        raise ValueError("is no record of a backup: its times are in no time zone")
+    return record
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    version: int = VERSION
+
+
+def _check_version(version: int) -> None:
+    if version > VERSION:
+        raise ValueError(f"is of version {version}, and this program knows versions up to {VERSION}")

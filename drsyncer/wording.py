@@ -36,6 +36,19 @@ def many(count: int, one: str, more: str = "") -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
+def size(count: int) -> str:
+    """Return a number of bytes as people say it: `12 bytes`, `1.2 MiB`."""
+    if count < 1024:
+        return many(count, "byte")
+    amount, units = count / 1024, iter(("KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    for larger in units:
+        if amount < 1023.95:  # what would be rounded to 1024.0 is 1.0 of the next
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:,.1f} {unit}"
+
+
 def printable(text: str) -> str:
     """Return `text` with control and direction characters written out: anyone can write names into a cluster."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -79,12 +79,17 @@ def export(
 
         files = gathering.files()
         changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
+        records = gathering.records_gone(deleted)
+        volumes = committing.volumes_of(gathering, records)
         incomplete = gathering.incomplete() | survey.failing
         reading, yes = Reading.of(gathering), request.confirmed
-        text = committing.text_of(found, base, changes, reading=reading, incomplete=incomplete, confirmed=yes)
+        text = committing.text_of(
+            found, base, changes, reading=reading, volumes=volumes, incomplete=incomplete, confirmed=yes
+        )
         commit = ""
         if stage is not None:
-            commit = committing.write(clone, stage, base, found=found, files=files, deleted=deleted, text=text)
+            put, gone = files | gathering.records(), [*deleted, *records]
+            commit = committing.write(clone, stage, base, found=found, files=put, deleted=gone, text=text)
         pushed = Pushed(offline, commit or base.commit or "")
         if stage is not None and offline is None:
             due = _due(request, begun, clone, found)
@@ -111,6 +116,7 @@ def export(
             push_error=pushed.error,
             beaten=pushed.beaten,
             unpushed=len(clone.unpushed()) if pushed.error else 0,
+            volumes=volumes,
             counts=layout.counts((base.files.keys() | files.keys()) - deleted.keys()),
         )
 

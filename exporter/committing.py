@@ -14,7 +14,7 @@ from drsyncer.recovery import identity, layout, message
 from drsyncer.recovery.git import Clone, Stage, TreeFile
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.recovery.identity import Identity
-from drsyncer.recovery.message import Change, Message, Verb
+from drsyncer.recovery.message import Change, Message, Verb, VolumeChange
 from drsyncer.wording import some
 from drsyncer.yaml import LIMITS
 from exporter import losses
@@ -22,6 +22,7 @@ from exporter.digest_key import DigestKey
 from exporter.gathering import Gathering
 from exporter.sealing import Sealing
 from exporter.survey import Survey
+from exporter.volume_records import gone_of
 
 MAX_READ = LIMITS.max_bytes
 _NO_BEAT = "the remote refuses the heartbeat's ref, so nobody can tell a dead exporter: "
@@ -140,6 +141,7 @@ def text_of(
     changes: tuple[Change, ...],
     *,
     reading: Reading,
+    volumes: tuple[VolumeChange, ...],
     incomplete: Iterable[str],
     confirmed: bool = False,
 ) -> str:
@@ -149,6 +151,7 @@ def text_of(
             cluster=found.cluster,
             cluster_uid=found.uid,
             changes=changes,
+            volumes=volumes,
             exported_at=datetime.now(UTC),
             read_from=reading.begun,
             read_to=reading.ended,
@@ -177,6 +180,12 @@ def write(
     if identity.FILE not in base.files or base.files[identity.FILE].blob_id != clone.blob_id(own):
         fresh[identity.FILE] = stage.add(own)
     return stage.commit(parent=base.commit, put=fresh, delete=list(deleted), message=text, when=datetime.now(UTC)) or ""
+
+
+def volumes_of(gathering: Gathering, gone: Iterable[str]) -> tuple[VolumeChange, ...]:
+    """Return what changes about volumes when the records `gone` go, by the names of the claims."""
+    found = [*gathering.volumes(), *map(gone_of, gone)]
+    return tuple(sorted(found, key=lambda change: (change.namespace, change.name)))
 
 
 def push(clone: Clone, head: str, heartbeat: Heartbeat | None) -> Pushed:

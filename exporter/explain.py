@@ -14,6 +14,7 @@ from exporter.confidential import confidential_of
 from exporter.filing import NAMESPACES, Filed, Filing, LeftOut, ref_of
 from exporter.rules import asks_for_labels, cleaner_of, selection_of
 from exporter.versions import CRDS, candidates, storage_version
+from exporter.volume_records import RecordFile
 from transforms.select import Passage
 from transforms.stages import is_custom
 
@@ -36,6 +37,7 @@ class Explanation:
             "checks": [{"check": p.check, "passed": p.passed, "reason": p.reason} for p in self.passages],
             "leftOutBy": left.check if left else None,
             "path": filed.path if filed else None,
+            "volumeRecord": _record_data(filed.record) if filed is not None and filed.record is not None else None,
             "encrypted": filed is not None and filed.encrypt is not None,
             "cleanedBy": list(filed.cleaned_by) if filed else [],
         }
@@ -64,6 +66,14 @@ def explain(*, config: Exporter, cluster: Cluster, text: str) -> Explanation:
         passages=tuple(selection.walk(filing.subject(manifest, type_))),
         result=filing.file(manifest, type_),
     )
+
+
+def _record_data(record: RecordFile) -> dict[str, Any]:
+    return {
+        "path": record.path,
+        "says": record.change.said if record.change else None,
+        "fault": record.fault or None,
+    }
 
 
 def find(discovery: Discovery, text: str) -> tuple[ObjectRef, ResourceType]:

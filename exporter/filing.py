@@ -13,6 +13,8 @@ from drsyncer.sops.copies import without_copies
 from drsyncer.sops.scope import Scope, covering
 from drsyncer.yaml.emit import emit
 from exporter.confidential import SECRETS, Confidential
+from exporter.volume_records import RecordFile, record_of
+from transforms.claims import without_notes
 from transforms.clean import Cleaner
 from transforms.select import Selection
 
@@ -25,7 +27,8 @@ NAMESPACES = "namespaces"
 class Filed:
     """An object on its way into the recovery repository. `entries` are its managedFields.
 
-    `encrypt` says what of it is to be encrypted; then `data` is empty until that is done.
+    `encrypt` says what of it is to be encrypted; then `data` is empty until that is done. `record` is the second file
+    of a PersistentVolumeClaim that was backed up.
     """
 
     ref: ObjectRef
@@ -35,6 +38,7 @@ class Filed:
     entries: list[Mapping[str, Any]]
     cleaned_by: tuple[str, ...]
     encrypt: Scope | None = None
+    record: RecordFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class Filing:
         cleaned = self._cleaner.clean(subject)
         self._cleaning.update(cleaned.used)
         confidential = self._confidential.rule(subject)
-        kept = cleaned.manifest
+        kept = without_notes(cleaned.manifest)  # whatever the user keeps
         if confidential:
             self._encrypting.add(confidential[0])
             # Whatever the user keeps: such an annotation is readable, and so would be what is encrypted.
@@ -125,6 +129,7 @@ class Filing:
             entries=metadata(manifest).get("managedFields") or [],
             cleaned_by=cleaned.removed,
             encrypt=confidential[1] if confidential else None,
+            record=record_of(manifest, ref),
         )
 
     def unused_encryption(self) -> list[str]:

@@ -6,7 +6,7 @@ Per object only its path and the id of its content stay in memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -18,11 +18,13 @@ from drsyncer.manifest import ObjectRef
 from drsyncer.own import FIELD_MANAGER
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import TreeFile
-from drsyncer.recovery.message import Change, Verb
+from drsyncer.recovery.layout import Place
+from drsyncer.recovery.message import Change, Verb, VolumeChange
 from drsyncer.yaml.read import read as read_yaml
 from exporter.filing import SECRETS_OMITTED, Filed, Filing, LeftOut, ref_of
 from exporter.reading import PageRead, TypeRead
 from exporter.sealing import Sealing, is_readable
+from exporter.volume_records import RecordFile, blob_beside, mark_of, without_claim
 
 _MOST_AT_ONCE = 16 * 1024 * 1024  # bytes of old files in memory
 
@@ -37,6 +39,8 @@ class _Type:
     broken: dict[str, str] = field(default_factory=dict)  # path → reason
     exposed: set[str] = field(default_factory=set)  # paths that were readable before and are encrypted now
     digests: dict[str, str] = field(default_factory=dict)  # path → digest of what is to be encrypted
+    records: dict[str, str] = field(default_factory=dict)  # path of a volume's record → blob id
+    volumes: dict[str, VolumeChange] = field(default_factory=dict)  # the same path → what changed
 
 
 class Gathering:
@@ -83,6 +87,7 @@ class Gathering:
             if isinstance(result, LeftOut):
                 gathered.excluded[result.check] += 1
                 continue
+            self._note_record(gathered, result.record)
             if result.encrypt is not None:
                 confidential.append(result)
             else:
@@ -90,6 +95,20 @@ class Gathering:
         self._seal(gathered, confidential, updated)
         self._attribute(gathered, updated)
         return len(page.items)
+
+    def _note_record(self, gathered: _Type, record: RecordFile | None) -> None:
+        """File what a claim says of its data."""
+        if record is None:
+            return
+        if record.fault:
+            gathered.broken[record.path] = record.fault
+            return
+        before, new = self._known.get(record.path), self._blob_id(record.data)
+        gathered.records[record.path] = new
+        if before is None or before.blob_id != new or not before.regular:
+            assert record.change is not None
+            self._store(record.data)
+            gathered.volumes[record.path] = record.change
 
     def _seal(self, gathered: _Type, confidential: list[Filed], updated: list[Filed]) -> None:
         """File what is to be encrypted; where the old file still says the same, it stays."""
@@ -164,10 +183,23 @@ class Gathering:
         """Return path → blob id of every object found."""
         return {path: blob for gathered in self._types.values() for path, blob in gathered.files.items()}
 
+    def records(self) -> dict[str, str]:
+        """Return path → blob id of the record of every volume that was backed up."""
+        return {path: blob for gathered in self._types.values() for path, blob in gathered.records.items()}
+
     def marks(self) -> dict[str, str]:
-        """Return path → what tells whether an object is still the same: its digest when encrypted, else its blob id."""
+        """Return path → what tells whether an object is still the same: its digest when encrypted, else its blob id.
+
+        That of a claim with a record stands for both files: see `volume_records`.
+        """
         digests = {path: digest for gathered in self._types.values() for path, digest in gathered.digests.items()}
-        return {path: digests.get(path, blob) for path, blob in self.files().items()}
+        records, broken = self.records(), self.broken()
+        marks = {}
+        for path, blob in self.files().items():
+            beside = layout.record_beside(path)
+            record = blob_beside(self._known, path) if beside in broken else records.get(beside, "")
+            marks[path] = mark_of(digests.get(path, blob), record)
+        return marks
 
     def broken(self) -> dict[str, str]:
         """Return path → why an object cannot be written."""
@@ -176,6 +208,10 @@ class Gathering:
     def changes(self) -> list[Change]:
         """Return what was created and updated."""
         return [change for gathered in self._types.values() for change in gathered.changes.values()]
+
+    def volumes(self) -> list[VolumeChange]:
+        """Return which volumes have a new record."""
+        return [change for gathered in self._types.values() for change in gathered.volumes.values()]
 
     def excluded(self) -> Counter[str]:
         """Return how many objects each check left out."""
@@ -205,15 +241,29 @@ class Gathering:
         lost = []
         for path in sorted(self._known.keys() - found.keys() - self.broken().keys()):
             place = layout.place_of(path)
-            if place is None or unknown(place.type):
-                continue
-            read = self._reads.get(place.type)
-            if read is None and served(place.type):
-                continue  # was to be read and was not: nothing is known
-            if read is not None and not read.saw(place.namespace):
-                continue
-            lost.append((path, place.ref or ObjectRef(place.type, place.namespace, place.stem)))
+            if place is not None and self._would_be_seen(place, served=served, unknown=unknown):
+                lost.append((path, place.ref or ObjectRef(place.type, place.namespace, place.stem)))
         return lost
+
+    def records_gone(self, deleted: Collection[str]) -> list[str]:
+        """Return the records of the parent commit that go: their claim does (`deleted`), or bears none any more."""
+
+        def is_seen(claim: str) -> bool:
+            place = layout.place_of(claim)
+            read = self._reads.get(layout.CLAIMS)
+            return place is not None and read is not None and read.saw(place.namespace)
+
+        kept = self.records().keys() | self.broken().keys()
+        return without_claim(self._known, found=self.files(), kept=kept, deleted=deleted, certain=is_seen)
+
+    def _would_be_seen(self, place: Place, *, served: Callable[[str], bool], unknown: Callable[[str], bool]) -> bool:
+        """Return whether an object in this place would have been found if it were there and wanted."""
+        if unknown(place.type):
+            return False
+        read = self._reads.get(place.type)
+        if read is None:
+            return not served(place.type)  # was to be read and was not: nothing is known
+        return read.saw(place.namespace)
 
     def resource_versions(self) -> dict[str, str]:
         """Return the resourceVersion of each type's list."""

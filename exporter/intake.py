@@ -20,6 +20,7 @@ from exporter.filing import NAMESPACES, LeftOut, ref_of
 from exporter.ledger import Ledger, Waiting
 from exporter.sealing import Sealing
 from exporter.survey import FIRST, Survey
+from exporter.volume_records import RecordFile, mark_of, record_in
 
 API_SERVICES = "apiservices.apiregistration.k8s.io"
 # Until a new type is served, and until a namespace's objects have followed its labels.
@@ -68,19 +69,34 @@ class Intake:
         ref, now = ref_of(manifest, type_), time.monotonic()
         path = layout.path_of(ref)
         gone = Waiting(ref=ref, path=path, mark="", seen=now)
+        record_path = layout.record_beside(path)
         if event.kind is Kind.DELETED:
-            self.broken.pop(path, None)
+            self._mended(path, record_path)
             return gone
         try:
             filed = self._survey.filing.file(manifest, type_)
         except ValueError as error:
             self.broken[path] = f"{ref}: {error}"
             return None
-        self.broken.pop(path, None)
+        self._mended(path, record_path)
         if isinstance(filed, LeftOut):
             return gone
         mark = self._blob_id(filed.data) if filed.encrypt is None else self._sealing.digest(filed)
+        mark = mark_of(mark, self._record(path, filed.record))
         return Waiting(ref=ref, path=path, mark=mark, seen=now, type_=type_, raw=bytes(event.object))
+
+    def _record(self, path: str, record: RecordFile | None) -> str:
+        """Return the id of the record that the claim at `path` is to have in Git: as now, when this one is none."""
+        if record is None:
+            return ""
+        if record.fault:
+            self.broken[record.path] = record.fault
+            return record_in(self._ledger.expected(path))
+        return self._blob_id(record.data)
+
+    def _mended(self, *paths: str) -> None:
+        for path in paths:
+            self.broken.pop(path, None)
 
     def _learn(self, type_: ResourceType, kind: Kind, manifest: Manifest) -> None:
         """Note what a namespace or a CRD says; when that decides about other objects, have them looked at."""

@@ -1,7 +1,8 @@
 """What Git has and what it does not have yet: path → mark, and the changes that wait for the next commit.
 
 A *mark* tells whether an object is still the same: the id of its file's content, or the digest of an object that is
-encrypted; "" stands for no file. Only changes that wait keep their object in memory, and only up to a bound.
+encrypted, and for a claim that was backed up its record's id beside it; "" stands for no file. Only changes that wait
+keep their object in memory, and only up to a bound.
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ class Ledger:
                 return False
             self._put(change)
             return True
+
+    def expected(self, path: str) -> str:
+        """Return the mark that Git has, or will have once the commit that is under way is made; "" for no file."""
+        with self._lock:
+            return self._expected(path)
 
     def too_much(self) -> str | None:
         """Return the type to forget and to list again later, when what waits takes too much memory."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from drsyncer.errors import DrSyncerError, ExitCode
-from drsyncer.recovery.message import Change
+from drsyncer.recovery.message import Change, VolumeChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Outcome:
     read to the reason; `push_error` is why a commit that was made did not reach the remote; `held` is
     why deletions were left out of the commit (a service goes on without them). `counts` tells how many objects the
     recovery point holds, by type and namespace ("" for cluster-scoped ones). `beaten` is the time of the heartbeat that
-    reached the remote with it, `unpushed` how many commits did not.
+    reached the remote with it, `unpushed` how many commits did not. `volumes` are those whose record
+    changed.
     """
 
     cluster: str
@@ -40,6 +41,7 @@ class Outcome:
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     beaten: datetime | None = None
     unpushed: int = 0
+    volumes: tuple[VolumeChange, ...] = ()
 
     def count(self, verb: str) -> int:
         """Return how many objects were `created`, `updated` or `deleted`."""
@@ -63,6 +65,10 @@ class Outcome:
             "created": [str(change.ref) for change in self.changes if change.verb == "created"],
             "updated": [str(change.ref) for change in self.changes if change.verb == "updated"],
             "deleted": [str(change.ref) for change in self.changes if change.verb == "deleted"],
+            "volumes": [
+                {"claim": f"{one.namespace}/{one.name}", "fate": str(one.fate), "said": one.said or None}
+                for one in self.volumes
+            ],
             "unchanged": self.unchanged,
             "excluded": dict(self.excluded),
             "incomplete": dict(self.incomplete),

@@ -33,6 +33,7 @@ from exporter.publishing import Publisher
 from exporter.reading import PageRead, TypeRead
 from exporter.sealing import Sealing
 from exporter.survey import Survey
+from exporter.volume_records import marks_in
 
 BEAT = timedelta(minutes=1)  # between two heartbeats
 _WAIT = 5.0  # seconds for somebody else's use of the clone
@@ -120,8 +121,9 @@ class Recorder:
                 reads = survey.read(session.gathering)
                 deleted = survey.deleted(session.gathering)
                 incomplete = session.gathering.incomplete() | survey.failing
-                self._ledger.reset({path: file.blob_id for path, file in base.files.items() if layout.owned(path)})
+                self._ledger.reset(marks_in(base.files))
                 self.broken.clear()
+                self.broken |= session.gathering.broken()
                 reading = Reading.of(session.gathering)
                 outcome = self._commit(session, deleted, reading, incomplete=incomplete, first_seen=begun)
                 clone.gc_if_due()
@@ -141,6 +143,7 @@ class Recorder:
                 read = {read.type_.key for read in reads}
                 others = {name: reason for name, reason in self._incomplete().items() if name not in read}
                 incomplete = others | session.gathering.incomplete()
+                self.broken |= session.gathering.broken()
                 reading = Reading.of(session.gathering)
                 outcome = self._commit(session, deleted, reading, incomplete=incomplete, first_seen=begun)
                 return Recorded(outcome, self._is_stale(clone), tuple(reads))
@@ -166,6 +169,9 @@ class Recorder:
                     if dropped:
                         deleted |= survey.deleted(session.gathering, only=dropped)
                     incomplete = dict(self._incomplete()) | session.gathering.incomplete()
+                    # Of a record that is none, the event told, and a later one may have told that it is one again.
+                    broken = session.gathering.broken()
+                    self.broken |= {path: why for path, why in broken.items() if layout.place_of(path)}
                     outcome = self._commit(session, deleted, reading, incomplete=incomplete, first_seen=first_seen)
                     clone.gc_if_due()
                     return Recorded(outcome, self._is_stale(clone))
@@ -199,21 +205,20 @@ class Recorder:
         refusal = committing.guarded(self._config, clone, base, {**before, **deleted}) if deleted else None
         held, deleted = (deleted, {}) if refusal else ({}, deleted)
         changes = tuple(sorted([*gathering.changes(), *deleted.values()], key=lambda change: change.ref))
-        files = gathering.files()
-        text = committing.text_of(self._found, base, changes, reading=reading, incomplete=incomplete)
+        records = gathering.records_gone(deleted)
+        volumes = committing.volumes_of(gathering, records)
+        put, gone = gathering.files() | gathering.records(), [*deleted, *records]
+        text = committing.text_of(self._found, base, changes, reading=reading, volumes=volumes, incomplete=incomplete)
         if not self._leading():
             raise NotLeading
-        commit = committing.write(
-            clone, session.stage, base, found=self._found, files=files, deleted=deleted, text=text
-        )
-        self.broken |= gathering.broken()
+        commit = committing.write(clone, session.stage, base, found=self._found, files=put, deleted=gone, text=text)
         waiting = [
             Waiting(ref=change.ref, path=path, mark="", seen=first_seen, held=True) for path, change in held.items()
         ]
         self._ledger.settle(put=gathering.marks(), gone=deleted, held=waiting)
         if commit:
             own = {identity.FILE: clone.blob_id(identity.emit(self._found))}
-            self._base = _after(base, commit, files | own, deleted, session.sizes)
+            self._base = _after(base, commit, put | own, gone, session.sizes)
             self._publisher.committed(first_seen)
         head = commit or base.commit or ""
         beat = self._heartbeat(head, not incomplete and not self._ledger.held())
@@ -235,6 +240,7 @@ class Recorder:
             message=text,
             push_error=error,
             held=refusal,
+            volumes=volumes,
             counts=self._counted(changes),
         )
 

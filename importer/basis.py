@@ -10,6 +10,7 @@ from drsyncer.config.schema import Importer
 from drsyncer.errors import Refused
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.recovery.identity import Identity
+from drsyncer.recovery.vouching import source_of
 from importer import following, revision, rulebook
 from importer.inventory import Inventory
 from importer.mandate import Mandate
@@ -78,7 +79,7 @@ def basis_of(
     mandate.check()
     # Of this very commit, and no other, the signature was verified.
     files = clone.files(chosen.point.id)
-    source = revision.identity_of(clone, chosen.point.id, files)
+    source = source_of(clone, chosen.point.id, files)
     memory = Memory(cluster, namespace=config.state_namespace, importer=config.name or source.cluster)
     inventory, records = memory.load()
     if request.head not in (None, inventory.head):

@@ -14,9 +14,10 @@ from drsyncer.manifest import Manifest, ObjectRef
 from drsyncer.match import words_of
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone, TreeFile
+from drsyncer.recovery.vouching import source_of
 from drsyncer.sops.scope import Scope
 from drsyncer.templates.renderer import Renderer
-from importer import following, revision, rulebook
+from importer import following, rulebook
 from importer.diff import unified
 from importer.files import MAX_FILE
 from importer.inventory import Inventory
@@ -76,7 +77,7 @@ def explain(*, config: Importer, clone: Clone, revision_: str, text: str) -> Exp
     # Also here: rules and objects that nobody signed are not shown as what an import would do.
     commit = following.choose(clone, config.revision, revision_).point.id
     files = clone.files(commit)
-    source = revision.identity_of(clone, commit, files)
+    source = source_of(clone, commit, files)
     path = find(files, text)
     place = layout.place_of(path)
     assert place is not None

@@ -14,6 +14,7 @@ from drsyncer.config.schema import Revision
 from drsyncer.errors import GitError, Refused, RevisionNotFound, UsageError
 from drsyncer.recovery.git import Clone, Commit
 from drsyncer.recovery.signatures import Signature
+from drsyncer.recovery.vouching import point_of, vouch
 from drsyncer.wording import some
 from importer.inventory import Inventory
 
@@ -65,18 +66,8 @@ def choose(clone: Clone, revision: Revision, requested: str, *, fetch: bool = Tr
         if fetch
         else (clone.resolve(requested or _configured(clone, revision)), [])
     )
-    point = _point(clone, commit)
-    signature = None
-    if clone.verifies:
-        signature = clone.signatures([point.id])[point.id]
-        if not signature.good:
-            raise Refused(
-                f"recovery point {point.id[:12]} {signature}",
-                hint="Nothing was changed in DR. Either somebody without a key pushed to the repository: see what "
-                f"with `git show {point.id[:12]}`, and take it out; or the exporter signs with a key that is not in "
-                "repository.verify.allowedSignersFile: add it. "
-                "`dr-syncer log` says who signed which; a signed one can be imported with --revision.",
-            )
+    point = point_of(clone, commit)
+    signature = vouch(clone, point.id)
     own_choice = requested not in ("", *_names(revision))
     return Chosen(commit, point, "" if own_choice else _followed(revision), signature, tuple(warnings))
 
@@ -191,19 +182,9 @@ def _names(revision: Revision) -> tuple[str, ...]:
     return (revision.tag, f"refs/tags/{revision.tag}") if revision.tag else ()
 
 
-def _point(clone: Clone, commit: str) -> Commit:
-    point = clone.lineage.point(commit)
-    if point is None:
-        raise Refused(
-            f"commit {commit[:12]} holds nothing below repository.path: it is not an export of DR-Syncer",
-            hint="Check repository.url, repository.branch and repository.path.",
-        )
-    return next(clone.history(point, limit=1))
-
-
 def _is_current(clone: Clone, revision: Revision, chosen: Chosen) -> bool:
     """Return whether `chosen` is where the branch, tag or range that the importer follows is now."""
     try:
-        return _point(clone, clone.resolve(_configured(clone, revision))).id == chosen.point.id
+        return point_of(clone, clone.resolve(_configured(clone, revision))).id == chosen.point.id
     except (RevisionNotFound, Refused, UsageError):
         return False

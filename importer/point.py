@@ -33,6 +33,7 @@ from importer.types import Definition, Resolved, resolve
 from importer.wishes import Carried, Problem, Wish, Wishes
 from transforms import namespaces, standby
 from transforms import settings as transforming
+from transforms.claims import without_notes
 from transforms.pipeline import transformed
 from transforms.rules import Chosen, Rule
 from transforms.settings import TransformFailed
@@ -253,11 +254,12 @@ class RecoveryPoint:
     def _case(self, path: str, data: bytes) -> Case:
         place = self._places[path]
         opened = self._files.open(path, data)
-        ref = identity(opened.manifest, place, path)
-        _, version = split_api_version(str(opened.manifest.get("apiVersion", "")))
+        manifest = without_notes(opened.manifest)
+        ref = identity(manifest, place, path)
+        _, version = split_api_version(str(manifest.get("apiVersion", "")))
         resolved = resolve(place.type, version, self._discovery, self._lookups.definitions)
-        subject = self._subject(opened.manifest, ref, resolved.type)
-        return Case(ref, opened.manifest, subject, resolved, version, opened.confidential)
+        subject = self._subject(manifest, ref, resolved.type)
+        return Case(ref, manifest, subject, resolved, version, opened.confidential)
 
     def _place(
         self,

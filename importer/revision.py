@@ -9,7 +9,6 @@ from drsyncer.errors import Refused, UsageError
 from drsyncer.recovery import identity, layout
 from drsyncer.recovery.git import Clone, TreeFile
 from drsyncer.recovery.identity import Identity
-from importer.files import MAX_FILE
 from importer.inventory import Inventory
 from importer.plan import NAMESPACES
 from importer.rules import Rules
@@ -24,17 +23,6 @@ def rewritten(clone: Clone) -> list[str]:
         f"the branch was rewritten: it was at {before[:12]} and now is {f'at {now[:12]}' if now else 'gone'}; "
         "find out who did it before you rely on this recovery point"
     ]
-
-
-def identity_of(clone: Clone, commit: str, files: Mapping[str, TreeFile]) -> Identity:
-    file = files.get(identity.FILE)
-    if file is None or not file.regular:
-        raise Refused(
-            f"recovery point {commit[:12]} holds no {identity.FILE}: it is not an export of DR-Syncer",
-            hint="Check repository.url, repository.branch and repository.path.",
-        )
-    ((_, data),) = clone.read([file.blob_id], max_size=MAX_FILE)
-    return identity.read(data or b"")
 
 
 def check_clusters(source: Identity, inventory: Inventory, dr_uid: str, *, adopt: bool) -> None:

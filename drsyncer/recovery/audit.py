@@ -23,11 +23,12 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """One file of a commit: `name` is the object, or the path where it is no object's."""
+    """One file of a commit: `name` is the object, `volume shop/data` for a record, else the path."""
 
     verb: str  # created | updated | deleted
     name: str
     managers: tuple[str, ...]
+    said: str = ""  # of a volume's record: what the commit says of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,17 @@ class Entry:
 def trail(
     clone: Clone, *, revision: str, object_text: str = "", since: datetime | None = None, limit: int | None = None
 ) -> Iterator[Entry]:
-    """Yield the commits up to `revision`, newest first; with `object_text`, those that touched this one object.
+    """Yield the commits up to `revision`, newest first; with `object_text`, those that touched this one object, which
+    for a PersistentVolumeClaim is also the record of its data.
 
     Raises UsageError when `object_text` is no object's name, RevisionNotFound for an unknown revision.
     """
     only = layout.path_of(parse_object(object_text)) if object_text else ""
-    for commit in clone.history(revision, paths=(only,) if only else (), since=since, limit=limit):
+    wanted = tuple(path for path in (only, layout.record_beside(only)) if path)
+    for commit in clone.history(revision, paths=wanted, since=since, limit=limit):
         said = message.parse(commit.message)
         managers = {layout.path_of(change.ref): change.managers for change in said.changes} if said else {}
+        told = {layout.record_path(one.namespace, one.name): str(one) for one in said.volumes} if said else {}
         yield Entry(
             commit=commit.id,
             time=commit.time,
@@ -65,9 +69,9 @@ def trail(
             exported_at=said.exported_at if said else None,
             incomplete=said.incomplete if said else (),
             changes=tuple(
-                Touched(_VERBS.get(status, "updated"), _name(path), managers.get(path, ()))
+                Touched(_VERBS.get(status, "updated"), _name(path), managers.get(path, ()), told.get(path, ""))
                 for status, path in commit.changes
-                if not only or path == only
+                if not wanted or path in wanted
             ),
             by_other=said is None,
         )
@@ -102,6 +106,8 @@ def when(text: str, *, now: datetime) -> datetime:
 
 
 def _name(path: str) -> str:
+    if (record := layout.record_place(path)) is not None:
+        return f"volume {record.namespace}/{record.ref.name if record.ref else record.stem}"
     place = layout.place_of(path)
     if place is None:
         return path

@@ -2,6 +2,7 @@
 
     cluster/<plural.group>/<name>.yaml
     namespaces/<namespace>/<plural.group>/<name>.yaml
+    volumes/<namespace>/<claim>.yaml                  what is known of the claim's data: see `drsyncer.recovery.volumes`
 
 Paths are relative to `repository.path`, with `/` between their parts, and hold printable ASCII only. A Kubernetes
 name may be any text without `/` and `%` other than `.` and `..` (RBAC names are), so whatever a file system somewhere
@@ -22,6 +23,8 @@ from drsyncer.manifest import ObjectRef
 
 CLUSTER: Final = "cluster"
 NAMESPACES: Final = "namespaces"
+VOLUMES: Final = "volumes"
+CLAIMS: Final = "persistentvolumeclaims"
 SUFFIX: Final = ".yaml"
 
 _LONGEST_PART = 255  # bytes: NAME_MAX of every common file system
@@ -88,20 +91,50 @@ def place_of(path: str) -> Place | None:
             namespace = _decoded(folder)
         case _:
             return None
-    stem = file.removesuffix(SUFFIX)
-    if stem == file or not stem or not _TYPE.fullmatch(type_) or max(len(type_), len(file)) > _LONGEST_PART:
-        return None
-    if not _SHORTENED.fullmatch(stem) and not _well_written(stem):
-        return None
-    return Place(type_, namespace, stem)
+    return _place(type_, namespace, file)
+
+
+def record_path(namespace: str, name: str) -> str:
+    """Given a PersistentVolumeClaim return the path of the record of its data, relative to `repository.path`.
+
+    Raises `GitError` as `path_of` does.
+    """
+    return record_beside(path_of(ObjectRef(CLAIMS, namespace, name)))
+
+
+def record_beside(path: str) -> str:
+    """Given a PersistentVolumeClaim's path return that of its record; "" for the path of anything else."""
+    match path.split("/"):
+        case [top, folder, type_, file] if top == NAMESPACES and type_ == CLAIMS:
+            return f"{VOLUMES}/{folder}/{file}"
+    return ""
+
+
+def record_place(path: str) -> Place | None:
+    """Given a path return the PersistentVolumeClaim whose record lies there; None when it is no record's path.
+
+    Never raises, and is as strict as `place_of`. The place of the claim itself is `claim_beside`.
+    """
+    match path.split("/"):
+        case [top, folder, file] if top == VOLUMES and folder and _well_written(folder):
+            return _place(CLAIMS, _decoded(folder), file)
+    return None
+
+
+def claim_beside(path: str) -> str:
+    """Given a record's path return that of the PersistentVolumeClaim; "" for a path of anything else."""
+    if record_place(path) is None:
+        return ""
+    _, folder, file = path.split("/")
+    return f"{NAMESPACES}/{folder}/{CLAIMS}/{file}"
 
 
 def owned(path: str) -> bool:
-    """Return whether `path` is an object's file: what an export may write, and may delete.
+    """Return whether `path` is an object's file or a volume's record: what an export may write, and may delete.
 
-    `dr-syncer.yaml`, `volumes/` and all that people keep beside them (README, `transforms/`, …) are not.
+    `dr-syncer.yaml` and all that people keep beside them (README, `transforms/`, …) are not.
     """
-    return place_of(path) is not None
+    return place_of(path) is not None or record_place(path) is not None
 
 
 def counts(paths: Iterable[str]) -> Counter[tuple[str, str]]:
@@ -119,6 +152,15 @@ def check(path: str, ref: ObjectRef) -> None:
         raise InvalidManifest(path, 0, f"calls itself {told}: that is no legal Kubernetes name", about=_NAME) from None
     if path != expected:
         raise InvalidManifest(path, 0, f"holds {ref}, whose place is {expected}", about=_NAME)
+
+
+def _place(type_: str, namespace: str, file: str) -> Place | None:
+    stem = file.removesuffix(SUFFIX)
+    if stem == file or not stem or not _TYPE.fullmatch(type_) or max(len(type_), len(file)) > _LONGEST_PART:
+        return None
+    if not _SHORTENED.fullmatch(stem) and not _well_written(stem):
+        return None
+    return Place(type_, namespace, stem)
 
 
 def _legal_name(name: str) -> bool:

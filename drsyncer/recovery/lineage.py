@@ -5,6 +5,8 @@ Other people's commits may lie between ours, other exporters' too. What counts i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from drsyncer.recovery import refs
 from drsyncer.recovery.process import Git
 
@@ -41,16 +43,17 @@ class Lineage:
         between = (refs.checked(until), "--not", refs.checked(after))
         said = self._git.run("rev-list", "--ancestry-path", "--topo-order", "--parents", *between).decode("ascii")
         parents = {commit: found for commit, *found in map(str.split, said.splitlines())}
-        trees = self._trees([after, *parents])
+        trees = self.trees([after, *parents])
         return [
             commit
             for commit, its in parents.items()
             if trees[commit] not in {trees[parent] for parent in its if parent in trees}
         ]
 
-    def _trees(self, commits: list[str]) -> dict[str, str]:
-        """Return what each commit has in the folder's place; "" for nothing."""
-        names = "".join(f"{commit}:{self._folder}\n" for commit in commits).encode("utf-8", "surrogateescape")
+    def trees(self, commits: Sequence[str], *, under: str = "") -> dict[str, str]:
+        """Return the id of what each commit has in the place of the folder, or of `under` in it; "" for nothing."""
+        place = "/".join(part for part in (self._folder, under) if part)
+        names = "".join(f"{refs.checked(commit)}:{place}\n" for commit in commits).encode("utf-8", "surrogateescape")
         answers = self._git.run("cat-file", "--batch-check=%(objectname)", stdin=names).decode("utf-8", "replace")
         found = zip(commits, answers.splitlines(), strict=True)
         return {commit: "" if tree.endswith(" missing") else tree for commit, tree in found}

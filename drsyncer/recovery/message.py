@@ -3,6 +3,7 @@
     prod: 2 updated, 1 created in shop
 
     updated shop/deployments.apps/web by kubectl-edit, helm
+    volume shop/data backed up: Complete, 3 files, 1.2 MiB
     …
 
     DR-Syncer-Cluster: prod
@@ -25,7 +26,8 @@ from typing import Final
 
 from drsyncer.errors import GitError
 from drsyncer.manifest import ObjectRef
-from drsyncer.recovery.layout import path_of
+from drsyncer.recovery.layout import path_of, record_path
+from drsyncer.wording import many
 
 MOST_LINES: Final = 2_000  # lines for changes in one message; a first export of a big cluster has ten times as many
 
@@ -35,6 +37,7 @@ _EXPORTED_AT = "DR-Syncer-Exported-At"
 _REST = re.compile(r"… and (\d+) more changes?")
 _TRAILER = re.compile(r"(DR-Syncer-[A-Za-z-]+): (.*)")
 _CHANGE = re.compile(r"(created|updated|deleted) (\S+)(?: by (.+))?")
+_VOLUME = re.compile(r"volume (\S+) (backed up|not backed up|no longer recorded)(?:: (.+))?")
 
 
 class Verb(StrEnum):
@@ -54,6 +57,27 @@ class Change:
     managers: tuple[str, ...] = ()
 
 
+class Fate(StrEnum):
+    """What became of the record of a volume's data."""
+
+    BACKED_UP = "backed up"
+    NOT_BACKED_UP = "not backed up"  # the newest attempt gave nothing whole
+    GONE = "no longer recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeChange:
+    """One volume's new record, by its PersistentVolumeClaim. `said` is for people: `Complete, 3 files, 1.2 MiB`."""
+
+    fate: Fate
+    namespace: str
+    name: str
+    said: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.fate}: {self.said}" if self.said else str(self.fate)
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """All that an export says about itself in its commit. Times are aware."""
@@ -67,7 +91,8 @@ class Message:
     version: str  # of this program
     incomplete: tuple[str, ...] = ()  # types that could not be read
     changes: tuple[Change, ...] = ()
-    omitted: int = 0  # changes that are not in `changes`; only `parse` sets it
+    volumes: tuple[VolumeChange, ...] = ()
+    omitted: int = 0  # changes that are in neither of these; only `parse` sets it
     first: bool = False  # nothing was exported here before
     confirmed: bool = False  # a person said yes to its deletions
 
@@ -79,9 +104,13 @@ def digest_of(resource_versions: Mapping[str, str]) -> str:
 
 
 def build(message: Message) -> str:
-    """Return the text of the commit message. At most `MOST_LINES` changes are listed; the rest is counted."""
+    """Return the text of the commit message. At most `MOST_LINES` changes are listed; the rest is counted.
+
+    Volumes come last: a first export of a large cluster leaves no room for them, and they are in Git themselves.
+    """
     lines = [_line(change) for change in message.changes[:MOST_LINES]]
-    rest = message.omitted + len(message.changes) - len(lines)
+    lines += [_volume_line(change) for change in message.volumes[: MOST_LINES - len(lines)]]
+    rest = message.omitted + len(message.changes) + len(message.volumes) - len(lines)
     if rest:
         lines.append(f"… and {rest} more change{'s' if rest > 1 else ''}")
     trailers = "".join(f"{name}: {_escaped(value)}\n" for name, value in _trailers(message))
@@ -93,7 +122,8 @@ def parse(text: str) -> Message | None:
     """Given a commit message return what `build` was given, or None when it is not of its making.
 
     Of more than `MOST_LINES` changes, the first so many come back, and `omitted` counts the rest. Never raises, and
-    each change's object is one that `layout.path_of` takes: anybody may write a message that looks like ours.
+    each change's object is one that `layout.path_of` takes, each volume's claim too: anybody may write a message that
+    looks like ours.
     """
     subject, _, rest = text.rstrip("\n").partition("\n")
     *_, last = rest.split("\n\n")
@@ -104,7 +134,7 @@ def parse(text: str) -> Message | None:
                 trailers.setdefault(found[1], []).append(_plain(found[2]))
         single = {name: values[0] for name, values in trailers.items()}
         cluster = single["DR-Syncer-Cluster"]
-        changes, omitted = _changes(rest.removesuffix(last).split("\n"))
+        changes, volumes, omitted = _changes(rest.removesuffix(last).split("\n"))
         return Message(
             cluster=cluster,
             cluster_uid=single["DR-Syncer-Cluster-UID"],
@@ -115,6 +145,7 @@ def parse(text: str) -> Message | None:
             version=single["DR-Syncer-Version"],
             incomplete=tuple(trailers.get("DR-Syncer-Incomplete", ())),
             changes=changes,
+            volumes=volumes,
             omitted=omitted,
             confirmed=_CONFIRMED in single,
             first=subject.startswith(f"{_escaped(cluster)}: first export"),
@@ -138,8 +169,13 @@ def exported_at(text: str) -> datetime | None:
 
 def _subject(message: Message) -> str:
     counts = Counter(change.verb for change in message.changes)
-    done = ", ".join(f"{counts[verb]:,} {verb}" for verb in Verb if counts[verb]) or "no object changed"
-    where = _where(change.ref.namespace for change in message.changes)
+    fates = Counter(change.fate for change in message.volumes)
+    told = [f"{counts[verb]:,} {verb}" for verb in Verb if counts[verb]]
+    told += [f"{many(fates[fate], 'volume')} {fate}" for fate in Fate if fates[fate]]
+    done = ", ".join(told) or "no object changed"
+    where = _where(
+        [*(change.ref.namespace for change in message.changes), *(change.namespace for change in message.volumes)]
+    )
     first = "first export: " if message.first else ""
     return f"{_escaped(message.cluster)}: {first}{done}{where}"
 
@@ -170,11 +206,20 @@ def _line(change: Change) -> str:
     return f"{change.verb} {ref} by {managers}" if managers else f"{change.verb} {ref}"
 
 
-def _changes(lines: Iterable[str]) -> tuple[tuple[Change, ...], int]:
+def _volume_line(change: VolumeChange) -> str:
+    name = "/".join(_escaped(part, also=" /") for part in (change.namespace, change.name))
+    return f"volume {name} {change.fate}" + (f": {_escaped(change.said)}" if change.said else "")
+
+
+def _changes(lines: Iterable[str]) -> tuple[tuple[Change, ...], tuple[VolumeChange, ...], int]:
     changes: list[Change] = []
+    volumes: list[VolumeChange] = []
     for line in lines:
         if rest := _REST.fullmatch(line):
-            return tuple(changes), int(rest[1])
+            return tuple(changes), tuple(volumes), int(rest[1])
+        if found := _VOLUME.fullmatch(line):
+            volumes.append(_volume_change(found[1], found[2], found[3] or ""))
+            continue
         if found := _CHANGE.fullmatch(line):
             parts = [_plain(part) for part in found[2].split("/")]
             namespace, type_, name = parts if len(parts) == 3 else ("", *parts)
@@ -182,7 +227,13 @@ def _changes(lines: Iterable[str]) -> tuple[tuple[Change, ...], int]:
             ref = ObjectRef(type_, namespace, name)
             path_of(ref)  # raises for what is no object's name: then this is no message of ours
             changes.append(Change(Verb(found[1]), ref, managers))
-    return tuple(changes), 0
+    return tuple(changes), tuple(volumes), 0
+
+
+def _volume_change(claim: str, fate: str, said: str) -> VolumeChange:
+    namespace, name = map(_plain, claim.split("/"))
+    record_path(namespace, name)  # raises as above
+    return VolumeChange(Fate(fate), namespace, name, _plain(said))
 
 
 def _trailers(message: Message) -> list[tuple[str, str]]:

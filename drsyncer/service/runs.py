@@ -65,6 +65,15 @@ class Runs:
         if not self._busy.is_set():  # a run that hangs has others who ask
             self.health.turned(self.loop)
 
+    def noticed(self, leading: Callable[[], bool]) -> Callable[[], bool]:
+        """Return `leading` for the loop to ask: whoever asks whether he may work is not stuck."""
+
+        def asked() -> bool:
+            self.turned()
+            return leading()
+
+        return asked
+
     def started(self, cause: str, *, whole: bool) -> None:
         """A run begins, for `cause`; `whole`: it is one of those that somebody can ask for."""
         self._busy.set()

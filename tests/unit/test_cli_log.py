@@ -15,7 +15,7 @@ from drsyncer.errors import UsageError
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery import layout
 from drsyncer.recovery.audit import when
-from drsyncer.recovery.message import Change, Message, Verb, build
+from drsyncer.recovery.message import Change, Fate, Message, Verb, VolumeChange, build
 from tests.unit.recovery_sandbox import Sandbox, commit, git
 
 WEB = ObjectRef("deployments.apps", "shop", "web")
@@ -184,3 +184,21 @@ def test_a_time_is_so_long_ago_or_a_date(text: str, moment: datetime) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no such time"):
         when(text, now=NOW)
+
+
+def test_the_record_of_a_volume_is_told_as_that_and_found_by_its_claim(
+    trail: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = VolumeChange(Fate.BACKED_UP, "shop", "data", "Complete, 3 files, 1.2 MiB")
+    with trail.open() as clone:
+        text = build(replace(SAID, volumes=(said,)))
+        commit(clone, {layout.record_path("shop", "data"): "kind: VolumeRecord\n"}, message=text)
+        clone.push(heartbeat=None)
+
+    (entry,) = commits(capsys, "--object", "shop/persistentvolumeclaims/data")
+
+    (change,) = entry["changes"]
+    assert (change["verb"], change["object"]) == ("created", "volume shop/data")
+    assert change["said"] == "backed up: Complete, 3 files, 1.2 MiB"
+    assert run(["log", "--limit", "1"]) == 0
+    assert "volume shop/data  backed up: Complete, 3 files, 1.2 MiB" in capsys.readouterr().out

@@ -100,7 +100,11 @@ def test_a_hostile_type_is_refused(type_):
         "README.md",
         "dr-syncer.yaml",
         "transforms/hosts.yaml",
-        "volumes/shop/data.yaml",
+        "volumes/data.yaml",
+        "volumes/shop/persistentvolumeclaims/data.yaml",
+        "volumes/shop/data.yml",
+        "volumes/../data.yaml",
+        "volumes/shop/%61.yaml",
         "cluster/namespaces/shop.yml",
         "cluster/namespaces/.yaml",
         "cluster/namespaces/...yaml/x",
@@ -137,6 +141,32 @@ def test_a_path_is_an_objects_only_if_it_is_the_one_that_would_be_written(path):
     place = layout.place_of(path)
     if place is not None and place.ref is not None:
         assert layout.path_of(place.ref) == path
+
+
+@given(names | common_names)
+@example("x" * 253)
+def test_the_record_of_a_volume_lies_beside_its_claim(name):
+    claim = layout.path_of(ObjectRef(layout.CLAIMS, "shop", name))
+    path = layout.record_path("shop", name)
+
+    assert path == layout.record_beside(claim)
+    assert layout.claim_beside(path) == claim
+    assert layout.record_place(path) == layout.place_of(claim)
+    assert layout.owned(path)
+    assert layout.place_of(path) is None
+
+
+@given(references | st.builds(ObjectRef, st.just(layout.CLAIMS), st.sampled_from(["shop", "pay"]), names))
+def test_only_a_claim_has_a_record(ref):
+    path = layout.path_of(ref)
+
+    assert bool(layout.record_beside(path)) == (ref.type == layout.CLAIMS)
+    assert layout.record_place(path) is None
+    assert layout.claim_beside(path) == ""
+
+
+def test_the_place_of_a_record_is_readable():
+    assert layout.record_path("shop", "data") == "volumes/shop/data.yaml"
 
 
 def test_an_object_in_another_ones_place_is_an_error():

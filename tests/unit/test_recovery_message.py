@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsyncer.manifest import ObjectRef
-from drsyncer.recovery.message import MOST_LINES, Change, Message, Verb, build, digest_of, exported_at, parse
+from drsyncer.recovery.message import (
+    MOST_LINES,
+    Change,
+    Fate,
+    Message,
+    Verb,
+    VolumeChange,
+    build,
+    digest_of,
+    exported_at,
+    parse,
+)
 
 words = st.text(min_size=1, max_size=12).filter(lambda text: "/" not in text)
 times = st.datetimes(timezones=st.just(UTC))
@@ -21,6 +32,7 @@ changes = st.builds(
     st.builds(ObjectRef, st.sampled_from(["pods", "deployments.apps"]), st.just("") | names, names),
     st.lists(words, max_size=3).map(tuple),
 )
+volumes = st.builds(VolumeChange, st.sampled_from(Fate), names, names, st.just("") | words)
 messages = st.builds(
     Message,
     cluster=words,
@@ -32,6 +44,7 @@ messages = st.builds(
     version=words,
     incomplete=st.lists(words, max_size=3).map(tuple),
     changes=st.lists(changes, max_size=4).map(tuple),
+    volumes=st.lists(volumes, max_size=4).map(tuple),
     omitted=st.integers(min_value=0, max_value=10_000),
     first=st.booleans(),
     confirmed=st.booleans(),
@@ -97,6 +110,33 @@ def test_the_subject_counts_and_names_the_busiest_namespaces():
     assert subject() == "prod: no object changed"
 
 
+def test_volumes_are_told_beside_the_objects():
+    saved = VolumeChange(Fate.BACKED_UP, "shop", "data", "Complete, 3 files, 1.2 MiB")
+    lost = VolumeChange(Fate.NOT_BACKED_UP, "pay", "ledger", "Failed (WrongPassword); none is whole")
+    gone = VolumeChange(Fate.GONE, "shop", "old")
+
+    text = build(replace(PLAIN, volumes=(lost, saved)))
+    assert text.startswith(
+        "prod: 1 volume backed up, 1 volume not backed up in pay and shop\n"
+        "\n"
+        "volume pay/ledger not backed up: Failed (WrongPassword); none is whole\n"
+        "volume shop/data backed up: Complete, 3 files, 1.2 MiB\n"
+        "\n"
+    )
+    both = build(replace(PLAIN, changes=(change("updated", "shop"),), volumes=(saved, saved, gone)))
+    assert both.startswith("prod: 1 updated, 2 volumes backed up, 1 volume no longer recorded in shop\n\nupdated shop/")
+    assert "\nvolume shop/old no longer recorded\n" in both
+
+
+def test_volumes_that_find_no_room_are_counted():
+    many = tuple(change("created", "shop", f"web-{i}") for i in range(MOST_LINES - 1))
+    saved = tuple(VolumeChange(Fate.BACKED_UP, "shop", f"data-{i}", "Complete") for i in range(3))
+
+    parsed = parse(build(replace(PLAIN, changes=many, volumes=saved)))
+
+    assert parsed == replace(PLAIN, changes=many, volumes=saved[:1], omitted=2)
+
+
 @given(messages)
 def test_what_was_built_is_parsed_back(message):
     assert parse(build(message)) == message
@@ -112,7 +152,7 @@ def test_nothing_from_the_cluster_can_forge_a_line(message):
     text = build(message)
 
     assert all(char.isprintable() for char in text.replace("\n", ""))
-    listed = len(message.changes) + bool(message.omitted)
+    listed = len(message.changes) + len(message.volumes) + bool(message.omitted)
     trailers = 7 + message.confirmed + len(message.incomplete)
     assert text.count("\n") == 1 + (listed + 1 if listed else 0) + 1 + trailers
 
@@ -157,6 +197,8 @@ def test_times_are_told_in_utc():
         build(PLAIN).replace("\n\n", "\n\nupdated web\n\n", 1),
         build(PLAIN).replace("\n\n", "\n\nupdated a/b/c/d\n\n", 1),
         build(PLAIN).replace("\n\n", "\n\nupdated shop/configmaps/..%2F..%2Fa\n\n", 1),
+        build(PLAIN).replace("\n\n", "\n\nvolume shop/..%2F..%2Fa backed up: Complete\n\n", 1),
+        build(PLAIN).replace("\n\n", "\n\nvolume data backed up: Complete\n\n", 1),
         build(PLAIN).replace("0a1b", "%FF"),
     ],
 )

@@ -1,0 +1,76 @@
+"""Records of volumes, as backups leave them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from drsyncer.manifest import ObjectRef
+from drsyncer.recovery import layout
+from drsyncer.snapshot import Attempt, Record, Snapshot, State
+
+NIGHT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+REPOSITORY = "ab" * 32
+
+
+def claim(name: str = "data", namespace: str = "shop") -> ObjectRef:
+    return ObjectRef(layout.CLAIMS, namespace, name)
+
+
+def snapshot(seed: int = 1, *, start: datetime = NIGHT, state: State = State.COMPLETE, **more) -> Snapshot:
+    given = {"files": 3, "bytes": 1_258_291, "host": "prod", "manifest": f"{seed + 2**20:064x}"} | more
+    return Snapshot(
+        id=f"{seed:064x}",
+        tree=f"{seed + 2**21:064x}",
+        state=state,
+        start=start,
+        end=start + timedelta(seconds=8),
+        **given,
+    )
+
+
+def attempt(state: State = State.FAILED, *, start: datetime = NIGHT + timedelta(days=1), **more) -> Attempt:
+    given = {"reason": "WrongPassword", "message": "the password is wrong"} | more
+    return Attempt(state=state, start=start, end=start + timedelta(seconds=2), **given)
+
+
+def whole(seed: int = 1, **more) -> Record:
+    return Record(repository=REPOSITORY, snapshot=snapshot(seed, **more))
+
+
+def failed(seed: int | None = 1, state: State = State.FAILED, **more) -> Record:
+    """The record of a volume whose newest attempt gave nothing whole; `seed` None: it never had anything."""
+    return Record(
+        repository=REPOSITORY, snapshot=None if seed is None else snapshot(seed), attempt=attempt(state, **more)
+    )
+
+
+_IDS = st.text(alphabet="0123456789abcdef", min_size=64, max_size=64)
+_TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))
+_TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=40)
+SNAPSHOTS = st.builds(
+    Snapshot,
+    id=_IDS,
+    tree=_IDS,
+    manifest=_IDS | st.just(""),
+    host=_TEXT,
+    state=st.sampled_from([State.COMPLETE, State.UNCHANGED, State.EMPTY]),
+    start=_TIMES,
+    end=_TIMES,
+    files=st.integers(0, 2**40),
+    bytes=st.integers(0, 2**60),
+)
+ATTEMPTS = st.builds(
+    Attempt,
+    state=st.sampled_from([State.PARTIAL, State.EMPTY, State.FAILED, State.LOCKED]),
+    start=_TIMES,
+    end=_TIMES,
+    reason=_TEXT,
+    message=_TEXT,
+    snapshot=_IDS | st.just(""),
+)
+RECORDS = st.one_of(
+    st.builds(Record, repository=_IDS, snapshot=SNAPSHOTS, attempt=st.none() | ATTEMPTS),
+    st.builds(Record, repository=_IDS | st.just(""), snapshot=st.none(), attempt=ATTEMPTS),
+)
