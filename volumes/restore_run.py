@@ -16,6 +16,7 @@ by pod. Standby holds replicas at 0, so it takes a person or another controller 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -60,6 +61,10 @@ class Errand:
     credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     manifests: Mapping[Key, Manifest] = field(default_factory=dict)
     told: Callable[[Done], None] = lambda _: None  # of each volume, by the thread that restored it
+
+
+class Unbound(DrSyncerError):
+    """No volume was made for a claim, within the time that a mover may take to start."""
 
 
 class Restores:
@@ -142,10 +147,22 @@ class Restores:
         except Conflict as error:
             error.hint = "Somebody made it in this moment: run it again."
             raise
-        claim = look_at(self._cluster, key)
-        if claim is None:
-            raise marking.Overtaken(f"{key}: the claim that was made for the restore is gone again")
-        return replace(step, claim=claim)
+        return replace(step, claim=self._bound(key))
+
+    def _bound(self, key: Key) -> Claim:
+        """Wait until a claim that was made has its volume, or waits for its first pod."""
+        until = time.monotonic() + self._errand.mover.start_timeout
+        while True:
+            claim = look_at(self._cluster, key)
+            if claim is None:
+                raise marking.Overtaken(f"{key}: the claim that was made for the restore is gone again")
+            if claim.phase == "Bound" or claim.waits:
+                return claim
+            if time.monotonic() >= until or self._stopping.wait(self._interval / 4):
+                raise Unbound(
+                    f"{key}: the claim that was made for the restore has no volume yet",
+                    hint="`kubectl describe` it; once it is bound, run it again.",
+                )
 
     # Movers
 
