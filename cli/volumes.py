@@ -42,4 +42,5 @@ def volumes() -> None:
       dr-syncer volumes backup --dry-run
       dr-syncer volumes backup --namespace shop
       dr-syncer volumes restore --plan
+      dr-syncer volumes restore --as-of 2h --namespace shop
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +16,14 @@ from drsyncer.snapshot import Record
 from drsyncer.wording import some
 from volumes import supplies
 from volumes.claims import Claim, Key, Volume
+from volumes.copying import Copies, NoCopy, class_for
 from volumes.endings import failure
 from volumes.jobs import Dispatcher, Move
 from volumes.leftovers import sweep
 from volumes.looking import Found, look
 from volumes.outcome import Backup, Outcome
-from volumes.placing import CannotMount, groups, place
+from volumes.placing import CannotMount
+from volumes.preparing import Preparing, Subject, placed
 from volumes.recording import Recorder
 from volumes.result import Reason, Result
 from volumes.running import Movers, Way
@@ -70,14 +73,14 @@ def back_up(
     supplies.check(config)
     files = supplies.files_of(config.restic.auth)
     with progress.task("Reading volumes"):
-        found = look(site.cluster, config.select, request.asked)
+        found = look(site.cluster, config.select, request.asked, copies=config.copy_method != "direct")
     _check_confirmed(request, found)
-    planned = [_planned(one, found, config, exporter.cluster, request, run) for one in found.chosen]
+    planning = _Planning(found, config, exporter.cluster, request, run)
+    planned = [planning.plan(one) for one in found.chosen]
     backups = [plan.backup for plan in planned]
     if not request.dry_run:
-        moves = {index: plan.move for index, plan in enumerate(planned) if plan.move is not None}
         _remember_refusals(backups, Recorder(site.cluster, run=run))
-        results = _run(moves, config=config, site=site, run=run, files=files, progress=progress, interval=interval)
+        results = _run(planned, config=config, site=site, run=run, files=files, progress=progress, interval=interval)
         for index, result in results.items():
             backups[index] = replace(backups[index], result=result)
     return Outcome(
@@ -94,22 +97,48 @@ def back_up(
 class _Planned:
     backup: Backup
     move: Move | None = None
+    subject: Subject | None = None
 
 
-def _planned(one: Chosen, found: Found, config: Volumes, host: str, request: Request, run: str) -> _Planned:
-    """Return the move for a claim that is selected, or why there is none."""
-    claim = one.claim
-    before = found.records.get(claim.key)
-    if one.choice is not Choice.SELECTED:
-        return _Planned(Backup(one, before=before))
-    users = found.users.get(claim.key, ())
-    try:
-        placement = place(claim, users, found.volumes.get(claim.volume, Volume()))
-    except CannotMount as why:
-        return _Planned(Backup(replace(one, choice=Choice.REFUSED, check="placing", reason=str(why)), before=before))
-    task = _task(claim, before, config, host, request, run)
-    move = Move(task, claim.namespace, claim.name, groups=groups(users), placement=placement)
-    return _Planned(Backup(one, before=before, node=placement.node), move)
+class _Planning:
+    """Turns what was found into moves, for one run."""
+
+    def __init__(self, found: Found, config: Volumes, host: str, request: Request, run: str) -> None:
+        self._found = found
+        self._config = config
+        self._host = host
+        self._request = request
+        self._run = run
+
+    def plan(self, one: Chosen) -> _Planned:
+        """Return the move for a claim that is selected, or why there is none."""
+        claim = one.claim
+        before = self._found.records.get(claim.key)
+        if one.choice is not Choice.SELECTED:
+            return _Planned(Backup(one, before=before))
+        task = _task(claim, before, self._config, self._host, self._request, self._run)
+        try:
+            subject = self._subject(claim)
+            move = placed(Move(task, claim.namespace, claim.name), subject, self._found.users.get(claim.key, ()))
+        except (CannotMount, NoCopy) as why:
+            refused = replace(one, choice=Choice.REFUSED, check="placing", reason=str(why))
+            return _Planned(Backup(refused, before=before))
+        if subject.class_name:
+            move = replace(move, mounts=move.name)
+        backup = Backup(one, before=before, node=move.placement.node, copied=bool(subject.class_name))
+        return _Planned(backup, move, subject)
+
+    def _subject(self, claim: Claim) -> Subject:
+        """Return the claim with what of it is read. Raises NoCopy when that must be a copy and cannot be."""
+        volume = self._found.volumes.get(claim.volume, Volume())
+        if self._config.copy_method == "direct":
+            return Subject(claim, volume)
+        try:
+            return Subject(claim, volume, class_for(volume, self._found.classes, wanted=self._config.snapshot_class))
+        except NoCopy:
+            if self._config.copy_method == "snapshot":
+                raise
+            return Subject(claim, volume)
 
 
 def _task(claim: Claim, before: Record | None, config: Volumes, host: str, request: Request, run: str) -> BackupTask:
@@ -129,7 +158,7 @@ def _task(claim: Claim, before: Record | None, config: Volumes, host: str, reque
 
 
 def _run(
-    moves: Mapping[int, Move],
+    planned: Sequence[_Planned],
     *,
     config: Volumes,
     site: Site,
@@ -138,9 +167,12 @@ def _run(
     progress: Progress,
     interval: float,
 ) -> dict[int, Result]:
-    """Run the movers among all those who use the repository, and return the results by the moves' keys."""
-    recorder = Recorder(site.cluster, run=run)
-    watcher = Watcher(site.cluster)
+    """Run the movers among all those who use the repository, and return the results by the plans' indexes."""
+    moves = {index: plan.move for index, plan in enumerate(planned) if plan.move is not None}
+    subjects = {plan.subject.claim.key: plan.subject for plan in planned if plan.subject is not None}
+    recorder, watcher, stopping = Recorder(site.cluster, run=run), Watcher(site.cluster), threading.Event()
+    copies = Copies(site.cluster, patience=config.mover.start_timeout, goes_on=lambda: not stopping.is_set())
+    preparing = Preparing(site.cluster, subjects, copies)
     with progress.task("Backing up", total=len(moves)) as task:
         meeting = Meeting(
             site.cluster,
@@ -151,17 +183,18 @@ def _run(
             waits=lambda whom: task.advance(0, detail=f"waiting for {whom}"),
         )
         with shared(meeting, run) as presence:
-            about = {(move.namespace, move.claim) for move in moves.values()}
-            sweep(site.cluster, operation="backup", but=about, living=watcher.living, record=recorder.record)
+            sweep(site.cluster, operation="backup", but=set(subjects), living=watcher.living, record=recorder.record)
             way = Way(
                 mover=config.mover,
                 by=Dispatcher(run=run, presence=presence.name),
                 credentials=files,
                 living=watcher.living,
                 record=lambda move, result: recorder.record(move.namespace, move.claim, result),
+                ready=preparing.ready,
+                around=preparing.around,
                 done=lambda move, result: task.advance(detail=f"{move}: {result.state}"),
             )
-            results = Movers(site.cluster, way, interval=interval).run(list(moves.values()))
+            results = Movers(site.cluster, way, interval=interval, stopping=stopping).run(list(moves.values()))
     return dict(zip(moves, results, strict=True))
 
 

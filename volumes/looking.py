@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -14,6 +14,7 @@ from drsyncer.manifest import Manifest, ResourceType, labels, metadata
 from drsyncer.snapshot import Record
 from drsyncer.wording import some
 from volumes.claims import CLAIMS, VOLUMES, Key, User, Volume, users_of, volume_of
+from volumes.copying import SnapshotClass, classes
 from volumes.jobs import PODS
 from volumes.remembering import record_of
 from volumes.selecting import Asked, Choice, Chosen, Selecting, odd_wish
@@ -29,11 +30,12 @@ class Found:
     records: Mapping[Key, Record]
     users: Mapping[Key, tuple[User, ...]] = field(default_factory=dict)
     volumes: Mapping[str, Volume] = field(default_factory=dict)
+    classes: Sequence[SnapshotClass] | None = None  # None: the cluster has no VolumeSnapshots
     warnings: tuple[str, ...] = ()
 
 
-def look(cluster: Cluster, select: VolumeSelect, asked: Asked) -> Found:
-    """Read all that placing and running need to know.
+def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) -> Found:
+    """Read all that placing and running need to know; what copies need, too, if there may be any.
 
     Raises ClusterError, and UsageError for claims that were asked for and are not there.
     """
@@ -61,7 +63,8 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked) -> Found:
     if not any(one.choice is Choice.SELECTED for one in ordered):
         return Found(ordered, records, warnings=tuple(warnings))
     users = users_of(_all(cluster, PODS, asked))
-    return Found(ordered, records, users, _volumes(cluster), tuple(warnings))
+    known = classes(cluster) if copies else None
+    return Found(ordered, records, users, _volumes(cluster), known, tuple(warnings))
 
 
 def _asks_for_labels(select: VolumeSelect) -> bool:

@@ -22,13 +22,15 @@ class CannotMount(Exception):
     """No mover can mount the volume as things are; the text is a sentence part for people."""
 
 
-def place(claim: Claim, users: Sequence[User], volume: Volume) -> Placement:
-    """Return where a mover can mount `claim` itself. Raises CannotMount.
+def place(claim: Claim, users: Sequence[User], volume: Volume, *, copied: bool = False) -> Placement:
+    """Return where a mover can mount `claim`, or its copy. Raises CannotMount.
 
     A volume that one node at a time can mount is on the node of the pods that use it. All else is the scheduler's to
     say: it knows to which nodes a volume is bound.
     """
     tolerations = _tolerations(users)
+    if copied:
+        return Placement(tolerations=tolerations)
     if claim.modes & _SHARED:
         return Placement(tolerations=tolerations, counted=volume.node)
     placed = [user for user in users if user.node]

@@ -49,9 +49,11 @@ class Way:
     """How movers are run.
 
     `credentials` are the files of each mover's Secret beside the task; `living` says whether the dispatcher that has
-    the Lease namespace/name still lives (it may take as long as a Lease lasts). `around` is called with the suspended
-    Job, which may own what is made for it, and with what runs the mover; whatever it returns is the result. `record`
-    writes a result down, and raises DrSyncerError when it cannot: then the Job stays, for the next run to find.
+    the Lease namespace/name still lives (it may take as long as a Lease lasts). `ready` looks at a move once more when
+    its turn has come, which may be hours after it was planned, and raises NotReady when it cannot be. `around` is
+    called with the suspended Job, which may own what is made for it, and with what runs the mover; whatever it returns
+    is the result. `record` writes a result down, and raises DrSyncerError when it cannot: then the Job stays, for the
+    next run to find.
     """
 
     mover: Mover
@@ -59,18 +61,21 @@ class Way:
     credentials: Mapping[str, bytes] = field(repr=False)
     living: Callable[[str], bool]
     record: Record
+    ready: Callable[[Move], Move] = lambda move: move
     around: Around = plainly
     done: Callable[[Move, Result], None] = lambda *_: None
 
 
 class Movers:
-    """Runs movers in one cluster. `run` is for one thread, `stop` for any."""
+    """Runs movers in one cluster. `run` is for one thread, `stop` for any; `stopping` is set once all is to end."""
 
-    def __init__(self, cluster: Cluster, way: Way, *, interval: float = 2.0) -> None:
+    def __init__(
+        self, cluster: Cluster, way: Way, *, interval: float = 2.0, stopping: threading.Event | None = None
+    ) -> None:
         self._cluster = cluster
         self._way = way
         self._sightings = Sightings(cluster, interval=interval)
-        self._stopping = threading.Event()
+        self._stopping = stopping or threading.Event()
         self._fault: BaseException | None = None
 
     def stop(self) -> None:
@@ -140,7 +145,13 @@ class Movers:
         begun = _now()
         try:
             self._settle(move)
+            move = self._way.ready(move)
+            placed(move.placement.where)
             job = self._made(move)
+        except NotReady as why:
+            result = failure(Reason.NOT_STARTED, _sentence(why), start=begun, end=_now())
+            self._way.record(move, result)
+            return result
         except _NotNow as reason:
             result = failure(reason.reason, str(reason), start=begun, end=_now())
             if not reason.theirs:
@@ -278,6 +289,10 @@ class Movers:
                 return False
             time.sleep(_TICK / 2)
         return True
+
+
+class NotReady(DrSyncerError):
+    """A move cannot be made as things are now."""
 
 
 class _NotNow(Exception):

@@ -56,7 +56,7 @@ class Cluster:
         schedule: Schedule | None = None,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._timeout = urllib3.Timeout(connect=min(_CONNECT_TIMEOUT, timeout), read=timeout)
         self._schedule = schedule or Schedule()
         self._given_up = threading.Event()
@@ -71,7 +71,7 @@ class Cluster:
 
     def close(self) -> None:
         """Close the connections."""
-        self._connection.close()
+        self.connection.close()
 
     def is_up(self) -> bool:
         """Return whether the API server answers, by one request that is not sent again; it takes 5 s at most."""
@@ -96,7 +96,7 @@ class Cluster:
     def abandon(self) -> None:
         """Give up for good, from any thread: requests in flight and all later ones end at once with an error."""
         self._given_up.set()
-        self._connection.abort()
+        self.connection.abort()
 
     def request(
         self,
@@ -122,11 +122,11 @@ class Cluster:
             self._check_may_send(method, what)
             attempt += 1
             try:
-                response = self._connection.pool.request(
+                response = self.connection.pool.request(
                     method,
                     url,
                     body=body,
-                    headers=headers | self._connection.authorization(),
+                    headers=headers | self.connection.authorization(),
                     timeout=self._timeout,
                     retries=False,
                     redirect=False,
@@ -179,10 +179,10 @@ class Cluster:
         `silence` are the seconds after which an answer that says nothing counts as lost. Raises ClusterError.
         """
         try:
-            response = self._connection.pool.request(
+            response = self.connection.pool.request(
                 "GET",
                 self.server + urls.with_query(path, dict(query)),
-                headers={"Accept": "application/json", "User-Agent": _USER_AGENT} | self._connection.authorization(),
+                headers={"Accept": "application/json", "User-Agent": _USER_AGENT} | self.connection.authorization(),
                 timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=silence),
                 retries=False,
                 redirect=False,
@@ -201,10 +201,10 @@ class Cluster:
     def _probe(self, path: str) -> int | None:
         """Ask for something cheap that every account may ask for; return the status, None without an answer."""
         try:
-            response = self._connection.pool.request(
+            response = self.connection.pool.request(
                 "GET",
                 self.server + path,
-                headers=self._connection.authorization(),
+                headers=self.connection.authorization(),
                 timeout=urllib3.Timeout(total=_CONNECT_TIMEOUT / 2),
                 retries=False,
             )

@@ -65,7 +65,7 @@ def client() -> Iterator[Callable[..., Client]]:
     def make(kubeconfig: Path, *, timeout: float = 10.0, schedule: Schedule = SCHEDULE) -> Client:
         connected = connect(kubeconfig=str(kubeconfig), connections=4)
         waits: list[float] = []
-        made.append(Cluster(connected._connection, timeout=timeout, schedule=schedule, sleep=waits.append))
+        made.append(Cluster(connected.connection, timeout=timeout, schedule=schedule, sleep=waits.append))
         return Client(made[-1], waits)
 
     yield make
@@ -238,7 +238,7 @@ def test_a_closed_client_holds_no_connection_even_while_an_error_of_its_is_remem
 ) -> None:
     ours = client(proxy.kubeconfig)
     ours.cluster.version()
-    connection = ours.cluster._connection
+    connection = ours.cluster.connection
     remembered = connection.pool.connection_from_url(proxy.url)  # as the frames of a traceback do
     held = list(connection._open)
     assert any(one.sock for one in held)

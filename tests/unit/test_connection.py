@@ -67,7 +67,7 @@ def credential(**status: str) -> str:
 
 def authorization(cluster: Cluster) -> str:
     """Return the Authorization header that the cluster's next request would carry."""
-    headers = cluster._connection.authorization()
+    headers = cluster.connection.authorization()
     assert len(headers) <= 1
     return next(iter(headers.values()), "")
 
@@ -246,7 +246,7 @@ def test_a_connection_leaves_the_log_as_it_was(write: Write) -> None:
 
 
 def test_all_connections_share_one_tls_context(write: Write) -> None:
-    pool = connect(kubeconfig=str(write()), connections=5)._connection.pool
+    pool = connect(kubeconfig=str(write()), connections=5).connection.pool
     first = pool.connection_from_url("https://127.0.0.1:1")
     second = pool.connection_from_url("https://127.0.0.1:2")
     assert first.conn_kw["ssl_context"] is second.conn_kw["ssl_context"]

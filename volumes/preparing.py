@@ -1,0 +1,77 @@
+"""What is done around a backup's mover: a last look at who uses the volume, hooks, and a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from drsyncer.cluster import Cluster
+from drsyncer.manifest import Manifest
+from volumes.claims import Claim, Key, User, Volume, users_of
+from volumes.copying import Copies
+from volumes.hooks import Hooks, Thaw, asks_for_hooks
+from volumes.jobs import PODS, Move
+from volumes.placing import CannotMount, groups, place
+from volumes.result import Result
+from volumes.running import Go, NotReady
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A claim that is about to be backed up. `class_name` is that of the copy to read, "" for the volume itself."""
+
+    claim: Claim
+    volume: Volume
+    class_name: str = ""
+
+
+class Preparing:
+    """For one run, and many threads. `subjects` are the claims that its moves are about."""
+
+    def __init__(self, cluster: Cluster, subjects: Mapping[Key, Subject], copies: Copies) -> None:
+        self._cluster = cluster
+        self._subjects = subjects
+        self._copies = copies
+        self._hooks = Hooks(cluster)
+        self._users: dict[Key, Sequence[User]] = {}  # of the moves that were looked at and are not begun
+
+    def ready(self, move: Move) -> Move:
+        """Return the move as the pods are now: they may have gone to another node since it was planned.
+
+        Raises NotReady when the volume cannot be mounted any more.
+        """
+        subject = self._subjects[move.namespace, move.claim]
+        users = self._users[subject.claim.key] = self._read_users(subject.claim)
+        try:
+            return placed(move, subject, users)
+        except CannotMount as why:
+            raise NotReady(f"{subject.claim}: {why}") from None
+
+    def around(self, move: Move, job: Manifest, go: Go) -> Result:
+        """Run the mover between the hooks, on a copy where one is to be read."""
+        subject = self._subjects[move.namespace, move.claim]
+        claim = subject.claim
+        users = self._users.pop(claim.key, ())
+        if not asks_for_hooks(claim.annotations, users):
+            return self._moved(move, subject, job, go, lambda: None)
+        return self._hooks.around(
+            str(claim), claim.annotations, users, lambda thaw: self._moved(move, subject, job, go, thaw)
+        )
+
+    def _moved(self, move: Move, subject: Subject, job: Manifest, go: Go, thaw: Thaw) -> Result:
+        if subject.class_name:
+            self._copies.make(move, subject.claim, job, class_name=subject.class_name, cut=thaw)
+        return go()
+
+    def _read_users(self, claim: Claim) -> Sequence[User]:
+        pages = self._cluster.pages(PODS, namespace=claim.namespace)
+        pods = (msgspec.json.decode(item) for page in pages for item in page.items)
+        return users_of(pods).get(claim.key, ())
+
+
+def placed(move: Move, subject: Subject, users: Sequence[User]) -> Move:
+    """Return the move with the place and the groups that its volume asks for. Raises CannotMount."""
+    placement = place(subject.claim, users, subject.volume, copied=bool(subject.class_name))
+    return replace(move, placement=placement, groups=groups(users))
