@@ -35,6 +35,7 @@ from transforms.settings import namespace_map
 from volumes import marking
 from volumes.endings import Seen, failure
 from volumes.jobs import JOBS, Dispatcher, Move
+from volumes.recording import tell
 from volumes.restore_look import CLAIMS, look, look_at
 from volumes.restore_outcome import Done, Ending, undone
 from volumes.restore_plan import Action, Aim, Claim, Key, Step, Wanted, Why, plan
@@ -294,6 +295,7 @@ class Restores:
             before, begun = marked
             after = before.marker if _untouched(result) and not before.unreadable else _finished(begun, result)
             marking.swap(self._cluster, before, begun, after)
+            self._announce(before, result)
             return
         if move.task.look or result.snapshot is None:
             return
@@ -302,6 +304,13 @@ class Restores:
             return
         if claim.marker.snapshot == result.snapshot.id and not _untouched(result):
             marking.swap(self._cluster, claim, claim.marker, _finished(claim.marker, result))
+            self._announce(claim, result)
+
+    def _announce(self, claim: Claim, result: Result) -> None:
+        """Write a Kubernetes Event about a restore that was not whole."""
+        if not result.state.whole:
+            about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
+            tell(self._cluster, about, result, run=self._errand.by.run, what="Restore")
 
     def _unfit(self, step: Step, result: Result) -> Done | None:
         """Return the ending of a volume that a mover looked into, None when there is nothing in it."""
