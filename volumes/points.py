@@ -91,7 +91,7 @@ def why_not(record: Record) -> str:
     attempt = record.attempt
     if attempt is None:
         return "" if record.snapshot is not None else "was never backed up"
-    have = f"; the newest whole snapshot is of {moment(record.snapshot.start)}" if record.snapshot else "none is whole"
+    have = f"the newest whole snapshot is of {moment(record.snapshot.start)}" if record.snapshot else "none is whole"
     return f"{attempt.state} at {moment(attempt.start)} ({attempt.reason}); {have}"
 
 

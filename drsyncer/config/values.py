@@ -28,6 +28,7 @@ from drsyncer.config.section import Kind
 
 FOLDER = "folder"  # validation context: the folder that relative paths start from
 LONGEST = 24 * 3600.0  # seconds: beyond a day a time-out is a slip of the pen
+LONGEST_AGE = 366 * 24 * 3600.0  # seconds
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", re.ASCII)
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
@@ -46,6 +47,18 @@ def _duration(value: Any) -> Any:
 def _positive_duration(seconds: float) -> float:
     if not 0 < seconds <= LONGEST:
         raise ValueError("expected more than 0s and at most 24h")
+    return seconds
+
+
+def _long_duration(value: Any) -> Any:
+    if isinstance(value, str):
+        return durations.parse_long(value)
+    raise ValueError("expected a duration such as 7d or 12h; a number alone has no unit")
+
+
+def _positive_long_duration(seconds: float) -> float:
+    if not 0 < seconds <= LONGEST_AGE:
+        raise ValueError("expected more than 0s and at most 366d")
     return seconds
 
 
@@ -264,6 +277,14 @@ Duration = Annotated[
     AfterValidator(_positive_duration),
     PlainSerializer(durations.text, return_type=str),
     WithJsonSchema({"type": "string", "pattern": durations.PATTERN, "examples": ["30s", "5m", "1h30m"]}),
+]
+LongDuration = Annotated[
+    float,
+    Kind("a duration, also in days", "7d"),
+    BeforeValidator(_long_duration),
+    AfterValidator(_positive_long_duration),
+    PlainSerializer(durations.text_long, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": durations.PATTERN_LONG, "examples": ["12h", "1d", "7d"]}),
 ]
 Count = Annotated[StrictInt, Kind("a whole number", "50"), Field(ge=0, le=1_000_000_000)]
 Percent = Annotated[StrictInt, Kind("a percentage from 0 to 100", "20"), Field(ge=0, le=100)]

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, StrictInt, StrictStr, field_validato
 
 from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.section import Kind, Section, written
-from drsyncer.config.values import Count, Duration, Flag, LocalPath, ObjectName, Percent, Text
+from drsyncer.config.values import Count, Duration, Flag, LocalPath, LongDuration, ObjectName, Percent, Text
 
 _USER_AND_PASSWORD = re.compile(r"://[^/@\s]*@")
 _SUBSET = re.compile(r"[1-9][0-9]?%|100%", re.ASCII)
@@ -221,10 +221,10 @@ class Volumes(Section):
         description="A volume that has lost more than this share of its bytes or files since its last whole snapshot "
         "counts as Empty until somebody confirms it.",
     )
-    max_age: Duration = Field(
+    max_age: LongDuration = Field(
         default=written("24h"),
         description="The age of a volume's newest whole snapshot at which status and alerts begin to complain: the RPO "
-        "target of the data.",
+        "target of the data. Some longer than the time between two backups: `1d6h` for one each night.",
     )
     retention: Retention = Field(default=written({}), description="Which snapshots `volumes prune` keeps.")
     check_subset: Subset = Field(

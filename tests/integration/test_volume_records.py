@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from drsyncer.errors import ExitCode
 from drsyncer.recovery import volumes
 from drsyncer.snapshot import Record, State
 from tests.cluster.control_plane import ControlPlane
-from tests.integration.conftest import MakeProxy
+from tests.cluster.fault_proxy import FaultProxy
 from tests.integration.follower import Follower
 from tests.integration.recovery import Recovery, changed, configmap, namespace
 from tests.unit.volume_records import claim, failed, whole
 
+MakeProxy = Callable[[ControlPlane], FaultProxy]
 DATA = "volumes/shop/data.yaml"
 DATA_CLAIM = "namespaces/shop/persistentvolumeclaims/data.yaml"
 CLAIMS = "/api/v1/namespaces/shop/persistentvolumeclaims"
@@ -122,7 +124,7 @@ def test_a_record_stays_while_nobody_knows_of_its_claim(
     recovery.export(shop)
     proxy = fault_proxy(shop)
     proxy.status(500, path=r"^/api/v1/persistentvolumeclaims", times=None)
-    outcome = recovery.export(shop, kubeconfig=proxy.kubeconfig_for("admin"))
+    outcome = recovery.export(shop, kubeconfig=proxy.kubeconfig)
 
     assert "persistentvolumeclaims" in outcome.incomplete
     assert recorded(recovery) == whole()
@@ -194,8 +196,8 @@ def test_records_follow_by_themselves(shop: ControlPlane, recovery: Recovery) ->
         note(shop, whole(2))
         follower.wait_for(lambda: recorded(recovery) == whole(2), what="the next record")
         assert DATA not in follower.following._incomplete()
-        head = recovery.head()
         recovery.commit({DATA: volumes.emit(whole(666), claim()).decode()})
+        shop.apply([configmap("shop", "app", a="c")])  # with its commit, it sees what somebody did
         follower.wait_for(lambda: recorded(recovery) == whole(2), what="the forged record to be put right")
 
         shop.delete(f"{CLAIMS}/data")

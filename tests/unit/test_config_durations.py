@@ -47,3 +47,25 @@ def test_the_text_is_short() -> None:
     ]
     with pytest.raises(ValueError, match="not negative"):
         durations.text(-1)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("7d", 604_800), ("1d12h", 129_600), ("1.5d", 129_600), ("12h", 43_200), ("1d1s", 86_401)]
+)
+def test_what_may_be_days_is_written_in_days(text: str, seconds: float) -> None:
+    assert durations.parse_long(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "1d5", "12h1d", "1d 1h", "-1d", "1D", "1w", "1d1d", "٣d"])
+def test_what_is_no_span_of_days_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 30m, 12h, 7d or 1d12h"):
+        durations.parse_long(text)
+
+
+@given(st.integers(min_value=0, max_value=10**11).map(lambda milliseconds: milliseconds / 1000))
+def test_a_span_of_days_that_is_shown_is_read_back_as_the_same(seconds: float) -> None:
+    assert durations.parse_long(durations.text_long(seconds)) == seconds
+
+
+def test_the_text_of_days_is_short() -> None:
+    assert [durations.text_long(seconds) for seconds in (0, 3600, 86_400, 129_600)] == ["0s", "1h", "1d", "1d12h"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,51 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsyncer.errors import Refused, RevisionNotFound
-from drsyncer.manifest import ObjectRef
-from drsyncer.recovery import identity, layout, message, volumes
+from drsyncer.recovery import layout, volumes
 from drsyncer.recovery.git import Commit
-from drsyncer.recovery.identity import Identity
-from drsyncer.snapshot import Record, State
-from tests.unit.recovery_sandbox import Sandbox, export
+from drsyncer.snapshot import State
 from tests.unit.signers import allowed, needs_ssh_keygen, signer
+from tests.unit.volume_history import DATA, LOGS, SOURCE, History
 from tests.unit.volume_records import NIGHT, claim, failed, whole
 from volumes import points
-
-SOURCE = Identity("prod", "2c3f5a3e")
-DATA, LOGS = claim("data"), claim("logs")
-
-
-class History:
-    """A recovery repository with one export an hour, from `NIGHT` on."""
-
-    def __init__(self, folder, *, path=""):
-        self.sandbox = Sandbox(folder)
-        self.path = path
-        self.hour = 0
-
-    def export(
-        self, records: Mapping[ObjectRef, Record] = {}, *, more: Mapping[str, str] = {}, gone=(), claims=None
-    ) -> str:
-        """Export claims and their records; return the commit."""
-        at = NIGHT + timedelta(hours=self.hour)
-        self.hour += 1
-        put = {identity.FILE: identity.emit(SOURCE).decode(), "cluster/namespaces/shop.yaml": f"hour: {self.hour}\n"}
-        for ref in records if claims is None else claims:
-            put[layout.path_of(ref)] = f"claim: {ref.name}\n"
-        for ref, record in records.items():
-            put[layout.record_path(ref.namespace, ref.name)] = volumes.emit(record, ref).decode()
-        text = message.build(
-            message.Message("prod", "2c3f5a3e", at, at, at, resource_versions="sha256:0", version="0", changes=())
-        )
-        delete = tuple(layout.record_path(ref.namespace, ref.name) for ref in gone)
-        with self.sandbox.open(path=self.path, cache="source") as clone:
-            made = export(clone, put | dict(more), delete=delete, message=text)
-        assert made
-        return made
-
-    def choose(self, *, head="main", **asked) -> points.Choice:
-        with self.sandbox.open(path=self.path) as clone:
-            return points.choose(clone, head=head, **asked)
 
 
 @pytest.fixture
