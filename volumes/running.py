@@ -124,6 +124,7 @@ class Movers:
                 result = self._one(move, partial(slots.placed, index))
             except DrSyncerError as error:
                 result = failure(Reason.FAILED, _sentence(error), start=begun, end=_now())
+                _logger.warning("nothing is written down of a mover", volume=str(move), why=str(error))
                 self._give_up_without_sight(slots)
             except BaseException as error:  # noqa: BLE001 - a fault of the program: told by the thread that waits
                 self._fault = error
