@@ -57,7 +57,7 @@ unit: $(STAMP) ## Unit and property tests: seconds
 integration: tools ## Tests on two real control planes per worker and real Git (WORKERS=2)
 	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile
 
-tools: $(STAMP) ## Find or build the programs that tests run: Kubernetes, sops, helm, promtool (minutes, once)
+tools: $(STAMP) ## Find or build the programs that tests run: Kubernetes, sops, helm, promtool, restic and servers (minutes, once)
 	$(BIN)/python -m tests.cluster.tools
 
 demo: $(STAMP) ## Two clusters, a sample shop, a recovery between them (KEEP=1: they stay)

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     OTHER_REPOSITORY = "OtherRepository"
     LOCKED = "Locked"
     UNREACHABLE = "Unreachable"
+    DENIED = "Denied"  # the backend answers, and does not accept the credentials or refuses the operation
     DISK_FULL = "DiskFull"  # of the backend
     UNREADABLE = "Unreadable"  # files of the volume
     CHANGED = "Changed"  # files changed while they were read

@@ -94,4 +94,5 @@ def encode(task: Task) -> bytes:
 
 def decode(data: bytes) -> Task:
     """Return the task in `data`. Raises msgspec.DecodeError (a ValueError) for anything else."""
-    return _decoder.decode(data)
+    decoded: Task = _decoder.decode(data)
+    return decoded

@@ -240,7 +240,7 @@ def why_no_sshd() -> str:
 
 
 class SshRemote:
-    """A bare repository behind a real sshd on loopback, run by this user for this user.
+    """A bare repository behind a real sshd on loopback, run by this user for this user. It speaks sftp, too.
 
     `url`, `key_file` (accepted), `other_key_file` (not accepted), `known_hosts_file` and `host_key` (a line).
     """
@@ -309,6 +309,7 @@ class SshRemote:
             "KbdInteractiveAuthentication no",
             "PermitRootLogin prohibit-password",
             "LogLevel VERBOSE",
+            "Subsystem sftp internal-sftp",
         ]
         return "\n".join(lines) + "\n"
 

@@ -34,6 +34,11 @@ def values(git: GitServer) -> Object:
     return {"config": {"volumes": volumes}, "restic": {"existingSecret": SECRET, "knownHosts": git.known_hosts}}
 
 
+def jobs() -> Object:
+    """What the exporter's chart is told about its CronJobs: they run when the story says so, and not at their times."""
+    return {"backup": {"suspend": True}, "verify": {"suspend": True}, "prune": {"enabled": True, "suspend": True}}
+
+
 def give_key(cluster: Cluster, git: GitServer) -> None:
     """Give a cluster the credentials of the restic repository."""
     files = {"password": PASSWORD, "ssh-privatekey": git.restic_key_file.read_text()}
@@ -48,6 +53,9 @@ def backup(story: Story) -> None:
     run_job(story, "backup", "backup-1")
     story.wait(lambda: _state(story) == "Complete", "its record is in Git", promised=told.FIRST_COMMIT)
     expect(PASSWORD not in story.scene.git.file(RECORD), "no password is in it")
+    in_database = ("exec", "database-0", "--namespace", "shop", "--")
+    expect(source(*in_database, "cat", "/data/dump") == "all", "the hook before has written its dump")
+    source(*in_database, "test", "-e", "/tmp/thawed")  # the one after was run, too
     left = source.list("secrets", namespace="shop", labels=OPERATION)
     expect(not left, "nothing of the movers is left in the application's namespace")
 
@@ -96,6 +104,16 @@ def killed(story: Story) -> None:
     expect("BackupFailed" in reasons, "an Event tells it")
     run_job(story, "backup", "backup-4")
     story.wait(lambda: not _attempt(story) and _snapshot(story) != before, "whole again", promised=told.FIRST_COMMIT)
+
+
+def looked_after(story: Story) -> None:
+    """The repository is checked and pruned, and what recovery points name is still there."""
+    before = _snapshot(story)
+    run_job(story, "verify")
+    run_job(story, "prune")
+    run_job(story, "backup", "backup-5")
+    story.wait(lambda: _state(story) == "Unchanged", "the next backup goes on from there", promised=told.FIRST_COMMIT)
+    expect(_snapshot(story) != before, "with a snapshot of its own")
 
 
 # Looking, and doing again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from tests.integration.charts import (
     FULLNAME,
+    ROOT,
     dr_syncer,
     merged,
     one,
@@ -162,6 +164,15 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
         "at '/restic/keys/environment/0'",
     ),
 }
+
+
+def test_the_values_in_the_guides_are_accepted() -> None:
+    guides = [ROOT / "docs" / "how-to" / name for name in ("back-up-volumes.md", "restore-volumes.md")]
+    text = "".join(guide.read_text() for guide in guides)
+    blocks = re.findall(r"^```yaml\n(# (exporter|importer)\.yaml.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for block, side in blocks:
+        assert one(rendered(side, yaml.safe_load(block)), "Deployment")
+    assert len(blocks) == 3
 
 
 @pytest.mark.parametrize("name", WRONG)

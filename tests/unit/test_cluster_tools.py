@@ -16,6 +16,7 @@ from tests.cluster.audit import AuditLog
 from tests.cluster.claims import claim_network, claim_port, lock_file
 from tests.cluster.tools.build import LOG_SECONDS, Progress, build_command
 from tests.cluster.tools.go import build_environment, printed_version, required_version
+from tests.cluster.tools.restic import get_restic, restic_version
 
 
 def program(path: Path, *, prints: str = "") -> Path:
@@ -50,6 +51,8 @@ def test_a_program_in_the_cache_is_found(empty_machine: Path) -> None:
         "sops",
         "helm",
         "promtool",
+        "rest-server",
+        "versitygw",
     ]
 
 
@@ -120,6 +123,37 @@ def test_go_mod_says_which_go_it_needs() -> None:
     assert required_version("module x\n\ngo 1.26.0\n\ngodebug default=go1.26\n") == (1, 26, 0)
     with pytest.raises(tools.ToolMissing):
         required_version("module x\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "version"),
+    [("restic 0.18.0 compiled with go1.24.4 on linux/amd64", (0, 18, 0)), ("restic: not found", (0,)), ("", (0,))],
+)
+def test_the_version_of_restic_is_understood(output: str, version: tuple[int, ...]) -> None:
+    assert restic_version(output) == version
+
+
+@pytest.mark.parametrize(("version", "fits"), [("0.19.1", True), ("0.18.0", True), ("0.17.3", False)])
+def test_a_restic_on_the_path_counts_when_it_is_new_enough(
+    empty_machine: Path, monkeypatch: pytest.MonkeyPatch, version: str, fits: bool
+) -> None:
+    found = program(empty_machine / "bin" / "restic", prints=f"restic {version} compiled with go1.24 on linux/amd64")
+    monkeypatch.setenv("PATH", f"{found.parent}:/usr/bin:/bin")
+
+    if fits:
+        assert tools.find("restic") == get_restic() == found
+    else:
+        with pytest.raises(tools.ToolMissing, match=r"make tools.*0\.18"):
+            tools.find("restic")
+
+
+def test_where_there_is_no_debian_restic_must_be_installed(
+    empty_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(empty_machine))
+
+    with pytest.raises(tools.ToolMissing, match=r"on Debian only: install restic 0\.18"):
+        get_restic()
 
 
 def test_a_long_build_shows_that_it_lives() -> None:

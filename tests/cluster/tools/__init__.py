@@ -1,10 +1,11 @@
-"""The programs that a test cluster is made of, sops, helm and promtool, found or built from source anywhere.
+"""The programs that a test cluster is made of, sops, helm, promtool and two backup servers, found or built anywhere.
 
 Each folder beside this file is a Go module that pins the programs in it: sops has hundreds of dependencies of its own,
 which must not decide about Kubernetes'. Order of search, per program:
 1. the folder in `KUBEBUILDER_ASSETS`, if what lies there is of the pinned Kubernetes minor version (only Kubernetes');
 2. the cache, `$XDG_CACHE_HOME/dr-syncer/tools/<digest of the module's go.sum>/`;
 3. `python -m tests.cluster.tools` builds them into the cache with Go (minutes, once per machine and version).
+restic is none of them: see restic.py.
 
 Release binaries are left out on purpose: they would need pinned digests of their own beside go.sum, which already
 pins every byte that the build reads, and a second source that machines without free internet access never exercise.
@@ -25,6 +26,8 @@ KUBERNETES = Path(__file__).with_name("kubernetes")
 SOPS = Path(__file__).with_name("sops")
 HELM = Path(__file__).with_name("helm")
 PROMTOOL = Path(__file__).with_name("promtool")
+REST_SERVER = Path(__file__).with_name("restserver")
+S3 = Path(__file__).with_name("s3")
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 VERSION_TIMEOUT_SECONDS = 10.0
 
@@ -48,6 +51,8 @@ PROGRAMS = (
     Program("helm", "helm.sh/helm/v4/cmd/helm", HELM),
     # Without the clients of two dozen clouds, which only `promtool check service-discovery` needs.
     Program("promtool", "github.com/prometheus/prometheus/cmd/promtool", PROMTOOL, ("remove_all_sd",)),
+    Program("rest-server", "github.com/restic/rest-server/cmd/rest-server", REST_SERVER),
+    Program("versitygw", "github.com/versity/versitygw/cmd/versitygw", S3),
 )
 CLUSTER_PROGRAMS = tuple(program for program in PROGRAMS if program.module == KUBERNETES)
 
@@ -78,6 +83,10 @@ def cache_folder(module: Path = KUBERNETES) -> Path:
 
 def find(name: str) -> Path:
     """Return the path of the program `name`. Raises `ToolMissing`, which says how to get it."""
+    if name == "restic":
+        from tests.cluster.tools.restic import find_restic
+
+        return find_restic()
     found = next((_found(program) for program in PROGRAMS if program.name == name), None)
     if found is None:
         raise ToolMissing(f"{name} is not there yet: run `make tools` (once, minutes), or set {ASSETS_VARIABLE}")

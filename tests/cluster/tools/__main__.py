@@ -6,6 +6,7 @@ import sys
 
 from tests.cluster.tools import PROGRAMS, ToolMissing, find
 from tests.cluster.tools.build import BuildFailed, build_missing
+from tests.cluster.tools.restic import get_restic
 
 
 def main() -> int:
@@ -14,6 +15,7 @@ def main() -> int:
         build_missing()
         for program in PROGRAMS:
             print(f"{program.name}: {find(program.name)}", flush=True)
+        print(f"restic: {get_restic()}", flush=True)
     except (ToolMissing, BuildFailed) as error:
         print(f"tools: {error}", file=sys.stderr)
         return 1

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.tools import debian
+from tests.cluster.tools.debian import KEYRING
 from tests.e2e.lab.steps import LabFailed, LabImpossible, answer, digest, home, kept, watched
 
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 OS_RELEASE = Path("/etc/os-release")
 
 # The node's system. bookworm's systemd is the last that boots where there is only cgroup v1, and its runc, iptables and
@@ -57,12 +58,10 @@ def architecture() -> str:
 
 def mirror() -> str:
     """Return the mirror that this machine's own apt uses for Debian. Raises `LabImpossible` when it uses none."""
-    listed = answer(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"])
-    # Updates and security have names with a dash, and are elsewhere.
-    found = next((line.split()[0] for line in listed.splitlines() if "-" not in line.split()[1]), None)
+    found = debian.mirror()
     if found is None:
         raise LabImpossible("apt on this machine names no mirror of Debian")
-    return found.rstrip("/")
+    return found
 
 
 def unpacked() -> Unpacked:
@@ -83,19 +82,7 @@ def _unpack(suite: str, packages: Sequence[str]) -> Path:
 
 def _download(suite: str, packages: Sequence[str], folder: Path) -> list[Path]:
     """Let the machine's own apt fetch and verify packages of another suite; its own lists stay as they are."""
-    state = folder / "apt"
-    for name in ("lists/partial", "cache/archives/partial"):
-        (state / name).mkdir(parents=True)
-    sources = state / "sources.list"
-    sources.write_text(f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n")
-    options = {
-        "Dir::Etc::sourcelist": sources,
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::State::lists": state / "lists",
-        "Dir::Cache": state / "cache",
-        "APT::Sandbox::User": "root",  # its own user may not write into a home folder
-    }
-    apt = ["apt-get", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]
+    apt = debian.apt(folder / "apt", suite=suite, mirror=mirror())
     log = home() / "logs"
     watched([*apt, "update"], title=f"packages of {suite}", log=log / f"apt-{suite}.log", doing="listing")
     script = 'cd "$1"; shift; exec "$@"'  # apt downloads to where it stands
