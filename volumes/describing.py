@@ -150,6 +150,7 @@ class Describing:
     scratch: Path
     content: bool
     since: int | None
+    previous: Path | None = None
     start: int = field(default_factory=time.time_ns)
     _stop: threading.Event = field(default_factory=threading.Event)
     _looking: Looking = field(init=False)
@@ -170,7 +171,8 @@ class Describing:
     def finish(self, previous: Path | None = None) -> Described:
         """Wait for the second walk, make the third, and return the manifest. restic has ended before.
 
-        `previous` is the manifest of the snapshot before, of which `since` told. Raises OSError when it cannot be read.
+        `previous` is the manifest of the snapshot before, unless it was given before. Raises OSError when it cannot be
+        read; one that is damaged is not used, and a warning.
         """
         if self._thread is None:
             raise RuntimeError("finish comes after begin")
@@ -179,6 +181,7 @@ class Describing:
             raise self._failure
         if self._draft is None:
             raise RuntimeError("the second walk was stopped")
+        previous = previous or self.previous
         if self.since is None and self._before.same_as(self._meanwhile) and self._before.same_as(self._seen()[0]):
             target = self._draft.file.replace(self.scratch / NAME)
             return Described(target, self._draft.footer, self._draft.names)
@@ -292,19 +295,32 @@ class _Earlier:
 
 
 @contextmanager
-def describing(root: Path, *, scratch: Path, content: bool, since: int | None = None) -> Iterator[Describing]:
+def describing(
+    root: Path, *, scratch: Path, content: bool, since: int | None = None, previous: Path | None = None
+) -> Iterator[Describing]:
     """Hand out the manifest in the making, once the first walk is done: restic starts after that.
 
-    `scratch` is an empty folder that is not in the volume, with room for two lists of all paths. `since` is the start
-    of the previous backup in nanoseconds, when there is a manifest of it, which `finish` will get. Raises OSError for
-    a root that cannot be read, and when `scratch` is full.
+    `scratch` is a folder that is not in the volume, with room for two lists of all paths. `previous` is the manifest
+    of the snapshot before. Who would rather fetch it later, when it turns out to be needed, says with `since` when that
+    backup began, in nanoseconds, and gives it to `finish`. Raises OSError for a root that cannot be read, and when
+    `scratch` is full.
     """
-    manifest = Describing(root, scratch, content, since)
+    if since is None and previous is not None:
+        since = _start_of(previous)
+    manifest = Describing(root, scratch, content, since, previous)
     try:
         manifest.begin()
         yield manifest
     finally:
         manifest.end()
+
+
+def _start_of(manifest: Path) -> int:
+    try:
+        with manifest.open("rb") as file:
+            return Reader(file).header.start
+    except Damaged:
+        return 0  # so everything is read; `finish` says why
 
 
 def _unsure(entry: Entry, why: Unsure) -> Entry:

@@ -262,6 +262,16 @@ def test_hashes_of_unchanged_files_are_taken_over(root: Path, scratch: Path, mon
     assert now == there(root)
 
 
+def test_a_previous_manifest_may_come_early_or_late(root: Path, scratch: Path) -> None:
+    fill(root)
+    previous = make(root, scratch).file.rename(scratch / "previous")
+    late = read(make(root, scratch, previous=previous))
+    with describing(root, scratch=scratch, content=True, previous=previous) as manifest:
+        early = read(manifest.finish())
+
+    assert early == late == there(root)
+
+
 def test_a_previous_manifest_without_hashes_is_no_reason_to_have_none(root: Path, scratch: Path) -> None:
     fill(root)
     with describing(root, scratch=scratch, content=False) as manifest:
@@ -270,13 +280,15 @@ def test_a_previous_manifest_without_hashes_is_no_reason_to_have_none(root: Path
     assert read(make(root, scratch, previous=previous)) == there(root)
 
 
-def test_a_damaged_previous_manifest_is_said_and_not_believed(root: Path, scratch: Path) -> None:
+@pytest.mark.parametrize("length", [10, 400])
+def test_a_damaged_previous_manifest_is_said_and_not_believed(root: Path, scratch: Path, length: int) -> None:
     fill(root)
     first = make(root, scratch)
     previous = first.file.rename(scratch / "previous")
-    previous.write_bytes(previous.read_bytes()[:400])
+    previous.write_bytes(previous.read_bytes()[:length])
 
-    described = make(root, scratch, previous=previous)
+    with describing(root, scratch=scratch, content=True, previous=previous) as manifest:
+        described = manifest.finish()
 
     assert "previous manifest" in described.warning
     assert described.sure
