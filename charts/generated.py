@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import charts.values
+import charts.volumes
 from charts.values import CHARTS, Values
 from drsyncer import __version__
 from drsyncer.config.flow import flow
@@ -22,15 +23,18 @@ from drsyncer.config.section import Key, Section, keys, walk
 FOLDER = Path(__file__).parent
 WIDTH = 100
 # Each side's own: everything else below templates/ is the same in both charts.
-OWN = frozenset({"_side.tpl", "rbac.yaml", "ingress.yaml", "NOTES.txt"})
+OWN = frozenset(
+    {"_side.tpl", "_jobs.tpl", "rbac.yaml", "volumes.yaml", "volumes-rbac.yaml", "ingress.yaml", "NOTES.txt"}
+)
 ORIGINAL, COPY = "dr-syncer-exporter", "dr-syncer-importer"
 # Sections that a template may rely on: the chart's own, and what a configuration must have.
 _OWN = frozenset(
     name
-    for name, one in vars(charts.values).items()
-    if isinstance(one, type) and one.__module__ == charts.values.__name__ and not name.endswith("Config")
+    for module in (charts.values, charts.volumes)
+    for name, one in vars(module).items()
+    if isinstance(one, type) and one.__module__ == module.__name__ and not name.endswith("Config")
 )
-_THERE = _OWN | {"Repository", "Exporter", "Importer", "ExporterConfig", "ImporterConfig"}
+_THERE = _OWN | {"Repository", "Exporter", "Importer", "Volumes", "Restic", "ExporterConfig", "ImporterConfig"}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 

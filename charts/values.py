@@ -7,37 +7,30 @@ From here come each chart's values.yaml, values.schema.json and the table in its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, StrictInt, StrictStr, WithJsonSchema
+from pydantic import Field, StrictInt, StrictStr
 
+from charts.kinds import Object, Objects, TypeName, Words
+from charts.volumes import Backup, Prune, ResticCredentials, Verify
 from drsyncer.config.schema import Exporter, Importer, Repository, Server
-from drsyncer.config.section import Kind, Section, written
+from drsyncer.config.section import Section, written
 from drsyncer.config.server import Port
 from drsyncer.config.values import Flag, Namespace, Text
-
-# What the API server knows better than any schema here: it refuses what is wrong with its own words.
-Object = Annotated[Mapping[str, Any], WithJsonSchema({"type": "object"})]
-Objects = Annotated[tuple[Any, ...], WithJsonSchema({"type": "array", "items": {"type": "object"}})]
-Words = Annotated[
-    Mapping[str, StrictStr], WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}})
-]
-TypeName = Annotated[
-    StrictStr,
-    Kind("a type", "deployments.apps"),
-    WithJsonSchema({"type": "string", "pattern": r"^(\*|[a-z0-9]+|(\*|[a-z0-9]+)\.[a-z0-9.-]+)$"}),
-]
+from drsyncer.config.volumes import Volumes
 
 
 class ExporterConfig(Section):
     repository: Repository = Field(description="The recovery repository.")
     exporter: Exporter = Field(description="The source side.")
+    volumes: Volumes | None = Field(default=None, description="The data of volumes.")
     server: Server = Field(default=written({}), description="What the service listens on.")
 
 
 class ImporterConfig(Section):
     repository: Repository = Field(description="The recovery repository.")
     importer: Importer = Field(description="The DR side.")
+    volumes: Volumes | None = Field(default=None, description="The data of volumes.")
     server: Server = Field(default=written({}), description="What the service listens on.")
 
 
@@ -154,6 +147,11 @@ class ImporterRbac(Section):
         "that are missing. `config.importer.select.include` must then name the same ones as Git has them; left out, it "
         "is filled in where no namespace is mapped.",
     )
+    restores: Flag = Field(
+        default=False,
+        description="It may restore volumes, also where `config.volumes.restore.follow` is not set: for people who run "
+        "`dr-syncer volumes restore` in its pods.",
+    )
     extra_rules: Objects = Field(default=(), description="Further rules of its ClusterRole.")
 
 
@@ -178,6 +176,12 @@ class GitPorts(Ports):
     ports: tuple[Port, ...] = Field(default=(), description="Left out: the one that the URL says.")
 
 
+class ResticPorts(Ports):
+    ports: tuple[Port, ...] = Field(
+        default=(), description="Left out: the one that `config.volumes.restic.repository` says."
+    )
+
+
 class NetworkPolicy(Section):
     enabled: Flag = Field(default=True, description="Let nothing but what is needed in and out.")
     from_: Objects = Field(
@@ -187,6 +191,9 @@ class NetworkPolicy(Section):
     )
     api_server: ApiServerPorts = Field(default=written({}), description="The way to the API server.")
     git: GitPorts = Field(default=written({}), description="The way to the recovery repository.")
+    restic: ResticPorts = Field(
+        default=written({}), description="The way to the restic repository, from the pods of ours in this namespace."
+    )
     dns: Objects = Field(default=(), description="Who answers DNS (peers). Left out: anybody, at port 53.")
     extra_ingress: Objects = Field(default=(), description="Further rules for what comes in.")
     extra_egress: Objects = Field(default=(), description="Further rules for what goes out, such as to a proxy.")
@@ -237,6 +244,9 @@ class Values(Section):
     )
     git: Git = Field(
         default=written({}), description="Credentials for the recovery repository, by its URL: ssh or https."
+    )
+    restic: ResticCredentials = Field(
+        default=written({}), description="Credentials for the restic repository of `config.volumes`."
     )
     image: Image = Field(default=written({}), description="The container image.")
     image_pull_secrets: Objects = Field(default=(), description="Secrets for pulling it: `[{name: …}]`.")
@@ -302,22 +312,31 @@ class ExporterValues(Values):
     """Values of dr-syncer-exporter."""
 
     config: ExporterConfig = Field(
-        description="The service's configuration, as docs/configuration.md has it: `repository`, `exporter`, `server`. "
-        "Required are repository.url, exporter.cluster and exporter.secrets.recipients (or another mode). The chart "
-        "fills in where the credentials are, server.address, server.leaderElection and "
-        "exporter.secrets.digestKeyNamespace.",
+        description="The service's configuration, as docs/configuration.md has it: `repository`, `exporter`, "
+        "`volumes`, `server`. Required are repository.url, exporter.cluster and exporter.secrets.recipients (or "
+        "another mode). The chart fills in where the credentials are, server.address, server.leaderElection, "
+        "volumes.mover.image and exporter.secrets.digestKeyNamespace.",
     )
     rbac: ExporterRbac = Field(default=written({}), description="What it may do in the cluster.")
     signing: SigningKey = Field(default=written({}), description="Signatures of the commits.")
+    backup: Backup = Field(
+        default=written({}), description="The CronJob that backs volumes up: `dr-syncer volumes backup`."
+    )
+    verify: Verify = Field(
+        default=written({}), description="The CronJob that checks the restic repository: `dr-syncer volumes verify`."
+    )
+    prune: Prune = Field(
+        default=written({}), description="The CronJob that forgets old snapshots: `dr-syncer volumes prune`."
+    )
 
 
 class ImporterValues(Values):
     """Values of dr-syncer-importer."""
 
     config: ImporterConfig = Field(
-        description="The service's configuration, as docs/configuration.md has it: `repository`, `importer`, `server`. "
-        "Required are repository.url and importer.cluster. The chart fills in where the credentials are, "
-        "server.address, server.leaderElection and importer.stateNamespace.",
+        description="The service's configuration, as docs/configuration.md has it: `repository`, `importer`, "
+        "`volumes`, `server`. Required are repository.url and importer.cluster. The chart fills in where the "
+        "credentials are, server.address, server.leaderElection, volumes.mover.image and importer.stateNamespace.",
     )
     rbac: ImporterRbac = Field(default=written({}), description="What it may do in the cluster.")
     age: Age = Field(default=written({}), description="The keys that decrypt.")

@@ -29,6 +29,11 @@ def faults(config: Config) -> Iterator[tuple[Loc, str]]:
             yield from _paths(rules, forbidden, ("exporter", "clean", word))
     if config.importer is not None:
         yield from _switches(config.importer.select, IMPORT, "importer")
+        if config.volumes is not None and config.volumes.restore.follow and not config.importer.standby.enabled:
+            yield (
+                ("volumes", "restore", "follow"),
+                "volumes can follow only where nothing runs on them: importer.standby.enabled is false",
+            )
 
 
 def _switches(select: Select, checks: Sequence[Check], side: str) -> Iterator[tuple[Loc, str]]:

@@ -87,7 +87,7 @@ def importer(ctx: Context) -> None:
 def _exporting(
     config: Config, metrics: Metrics, health: Health, board: Board, tell: Tell, leading: Callable[[], bool]
 ) -> Worker:
-    from cli.sides import SERVICE, remote_of, source_of
+    from cli.sides import remote_of
     from exporter.serving import worker_of
 
     section = config.exporter
@@ -95,7 +95,7 @@ def _exporting(
     return worker_of(
         config=section,
         remote=remote_of(config.repository),
-        connect=lambda: _counted(source_of(section, SERVICE), metrics),
+        connect=_dialling(config, "exporter", metrics, leading),
         metrics=metrics,
         health=health,
         board=board,
@@ -107,21 +107,46 @@ def _exporting(
 def _importing(
     config: Config, metrics: Metrics, health: Health, board: Board, tell: Tell, leading: Callable[[], bool]
 ) -> Worker:
-    from cli.sides import SERVICE, dr_of, remote_of
+    from cli.sides import remote_of
     from importer.serving import worker_of
 
     section = config.importer
     assert section is not None  # a reload without the section was refused
-    return worker_of(
+    connect = _dialling(config, "importer", metrics, leading)
+    listeners, follower = [], None
+    if config.volumes is not None and config.volumes.restore.follow:
+        from cli.volumes_following import Heard, Told, follower_of
+
+        follower = follower_of(config, connect=connect, leading=leading, told=Told(metrics, board, tell))
+        listeners = [Heard(follower)]
+    worker = worker_of(
         config=section,
         remote=remote_of(config.repository),
-        connect=lambda: _counted(dr_of(section, SERVICE), metrics),
+        connect=connect,
         metrics=metrics,
         health=health,
         board=board,
         tell=tell,
         leading=leading,
+        listeners=listeners,
     )
+    if follower is None:
+        return worker
+    from cli.volumes_following import WithVolumes
+
+    return WithVolumes(worker, follower)
+
+
+def _dialling(config: Config, side: str, metrics: Metrics, leading: Callable[[], bool]) -> Callable[[], Cluster]:
+    """Return what connects to a side's cluster: requests are counted, and who does not lead any more writes nothing."""
+    from cli.sides import SERVICE, side_of
+
+    def connect() -> Cluster:
+        cluster = _counted(side_of(config, side, SERVICE), metrics)
+        cluster.may_write = leading
+        return cluster
+
+    return connect
 
 
 def _counted(cluster: Cluster, metrics: Metrics) -> Cluster:
@@ -139,13 +164,14 @@ def _counted(cluster: Cluster, metrics: Metrics) -> Cluster:
 def _serve(ctx: Context, *, side: str, make: Make) -> None:
     from cli.events import teller_of
     from drsyncer import __version__, log
-    from drsyncer.service import page
+    from drsyncer.service import memory, page
     from drsyncer.service.frame import Frame, Source
     from drsyncer.service.health import Health
     from drsyncer.service.http import Server
     from drsyncer.service.metrics import Metrics
     from drsyncer.service.reasons import nobody
 
+    memory.keep_heaps_few()
     log.configure(format=ctx.log_format, verbosity=max(ctx.verbosity, 1))
     loaded = ctx.load()
     config = loaded.config

@@ -45,27 +45,21 @@ def worker_of(
     tell: Tell,
     leading: Callable[[], bool],
 ) -> Worker:
-    """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet."""
+    """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet.
+
+    What `connect` gives writes only while this replica is `leading`.
+    """
     runs = Runs("export", metrics, health, board)
     observer = Several(Measured(runs), Noticed(tell))
-
-    def asked() -> bool:
-        runs.turned()
-        return leading()
-
-    def dialled() -> Cluster:
-        cluster = connect()
-        cluster.may_write = leading
-        return cluster
-
+    asked = runs.noticed(leading)
     worker: Worker
     if config.mode == "continuous":
-        worker = Following(config=config, remote=remote, connect=dialled, observer=observer, leading=asked)
+        worker = Following(config=config, remote=remote, connect=connect, observer=observer, leading=asked)
     else:
         worker = Timed(
             config=config,
             remote=remote,
-            connect=dialled,
+            connect=connect,
             observer=observer,
             leading=asked,
             last_run=lambda stop: board.settled(stop, runs.turned),

@@ -24,14 +24,12 @@ def connected(
 ) -> Iterator[Cluster]:
     """Give a connection for one run; when `doubtful`, only once DR answers one question.
 
-    It writes only while this replica is `leading`, and is hung up when it is not, or `grace` seconds after `stop`.
-    Raises ClusterUnreachable.
+    It is hung up when this replica is not `leading`, or `grace` seconds after `stop`. Raises ClusterUnreachable.
     """
     try:
         cluster = connect()
     except DrSyncerError as error:  # a kubeconfig that is being replaced
         raise ClusterUnreachable(str(error), hint=error.hint) from error
-    cluster.may_write = leading
     done = threading.Event()
 
     def watch() -> None:

@@ -14,7 +14,7 @@ from drsyncer.recovery import message
 from drsyncer.recovery.git import Clone
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.templates.renderer import Renderer
-from importer import drift, preflight, revision, rulebook
+from importer import drift, preflight, revision, rulebook, unfinished
 from importer.basis import Basis, Request, basis_of
 from importer.following import Chosen
 from importer.inventory import Inventory, kind_of
@@ -110,6 +110,7 @@ def _prepare(
         point.read(stale, wishes)
         situation = _situation(config, cluster, basis, carried, wishes, view, point, request)
     steps = plan(situation, Policy(basis.inventory.id, config.adopt, config.conflicts, config.prune.enabled))
+    steps = unfinished.held_back(steps, cluster)
     drifted = frozenset(step.ref for step in steps if drift.is_drift(step, basis.records, view))
     if request.leave_drift:
         steps = tuple(drift.left(step) if step.ref in drifted else step for step in steps)

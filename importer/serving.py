@@ -25,7 +25,7 @@ from drsyncer.service.runs import Ended, Posted, Runs
 from drsyncer.service.status import Commit, Status
 from importer.freshness import Freshness
 from importer.noticing import Noticed
-from importer.observing import Failure, Nobody, Several, Why
+from importer.observing import Failure, Nobody, Observer, Several, Why
 from importer.outcome import Outcome
 from importer.plan import WRITES, Action
 from importer.polling import Polling
@@ -45,20 +45,19 @@ def worker_of(
     board: Board,
     tell: Tell,
     leading: Callable[[], bool],
+    listeners: Sequence[Observer] = (),
 ) -> Worker:
-    """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet."""
+    """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet.
+
+    What `connect` gives writes only while this replica is `leading`.
+    """
     runs = Runs("import", metrics, health, board)
-
-    def asked() -> bool:
-        runs.turned()
-        return leading()
-
     worker = Polling(
         config=config,
         remote=remote,
         connect=connect,
-        observer=Several(Measured(runs), Noticed(tell)),
-        leading=asked,
+        observer=Several(Measured(runs), Noticed(tell), *listeners),
+        leading=runs.noticed(leading),
         last_run=lambda stop: board.settled(stop, runs.turned),
     )
     return Posted(

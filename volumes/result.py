@@ -39,6 +39,7 @@ class Reason(StrEnum):
     OTHER_SNAPSHOT = "OtherSnapshot"  # of another volume or host
     TARGET_FULL = "TargetFull"
     TARGET_IN_USE = "TargetInUse"
+    NOT_EMPTY = "NotEmpty"  # something is in the target that DR-Syncer did not put there
     DIFFERS = "Differs"  # what was restored is not what the manifest says
     INTERRUPTED = "Interrupted"
     TIMED_OUT = "TimedOut"
@@ -65,6 +66,7 @@ class Result(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     files_new: int = 0
     files_changed: int = 0
     bytes_added: int = 0  # backup: to the repository; restore: written to the volume
+    touched: bool = True  # restore: whether anything in the volume may have been written or deleted
     warnings: tuple[str, ...] = ()
 
 

@@ -66,7 +66,11 @@ class BackupTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag_
 
 
 class RestoreTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag_field="kind", tag="restore"):
-    """Make the folder `root` what `snapshot` says, or only `path` inside it."""
+    """Make the folder `root` what `snapshot` says, or only `path` inside it.
+
+    `look`: write nothing, and ask restic nothing; answer Empty when there is nothing that a restore would overwrite or
+    delete, else Failed with the reason NotEmpty and the first names of what there is.
+    """
 
     access: Access
     volume: Volume
@@ -74,6 +78,7 @@ class RestoreTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag
     snapshot: Snapshot
     path: str = ""  # inside the volume, without a leading slash; "" for all of it
     verify: str = "metadata"  # none | metadata | all
+    look: bool = False
     root: str = DATA
 
 

@@ -68,6 +68,11 @@ def _content(status: Status) -> Iterator[Concern]:
             f"{many(status.blocked.total, 'object is', 'objects are')} not in DR as Git has them.",
             "Below, with the reasons; `dr-syncer import --plan` shows all.",
         )
+    if status.volumes_behind.total:
+        yield Concern(
+            f"{many(status.volumes_behind.total, 'volume', 'volumes')} in DR without the data of the recovery point.",
+            "Below, with the reasons; `dr-syncer volumes restore --plan` shows all.",
+        )
     if status.incomplete.total:
         told = "could not be listed in DR" if importer else "could not be read in full: what changed in them may lack"
         yield Concern(f"{many(status.incomplete.total, 'type')} {told}.")

@@ -44,6 +44,8 @@ class Metric:
 
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
+_LONG = (1.0, 10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
+
 METRICS: tuple[Metric, ...] = (
     Metric("build_info", Kind.GAUGE, "Always 1; the labels say what runs.", ("version", "side", "cluster")),
     Metric("leader", Kind.GAUGE, "Whether this replica works: 1, or 0 while it waits to take over."),
@@ -130,6 +132,31 @@ METRICS: tuple[Metric, ...] = (
         side="importer",
         unit="s",
         buckets=_SECONDS,
+    ),
+    Metric(
+        "volumes",
+        Kind.GAUGE,
+        "Volumes of the recovery point that DR has, by whether their data is in DR; told where "
+        "volumes.restore.follow is on.",
+        ("state",),
+        "importer",
+    ),
+    Metric(
+        "volume_data_timestamp_seconds",
+        Kind.GAUGE,
+        "How old the data of the volumes in DR is: when the oldest of the snapshots that are whole in them was begun.",
+        side="importer",
+        unit="dateTimeAsIso",
+    ),
+    Metric("volume_restores_total", Kind.COUNTER, "Restores of volumes, by how they ended.", ("result",), "importer"),
+    Metric("volume_restored_bytes_total", Kind.COUNTER, "Bytes that restores wrote.", side="importer", unit="bytes"),
+    Metric(
+        "volume_restore_duration_seconds",
+        Kind.HISTOGRAM,
+        "How long the mover of one restore worked.",
+        side="importer",
+        unit="s",
+        buckets=_LONG,
     ),
     Metric("webhook_calls_total", Kind.COUNTER, "Calls of the webhook, by verdict.", ("verdict",), "importer"),
 )

@@ -238,6 +238,41 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Volumes",
+        (
+            Panel(
+                "Volumes by their data",
+                (Query(_each("volumes", IMPORTER, "state"), "{{cluster}} {{state}}"),),
+                "Of the recovery point that DR has; `whole` have its data.",
+            ),
+            Panel(
+                "Age of the data in DR's volumes",
+                (Query(_age("volume_data_timestamp_seconds", IMPORTER), _CLUSTER),),
+                "Of the oldest snapshot that is in a volume of DR.",
+                unit="s",
+            ),
+            Panel(
+                "Restores by how they ended",
+                (Query(_grew("volume_restores_total", IMPORTER, "result"), "{{cluster}} {{result}}"),),
+                "Volumes that a mover worked on.",
+            ),
+            Panel(
+                "Bytes restored",
+                (Query(_rate("volume_restored_bytes_total", IMPORTER), _CLUSTER),),
+                "Per second.",
+                unit="Bps",
+                width=12,
+            ),
+            Panel(
+                "How long a restore takes",
+                _times("volume_restore_duration_seconds", IMPORTER),
+                "The mover's work on one volume.",
+                unit="s",
+                width=12,
+            ),
+        ),
+    ),
+    (
         "API servers",
         (
             Panel(

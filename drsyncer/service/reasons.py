@@ -91,6 +91,12 @@ DRIFT_CORRECTED = Reason(
     "importer",
 )
 DRIFT_FOUND = Reason("DriftFound", "The same, and they are left as they are (`importer.drift.mode`).", "importer")
+VOLUMES_NOT_RESTORED = Reason(
+    "VolumesNotRestored",
+    "Volumes in DR do not have the data of the recovery point (`volumes.restore.follow`); the status names each.",
+    "importer",
+)
+VOLUMES_RESTORED = _over("VolumesRestored", "All have it.", ends="VolumesNotRestored", side="importer")
 
 REASONS: tuple[Reason, ...] = (
     LEADERSHIP_GAINED,
@@ -118,4 +124,6 @@ REASONS: tuple[Reason, ...] = (
     OBJECTS_UNBLOCKED,
     DRIFT_CORRECTED,
     DRIFT_FOUND,
+    VOLUMES_NOT_RESTORED,
+    VOLUMES_RESTORED,
 )

@@ -100,6 +100,12 @@ def _freshness(status: Status) -> Iterator[Fact]:
             yield Fact("Newest recovery point", status.newest[:12] or UNKNOWN)
         yield Fact("Git was asked", "" if status.looked else UNKNOWN, status.looked)
         yield Fact("DR was compared", "" if status.compared else UNKNOWN, status.compared)
+        if status.volumes or status.volumes_behind.total:
+            every = status.volumes + status.volumes_behind.total
+            text = f"{status.volumes:,} of {every:,} have the data of the recovery point"
+            yield Fact(
+                "Volumes in DR", text + ("; the oldest of it is of" * bool(status.volumes_as_of)), status.volumes_as_of
+            )
     else:
         yield Fact("Newest recovery point", status.head[:12] or "none yet")
         yield Fact(
@@ -140,6 +146,7 @@ def _tables(status: Status) -> Iterator[Table]:
     troubles = [(Cell(one.what), Cell(one.text), Cell("", one.since)) for one in status.troubles]
     yield Table("Failing now", ("What", "How", "Since"), tuple(troubles), wrong=True)
     yield _listed("Blocked", ("Object", "Why"), status.blocked, wrong=True)
+    yield _listed("Volumes without their data", ("Volume", "Why"), status.volumes_behind, wrong=True)
     yield _listed("Not read in full", ("Type or object", "Why"), status.incomplete, wrong=True)
     yield _listed("Held until its backend answers", ("Object", "Why"), status.held)
     drift = "and left as they are" if status.leaves_drift else "and put back"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from drsyncer.errors import Abandoned, DrSyncerError, ExitCode
-from drsyncer.service import status
+from drsyncer.service import memory, status
 from drsyncer.service.board import Board
 from drsyncer.service.frame import Worker
 from drsyncer.service.health import Health
@@ -19,6 +19,7 @@ from drsyncer.service.metrics import Metrics
 from drsyncer.service.status import Result, Run, Status
 
 _RUN = 3600.0  # seconds that one run may take: a whole large cluster over a slow line, namespaces that take long to go
+_TIDY = 60.0  # seconds between two times that memory is given back
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,21 @@ class Runs:
     _begun: float = 0.0
     _since: datetime = field(default_factory=lambda: datetime.now(UTC))
     _cause: str = ""
+    _tidied: float = field(default_factory=time.monotonic)
 
     def turned(self) -> None:
         """The loop turns, or something beside it asks whether it may work."""
         if not self._busy.is_set():  # a run that hangs has others who ask
             self.health.turned(self.loop)
+
+    def noticed(self, leading: Callable[[], bool]) -> Callable[[], bool]:
+        """Return `leading` for the loop to ask: whoever asks whether he may work is not stuck."""
+
+        def asked() -> bool:
+            self.turned()
+            return leading()
+
+        return asked
 
     def started(self, cause: str, *, whole: bool) -> None:
         """A run begins, for `cause`; `whole`: it is one of those that somebody can ask for."""
@@ -84,6 +95,9 @@ class Runs:
         run = self._run(ended)
         self.board.change(lambda now: _after(now, run, quiet=ended.quiet))
         self.board.run_ended(run)
+        if time.monotonic() - self._tidied >= _TIDY:
+            memory.give_back()
+            self._tidied = time.monotonic()
 
     def _run(self, ended: Ended) -> Run:
         reason, hint = status.said(ended.reason), ""

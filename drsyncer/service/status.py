@@ -156,6 +156,9 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     held: Listed = Listed()  # importer: waits for its backend, or for activation
     drifted: Listed = Listed()  # importer: changed by other hands, at the last look
     leaves_drift: bool = False  # importer: what drifted is left as it is
+    volumes: int = 0  # importer: volumes in DR whose data is that of the recovery point
+    volumes_as_of: datetime | None = None  # importer: when the oldest of their snapshots was begun
+    volumes_behind: Listed = Listed()  # importer: volumes in DR whose data is not, and why
     guard: str = ""  # why deletions wait for somebody
     left_out: dict[str, int] = {}  # by the name of the check
     warnings: tuple[str, ...] = ()
@@ -171,7 +174,7 @@ _RESTLESS = ("told", "running", "heartbeat", "heartbeat_due", "recovery_point", 
 _KEPT = ("last_success", "last_failure", "settled", "request", "heartbeat")
 _OF_A_RUN = (
     *("last_run", "head", "recovery_point", "protected", "blocked", "incomplete", "held", "drifted", "guard"),
-    *("left_out", "warnings", "standby"),
+    *("left_out", "warnings", "standby", "volumes", "volumes_as_of", "volumes_behind"),
 )
 
 

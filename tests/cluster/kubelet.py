@@ -119,9 +119,7 @@ class Kubelet:
         """End a pod as the kubelet does when its node runs short: the pod fails, its container says nothing."""
         self.wait_for(claim)
         with self._lock:
-            uid, one = self._take(claim)
-            one.process.kill()
-            pod = self._pod(uid)
+            pod = self._pod(self._take(claim))
             status = {"phase": "Failed", "reason": "Evicted", "message": message, "containerStatuses": []}
             self._patch_status(pod, status)
 
@@ -129,14 +127,16 @@ class Kubelet:
         """Lose a pod with its node: nobody says how it ended, and the pod garbage collector takes it away."""
         self.wait_for(claim)
         with self._lock:
-            uid, one = self._take(claim)
-            one.process.kill()
-            self._remove(self._pod(uid))
+            self._remove(self._pod(self._take(claim)))
 
-    def _take(self, claim: str) -> tuple[str, Running]:
+    def _take(self, claim: str) -> str:
+        """End the process that has the claim without a word, and return its pod's UID."""
         uid = next(uid for uid, one in self.running.items() if one.claim == claim)
         self._ended.add(uid)
-        return uid, self.running.pop(uid)
+        process = self.running.pop(uid).process
+        process.kill()
+        process.wait()
+        return uid
 
     def _pod(self, uid: str) -> Object:
         return next(pod for pod in self._pods() if pod["metadata"]["uid"] == uid)
@@ -207,7 +207,9 @@ class Kubelet:
         argv = [*self.program, "--folder", folder / "secret", "--termination-log", folder / "termination-log"]
         env = {**os.environ, **self.environment, "TMPDIR": str(folder / "tmp"), "HOME": str(folder / "tmp")}
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(list(map(str, argv)), stdout=log, stderr=log, env=env, start_new_session=True)
+            process = subprocess.Popen(
+                list(map(str, argv)), stdout=log, stderr=log, env=env, cwd=folder, start_new_session=True
+            )
         self.running[uid] = Running(f"{namespace}/{claim}", folder, process, _now())
         self.at_once = max(self.at_once, len(self.running))
         self.seen.append(pod)

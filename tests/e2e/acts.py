@@ -9,7 +9,7 @@ from threading import Event, Thread
 import pyrage
 import yaml
 
-from tests.e2e import git_server
+from tests.e2e import git_server, volumes
 from tests.e2e import story as told
 from tests.e2e.kubectl import Cluster, Object, secret
 from tests.e2e.lab.clusters import DR, SOURCE
@@ -79,6 +79,7 @@ def importer(story: Story) -> None:
     told.make_namespace(dr)
     login = {"username": git_server.USER, "password": git.token, "ca.crt": git.ca}
     dr.apply([secret(CREDENTIALS, NAMESPACE, login), secret(AGE_KEY, NAMESPACE, {"age.key": f"{story.identity}\n"})])
+    volumes.give_key(dr, git)
     told.helm(dr, "install", "importer", _importer_values(story))
     told.wait_for_pods(story, dr, REPLICAS, of=IMPORTER)
     story.wait(lambda: told.there(dr, "deployment", "web"), "the application in DR", promised=told.STANDBY)
@@ -228,7 +229,8 @@ def uninstall(story: Story) -> None:
 
 
 ACTS: tuple[Callable[[Story], None], ...] = (
-    *(application, mistakes, exporter, importer, change, deletion, operator, rotation),
+    *(application, mistakes, exporter, importer, change, deletion, operator),
+    *(volumes.backup, volumes.follows, volumes.in_use, volumes.killed, volumes.looked_after, rotation),
     *(killed_pods, cut_network, restarted_node, upgrade, rights, uninstall),
 )
 
@@ -249,6 +251,7 @@ def _phase(cluster: Cluster) -> str:
 def _give_deploy_key(story: Story) -> None:
     key = story.scene.git.key_file.read_text()
     story.scene.source.apply([secret(CREDENTIALS, NAMESPACE, {"ssh-privatekey": key})])
+    volumes.give_key(story.scene.source, story.scene.git)
 
 
 def _refusal(cluster: Cluster, values: Object) -> str:
@@ -278,21 +281,29 @@ def _last_words(cluster: Cluster) -> str:
 def _exporter_values(story: Story, identity: pyrage.x25519.Identity) -> Object:
     git = story.scene.git
     recipients = [str(identity.to_public())]
+    data = volumes.values(git)
     return {
         "config": {
             "repository": {"url": git.ssh_url},
             "exporter": {"cluster": "prod", "secrets": {"recipients": recipients}},
+            **data.pop("config"),
         },
         "git": {"existingSecret": CREDENTIALS, "knownHosts": git.known_hosts},
+        **data,
+        **volumes.jobs(),
     }
 
 
 def _importer_values(story: Story) -> Object:
+    data = volumes.values(story.scene.git)
+    data["config"]["volumes"]["restore"] = {"follow": True, "verify": "all"}
     return {
         "config": {
             "repository": {"url": story.scene.git.https_url},
             "importer": {"cluster": "dr", "drift": {"interval": "30s"}},
+            **data.pop("config"),
         },
+        **data,
         "git": {"existingSecret": CREDENTIALS, "keys": {"username": "username", "ca": "ca.crt"}},
         "age": {"existingSecret": AGE_KEY},
     }

@@ -1,4 +1,7 @@
-"""A real Git server in a container beside the clusters' nodes: ssh for the exporter, https for the importer."""
+"""A real Git server in a container beside the clusters' nodes: ssh for the exporter, https for the importer.
+
+And a folder over sftp, for a restic repository.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from tests.e2e.lab.steps import LabFailed, wait_until
 NAME = "dr-syncer-git"
 IMAGE = "dr-syncer-git:e2e"
 REPOSITORY = "/srv/git/recovery.git"
+RESTIC = "/srv/restic/volumes"
 USER = "dr-syncer"
 STARTING = 60.0  # seconds
 FOLDER = Path(__file__).with_name("git")
@@ -32,10 +36,17 @@ class GitServer:
     ssh_url = f"ssh://git@{NAME}{REPOSITORY}"
     https_url = f"https://{NAME}/{REPOSITORY.rpartition('/')[2]}"
 
+    restic_url = f"sftp:restic@{NAME}:{RESTIC}"
+
     @property
     def key_file(self) -> Path:
         """The private key that may push over ssh."""
         return self.folder / "deploy-key"
+
+    @property
+    def restic_key_file(self) -> Path:
+        """The private key for the restic repository."""
+        return self.folder / "restic-key"
 
     @property
     def known_hosts(self) -> str:
@@ -52,7 +63,7 @@ class GitServer:
         self.remove()
         self._write_keys()
         self.docker("create", "--name", NAME, "--network", NETWORK, IMAGE)
-        for name in ("host-key", "authorized_keys", "tls.crt", "tls.key", "users"):
+        for name in ("host-key", "authorized_keys-git", "authorized_keys-restic", "tls.crt", "tls.key", "users"):
             self.docker("cp", "--quiet", self.folder / "server" / name, f"{NAME}:{CONFIGURATION}/{name}")
         self.docker("start", NAME)
         wait_until(self._serves, what=f"answer of the Git server (docker logs {NAME})", seconds=STARTING)
@@ -98,13 +109,14 @@ class GitServer:
     def _write_keys(self) -> None:
         server = self.folder / "server"
         server.mkdir(parents=True, exist_ok=True)
-        _, accepted = key_pair(self.key_file)
         _, host_key = key_pair(server / "host-key")
         (self.folder / "known_hosts").write_text(f"{NAME} {host_key}\n")
-        (server / "authorized_keys").write_text(f"{accepted}\n")
+        for user, file in (("git", self.key_file), ("restic", self.restic_key_file)):
+            _, accepted = key_pair(file)
+            (server / f"authorized_keys-{user}").write_text(f"{accepted}\n")
+            (server / f"authorized_keys-{user}").chmod(0o644)
         authority = Authority(self.folder, name="dr-syncer e2e")
         pair = authority.issue(NAME, hosts=(NAME,))
         pair.certificate.rename(server / "tls.crt")
         pair.key.rename(server / "tls.key")
         (server / "users").write_text(f"{USER}:{self.token}\n")
-        (server / "authorized_keys").chmod(0o644)

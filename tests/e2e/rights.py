@@ -18,10 +18,15 @@ def judge(cluster: Cluster, kind: Kind, name: str, *, release: str) -> tuple[int
     objects = [
         each for each in yaml.safe_load_all(cluster.helm("get", "manifest", release, "--namespace", AUDITED)) if each
     ]
-    (account,) = (each["metadata"]["name"] for each in objects if each["kind"] == "ServiceAccount")
     file = cluster.cache / f"{cluster.name}-audit.log"
     file.write_text(kind.audit_log(name) + "\n")
-    events = AuditLog(file).requests(user=f"system:serviceaccount:{AUDITED}:{account}", since=0)
-    refused = [f"{event.verb} {event.uri} was refused" for event in events if event.status == FORBIDDEN]
-    idle = [grant for grant in unused(granted(objects), events) if grant not in UNUSED_HERE]
-    return len(events), refused + [f"no request needed {grant}" for grant in idle]
+    count, complaints = 0, []
+    for account in [each["metadata"]["name"] for each in objects if each["kind"] == "ServiceAccount"]:
+        events = AuditLog(file).requests(user=f"system:serviceaccount:{AUDITED}:{account}", since=0)
+        count += len(events)
+        complaints += [
+            f"{account}: {event.verb} {event.uri} was refused" for event in events if event.status == FORBIDDEN
+        ]
+        idle = [grant for grant in unused(granted(objects, account), events) if grant not in UNUSED_HERE]
+        complaints += [f"{account}: no request needed {grant}" for grant in idle]
+    return count, complaints

@@ -8,7 +8,7 @@ import yaml
 
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.charts import NAMESPACE, merged, one, rendered, values
-from tests.integration.charts.rights import Account, Grant, granted, unused
+from tests.integration.charts.rights import Account, Grant, unused
 from tests.integration.recovery import Recovery, configmap, deployment, namespace
 from tests.integration.services import Service, Services, until
 
@@ -110,9 +110,9 @@ def test_an_exporter_can_do_its_work_and_nothing_else(
     assert service.complaints() == []
     assert service.end() == 0
     assert account.refused() == []
-    assert without_events(unused(granted(objects), account.requests())) == []
+    assert without_events(unused(account.granted, account.requests())) == []
     for where in (NAMESPACE, "shop", "kube-system"):
-        expected = {grant_here(grant) for grant in granted(objects) if grant.namespace in ("", where)}
+        expected = {grant_here(grant) for grant in account.granted if grant.namespace in ("", where)}
         assert account.may(where) == expected, where
     for verb, what, where in NEVER_OF_AN_EXPORTER:
         assert not allowed(clean_source, account, verb, what, where), (
@@ -139,7 +139,7 @@ def test_an_exporter_of_some_namespaces_sees_no_other(
     assert not [path for path in recovery.paths() if "other" in path]
     assert service.complaints() == []
     assert service.end() == 0
-    assert without_events(unused(granted(objects), account.requests())) == []
+    assert without_events(unused(account.granted, account.requests())) == []
     for verb, what in (("list", "configmaps"), ("watch", "secrets"), ("list", "pods")):
         assert allowed(clean_source, account, verb, what, "shop")
         assert not allowed(clean_source, account, verb, what, "other")
@@ -192,9 +192,9 @@ def test_an_importer_can_do_its_work_and_uses_all_that_it_may(
     assert [line for line in service.complaints() if "put back" not in line] == []
     assert service.end() == 0
     assert account.refused() == []
-    assert without_events(unused(granted(objects), account.requests())) == RECORDS_LEFT
+    assert without_events(unused(account.granted, account.requests())) == RECORDS_LEFT
     for where in (NAMESPACE, "shop"):
-        expected = {grant_here(grant) for grant in granted(objects) if grant.namespace in ("", where)}
+        expected = {grant_here(grant) for grant in account.granted if grant.namespace in ("", where)}
         assert account.may(where) == expected, where
     for verb, what in (("impersonate", "users"), ("approve", "signers.certificates.k8s.io"), ("update", "secrets")):
         assert not allowed(clean_dr, account, verb, what, "")

@@ -84,9 +84,9 @@ def test_what_is_under_way_or_put_right_is_no_concern() -> None:
 
 def test_every_trouble_is_among_the_concerns_and_in_a_table() -> None:
     report = report_of(statuses.troubled(NOW), NOW)
-    assert len(report.concerns) == 6
+    assert len(report.concerns) == 7
     titles = [table.title for table in report.tables]
-    assert titles[:3] == ["Failing now", "Blocked", "Not read in full"]
+    assert titles[:4] == ["Failing now", "Blocked", "Volumes without their data", "Not read in full"]
     assert all(len(row) == len(table.headers) for table in report.tables for row in table.rows)
     assert next(table for table in report.tables if table.title == "Blocked").more == "and 21 more"
 

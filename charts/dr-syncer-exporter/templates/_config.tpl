@@ -33,18 +33,54 @@
 
 {{- /*
 The files that the chart mounts beside the configuration, as a list. `at` is the key of the configuration that names
-the file; `file` is its path beside dr-syncer.yaml. What it holds is `key` of the `existing` Secret, or `secret`, which
-the chart puts into a Secret of its own, or `text`, which is no secret. What the user's configuration names already, is
-the user's.
+the file, or the folder `value` that it is in; `file` is its path beside dr-syncer.yaml. What it holds is `key` of the
+`existing` Secret, or `secret`, which the chart puts into a Secret of its own, or `text`, which is no secret. What the
+user's configuration names already, is the user's.
 */ -}}
 {{- define "dr-syncer.files" -}}
-{{- $found := concat (include "dr-syncer.files.git" . | fromYamlArray) (include "dr-syncer.files.side" . | fromYamlArray) -}}
+{{- $repository := concat (include "dr-syncer.files.git" . | fromYamlArray) (include "dr-syncer.files.side" . | fromYamlArray) -}}
+{{- $files := include "dr-syncer.files.wanted" (list . $repository) | fromYamlArray -}}
+{{- toYaml (concat $files (include "dr-syncer.files.restic" (list . .Values.restic) | fromYamlArray)) -}}
+{{- end -}}
+
+{{- define "dr-syncer.files.wanted" -}}
+{{- $context := index . 0 -}}
 {{- $files := list -}}
-{{- range $found -}}
-{{- $given := include "dr-syncer.at" (list $.Values.config .at) -}}
+{{- range index . 1 -}}
+{{- $given := include "dr-syncer.at" (list $context.Values.config .at) -}}
 {{- if and (not $given) (or .text .secret .existing) -}}{{- $files = append $files . -}}{{- end -}}
 {{- end -}}
 {{- toYaml $files -}}
+{{- end -}}
+
+{{- /* Of a list of the context and a section of values with credentials of a restic repository. */ -}}
+{{- define "dr-syncer.files.restic" -}}
+{{- $context := index . 0 -}}
+{{- $restic := index . 1 -}}
+{{- $files := list -}}
+{{- if $context.Values.config.volumes -}}
+{{- $auth := list "volumes" "restic" "auth" -}}
+{{- $files = append $files (dict "at" (append $auth "passwordFile") "file" "restic/password" "existing" $restic.existingSecret "key" $restic.keys.password "secret" $restic.password) -}}
+{{- if or $restic.ca $restic.keys.ca -}}
+{{- $files = append $files (dict "at" (append $auth "caFile") "file" "restic/ca.crt" "existing" (ternary "" $restic.existingSecret (ne $restic.ca "")) "key" $restic.keys.ca "text" $restic.ca) -}}
+{{- end -}}
+{{- if hasPrefix "sftp:" (include "dr-syncer.restic" $context) -}}
+{{- $files = append $files (dict "at" (append $auth "sshKeyFile") "file" "restic/ssh-privatekey" "existing" $restic.existingSecret "key" $restic.keys.sshPrivateKey "secret" $restic.sshPrivateKey) -}}
+{{- $files = append $files (dict "at" (append $auth "knownHostsFile") "file" "restic/known_hosts" "existing" (ternary "" $restic.existingSecret (ne $restic.knownHosts "")) "key" $restic.keys.knownHosts "text" $restic.knownHosts) -}}
+{{- end -}}
+{{- range $name := $restic.keys.environment -}}
+{{- $files = append $files (dict "at" (append $auth "environmentDir") "value" "restic/environment" "file" (print "restic/environment/" $name) "existing" $restic.existingSecret "key" $name) -}}
+{{- end -}}
+{{- range $name, $value := $restic.environment -}}
+{{- $files = append $files (dict "at" (append $auth "environmentDir") "value" "restic/environment" "file" (print "restic/environment/" $name) "secret" $value) -}}
+{{- end -}}
+{{- end -}}
+{{- include "dr-syncer.files.wanted" (list $context $files) -}}
+{{- end -}}
+
+{{- /* Where the restic repository is. */ -}}
+{{- define "dr-syncer.restic" -}}
+{{- with .Values.config.volumes -}}{{- .restic.repository -}}{{- end -}}
 {{- end -}}
 
 {{- define "dr-syncer.files.git" -}}
@@ -77,7 +113,15 @@ the user's.
 {{- $config := deepCopy .Values.config -}}
 {{- include "dr-syncer.fill" (list $config (list "apiVersion") "dr-syncer.io/v1") -}}
 {{- range include "dr-syncer.files" . | fromYamlArray -}}
-{{- include "dr-syncer.fill" (list $config .at .file) -}}
+{{- include "dr-syncer.fill" (list $config .at (.value | default .file)) -}}
+{{- end -}}
+{{- if $config.volumes -}}
+{{- $mover := list "volumes" "mover" -}}
+{{- include "dr-syncer.fill" (list $config (append $mover "image") (include "dr-syncer.image" .)) -}}
+{{- include "dr-syncer.fill" (list $config (append $mover "pullPolicy") .Values.image.pullPolicy) -}}
+{{- $names := list -}}
+{{- range .Values.imagePullSecrets -}}{{- $names = append $names .name -}}{{- end -}}
+{{- with $names -}}{{- include "dr-syncer.fill" (list $config (append $mover "pullSecrets") .) -}}{{- end -}}
 {{- end -}}
 {{- include "dr-syncer.fill" (list $config (list "server" "address") "0.0.0.0") -}}
 {{- include "dr-syncer.fill" (list $config (list "server" "leaderElection") true) -}}
@@ -110,10 +154,61 @@ the user's.
 {{- if and (eq $scheme "https") (not (has "git/token" $named)) (not (include "dr-syncer.at" (list .Values.config (append $auth "tokenFile")))) -}}
 {{- fail (printf "git.existingSecret: %s is reached by https; name a Secret with a token, or set git.token" .Values.config.repository.url) -}}
 {{- end -}}
+{{- if .Values.config.volumes -}}
+{{- include "dr-syncer.checks.restic" (list . "restic" .Values.restic (include "dr-syncer.restic" .)) -}}
+{{- else if or .Values.restic.existingSecret .Values.restic.password -}}
+{{- fail "config.volumes.restic.repository: there are credentials for a restic repository (`restic`), and where is it?" -}}
+{{- end -}}
 {{- if and (gt (int .Values.replicas) 1) (not (include "dr-syncer.elects" .)) -}}
 {{- fail "replicas: more than one needs config.server.leaderElection, or they would all work at once" -}}
 {{- end -}}
 {{- include "dr-syncer.checks.side" . -}}
+{{- end -}}
+
+{{- /* A list of the context, the name of the values with credentials, these values, and where the restic repository is. */ -}}
+{{- define "dr-syncer.checks.restic" -}}
+{{- $context := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- $repository := index . 3 -}}
+{{- $named := list -}}
+{{- range include "dr-syncer.files.restic" (list $context (index . 2)) | fromYamlArray -}}{{- $named = append $named .file -}}{{- end -}}
+{{- $auth := list "volumes" "restic" "auth" -}}
+{{- if or (hasPrefix "/" $repository) (hasPrefix "." $repository) (hasPrefix "local:" $repository) -}}
+{{- fail (printf "config.volumes.restic.repository: %s is a path, which is not there in the pods that move the data; use s3:…, rest:…, sftp:… or another backend of restic" $repository) -}}
+{{- end -}}
+{{- if and (not (has "restic/password" $named)) (not (include "dr-syncer.at" (list $context.Values.config (append $auth "passwordFile")))) -}}
+{{- fail (printf "%s.existingSecret: the restic repository has a password; name a Secret with it, or set %s.password" $name $name) -}}
+{{- end -}}
+{{- if and (hasPrefix "sftp:" $repository) (not (has "restic/ssh-privatekey" $named)) (not (include "dr-syncer.at" (list $context.Values.config (append $auth "sshKeyFile")))) -}}
+{{- fail (printf "%s.existingSecret: %s is reached by ssh; name a Secret with a private key, or set %s.sshPrivateKey" $name $repository $name) -}}
+{{- end -}}
+{{- if and (hasPrefix "sftp:" $repository) (not (has "restic/known_hosts" $named)) (not (include "dr-syncer.at" (list $context.Values.config (append $auth "knownHostsFile")))) -}}
+{{- fail (printf "%s.knownHosts: an unknown host is refused; set what `ssh-keyscan` prints for the host of %s, once you have compared its fingerprint" $name $repository) -}}
+{{- end -}}
+{{- if and $context.Values.networkPolicy.enabled (not (include "dr-syncer.resticports" (list $context $repository))) -}}
+{{- fail (printf "networkPolicy.restic.ports: at which port is %s? Its backend does not say" $repository) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The ports of a restic repository as JSON; "" when it does not say. A list of the context and where it is. */ -}}
+{{- define "dr-syncer.resticports" -}}
+{{- $repository := index . 1 -}}
+{{- $backend := regexFind "^[a-z0-9]+" $repository -}}
+{{- $url := trimPrefix (print $backend ":") $repository -}}
+{{- $host := regexReplaceAll "^([a-z]+:)?//" $url "" | regexFind "^[^/]*" | regexFind "[^@]*$" -}}
+{{- $given := "" -}}
+{{- if or (has $backend (list "s3" "rest")) (hasPrefix "//" $url) -}}
+{{- $given = regexFind ":[0-9]+$" $host | trimPrefix ":" -}}
+{{- end -}}
+{{- with (index . 0).Values.networkPolicy.restic.ports -}}
+{{- toJson . -}}
+{{- else -}}
+{{- if $given -}}[{{ $given }}]
+{{- else if eq $backend "sftp" -}}[22]
+{{- else if and (has $backend (list "s3" "rest")) (hasPrefix "http://" $url) -}}[80]
+{{- else if has $backend (list "s3" "rest" "azure" "gs" "b2") -}}[443]
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* The port of the Git server, as a list of one or none. */ -}}

@@ -13,6 +13,18 @@
 {{- toYaml $files -}}
 {{- end -}}
 
+{{- /* Its pods are given no credentials of the restic repository: they have nothing to do with data. */ -}}
+{{- define "dr-syncer.files.service" -}}
+{{- $files := list -}}
+{{- range include "dr-syncer.files" . | fromYamlArray -}}
+{{- if not (hasPrefix "restic/" .file) -}}{{- $files = append $files . -}}{{- end -}}
+{{- end -}}
+{{- toYaml $files -}}
+{{- end -}}
+
+{{- /* Where its pods go beyond DNS, API server and Git. */ -}}
+{{- define "dr-syncer.egress.service" -}}{{- end -}}
+
 {{- define "dr-syncer.fill.side" -}}
 {{- $context := index . 0 -}}
 {{- $config := index . 1 -}}
@@ -23,11 +35,17 @@
 {{- with $entry -}}
 {{- include "dr-syncer.fill" (list $config (list "exporter" "select" "include") (list .)) -}}
 {{- end -}}
+{{- with $context.Values.backup.namespaces | default $context.Values.rbac.namespaces -}}
+{{- if $config.volumes -}}
+{{- include "dr-syncer.fill" (list $config (list "volumes" "select" "include") (list (dict "namespaces" .))) -}}
+{{- end -}}
+{{- end -}}
 {{- /* The source's credentials are no business of DR's, encrypted or not. */ -}}
 {{- $own := list -}}
 {{- range include "dr-syncer.files" $context | fromYamlArray -}}
 {{- with .existing -}}{{- $own = append $own . -}}{{- end -}}
 {{- end -}}
+{{- with $context.Values.prune.restic.existingSecret -}}{{- $own = append $own . -}}{{- end -}}
 {{- $unseen := and $context.Values.rbac.namespaces (not (has $context.Release.Namespace $context.Values.rbac.namespaces)) -}}
 {{- $types := $context.Values.rbac.types -}}
 {{- if or $unseen (not (or (has "*" $types) (has "secrets" $types))) -}}

@@ -34,9 +34,40 @@
   verbs: [create, patch]
 {{- end -}}
 
-{{- /* A role and its binding to the service account. A list of the context, namespace ("" for all), name and rules. */ -}}
+{{- /* To agree with others who use the restic repository, in the release's namespace. "alone": to be alone with it. */ -}}
+{{- define "dr-syncer.rules.repository" }}
+# The Leases by which all who use the restic repository see each other.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get{{ if . }}, list{{ end }}, create, update, delete]
+{{- end }}
+
+{{- /* To run movers in a namespace. */ -}}
+{{- define "dr-syncer.rules.movers" }}
+# A mover is a Job and a Secret with the restic repository's credentials. Whether its pod would be let in is asked first.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, create, patch, delete]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [create]
+# Why one does not start.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
+{{- end }}
+
+{{- /*
+A role and its binding to a service account. A list of the context, namespace ("" for all), name, rules, and the account
+(left out: the service's).
+*/ -}}
 {{- define "dr-syncer.grant" -}}
 {{- $context := index . 0 -}}
+{{- $account := include "dr-syncer.serviceaccount" $context -}}
+{{- if gt (len .) 4 -}}{{- $account = index . 4 -}}{{- end -}}
 {{- $namespace := index . 1 -}}
 {{- $meta := include "dr-syncer.meta" (list $context (index . 2) dict) -}}
 {{- $kind := ternary "Role" "ClusterRole" (ne $namespace "") -}}
@@ -63,6 +94,6 @@ roleRef:
   name: {{ index . 2 }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "dr-syncer.serviceaccount" $context }}
+    name: {{ $account }}
     namespace: {{ $context.Release.Namespace }}
 {{- end -}}

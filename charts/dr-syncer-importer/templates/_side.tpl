@@ -17,6 +17,22 @@
 {{- toYaml $files -}}
 {{- end -}}
 
+{{- /* Whether its account restores volumes. */ -}}
+{{- define "dr-syncer.restores" -}}
+{{- $follows := include "dr-syncer.at" (list .Values.config (list "volumes" "restore" "follow")) -}}
+{{- if and .Values.config.volumes (or .Values.rbac.restores (eq $follows "true")) -}}true{{- end -}}
+{{- end -}}
+
+{{- /* What is mounted into its pods: all of it, since they hand the restic repository's credentials to movers. */ -}}
+{{- define "dr-syncer.files.service" -}}
+{{- include "dr-syncer.files" . -}}
+{{- end -}}
+
+{{- /* Where its pods go beyond DNS, API server and Git. */ -}}
+{{- define "dr-syncer.egress.service" -}}
+{{- include "dr-syncer.egress.restic" . -}}
+{{- end -}}
+
 {{- define "dr-syncer.fill.side" -}}
 {{- $context := index . 0 -}}
 {{- $config := index . 1 -}}

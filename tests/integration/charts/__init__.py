@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,15 +97,34 @@ def one(objects: list[Object], kind: str, name: str = "") -> Object:
     return found[0]
 
 
-def write_configuration(objects: list[Object], folder: Path) -> Path:
-    """Lay the ConfigMap of the chart out as its pod sees it; return the path of dr-syncer.yaml."""
-    volumes = one(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
-    sources = next(volume["projected"]["sources"] for volume in volumes if volume["name"] == "config")
-    texts = one(objects, "ConfigMap", one(objects, "Deployment")["metadata"]["name"])["data"]
+def pod_of(workload: Object) -> Object:
+    """Return the spec of the pods of a Deployment or CronJob."""
+    spec = workload["spec"]
+    template = spec["jobTemplate"]["spec"]["template"] if workload["kind"] == "CronJob" else spec["template"]
+    found: Object = template["spec"]
+    return found
+
+
+def write_configuration(objects: list[Object], folder: Path, *, cron_job: str = "") -> Path:
+    """Lay the configuration out as the pods of the Deployment, or of a CronJob, see it; return the path of its file."""
+    workload = one(objects, "CronJob", cron_job) if cron_job else one(objects, "Deployment")
+    sources = next(
+        volume["projected"]["sources"] for volume in pod_of(workload)["volumes"] if volume["name"] == "config"
+    )
     for source in sources:
         kind = "configMap" if "configMap" in source else "secret"
         for item in source[kind]["items"]:
             file = folder / item["path"]
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(texts[item["key"]] if kind == "configMap" else "0123456789abcdef\n")
+            text = "0123456789abcdef\n"
+            if kind == "configMap":
+                text = one(objects, "ConfigMap", source[kind]["name"])["data"][item["key"]]
+            file.write_text(text)
     return folder / "dr-syncer.yaml"
+
+
+def dr_syncer(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a pod does, on a pipe."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *args], capture_output=True, text=True, check=False, timeout=180
+    )

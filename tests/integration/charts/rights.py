@@ -11,9 +11,9 @@ from drsyncer.cluster import connect
 from drsyncer.json import decode, encode
 from tests.cluster.audit import AuditEvent
 from tests.cluster.control_plane import ControlPlane
-from tests.integration.charts import NAMESPACE, Object, one
+from tests.integration.charts import NAMESPACE, Object, one, pod_of
 
-RBAC = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+RBAC = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 # Asked by the API server of itself, when somebody writes a role or a binding: no request has these verbs.
 UNASKED = frozenset({"escalate", "bind"})
 CREATED, FORBIDDEN = 201, 403
@@ -46,12 +46,19 @@ class Grant:
         return (not self.names, self.resource == "*", self.group == "*", self.namespace == "")
 
 
-def granted(objects: Iterable[Object]) -> set[Grant]:
-    """Return what the roles among rendered objects grant."""
+def granted(objects: Iterable[Object], account: str) -> set[Grant]:
+    """Return what the roles among rendered objects grant to a service account."""
+    every = list(objects)
+    bound = {
+        (binding["roleRef"]["kind"], binding["metadata"].get("namespace", ""), binding["roleRef"]["name"])
+        for binding in every
+        if binding["kind"] in ("RoleBinding", "ClusterRoleBinding")
+        and account in [subject["name"] for subject in binding["subjects"]]
+    }
     return {
         grant
-        for role in objects
-        if role["kind"] in ("Role", "ClusterRole")
+        for role in every
+        if (role["kind"], role["metadata"].get("namespace", ""), role["metadata"]["name"]) in bound
         for grant in grants_of(role["rules"], role["metadata"].get("namespace", ""))
     }
 
@@ -68,16 +75,21 @@ def grants_of(rules: Iterable[Object], namespace: str) -> set[Grant]:
 
 
 class Account:
-    """The service account of a chart in a cluster, with the rights that the chart gives it and no others."""
+    """A service account of a chart in a cluster, with the rights that the chart gives it and no others.
 
-    def __init__(self, cluster: ControlPlane, objects: list[Object]) -> None:
+    `cron_job` is whose it is; without it, it is the Deployment's.
+    """
+
+    def __init__(self, cluster: ControlPlane, objects: list[Object], *, cron_job: str = "") -> None:
         self._cluster = cluster
-        self.name: str = one(objects, "ServiceAccount")["metadata"]["name"]
+        workload = one(objects, "CronJob", cron_job) if cron_job else one(objects, "Deployment")
+        self.name: str = pod_of(workload)["serviceAccountName"]
+        self.granted = granted(objects, self.name)
         self.user = f"system:serviceaccount:{NAMESPACE}:{self.name}"
         leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
         for lease in cluster.list(leases):  # which `reset` leaves: a first start makes its own
             cluster.delete(f"{leases}/{lease['metadata']['name']}")
-        cluster.apply([one(objects, "ServiceAccount"), *(each for each in objects if each["kind"] in RBAC)])
+        cluster.apply([each for each in objects if each["kind"] in RBAC])
         self.kubeconfig: Path = cluster.kubeconfig_for(self._token(self.name))
         self._mark = cluster.audit.mark()
 

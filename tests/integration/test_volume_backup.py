@@ -1,0 +1,121 @@
+"""`dr-syncer volumes backup` on a real control plane: Jobs, movers, restic and its repository are real, containers not.
+
+See tests/cluster/kubelet.py for what stands in for nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from drsyncer.errors import ExitCode
+from drsyncer.snapshot import State
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.kubelet import Kubelet, use
+from tests.cluster.restic_servers import RestServer
+from tests.cluster.tools import find
+from tests.integration.backups import ROOT, Backups
+
+MakeNamespace = Callable[..., str]
+
+
+@pytest.fixture
+def backups(source: ControlPlane, make_namespace: MakeNamespace, tmp_path: Path) -> Iterator[Backups]:
+    nodes = tuple(f"node-{uuid.uuid4().hex[:6]}-{number}" for number in (1, 2))
+    environment = {"PYTHONPATH": str(ROOT), "PATH": f"{find('restic').parent}:{os.environ['PATH']}"}
+    with RestServer(tmp_path / "rest") as server, Kubelet(source, nodes, environment=environment) as kubelet:
+        made = Backups(source, tmp_path, server, kubelet, make_namespace(source, "dr-syncer"))
+        made.init()
+        yield made
+
+
+@pytest.fixture
+def shop(source: ControlPlane, make_namespace: MakeNamespace) -> str:
+    return make_namespace(source, "shop")
+
+
+def test_a_volume_is_backed_up_and_remembered(backups: Backups, shop: str) -> None:
+    (backups.volumes.make(shop, "data") / "order").write_text("1 bicycle")
+
+    ran = backups.run(namespaces=[shop])
+
+    assert ran.code == ExitCode.DONE, ran.data
+    assert ran.states() == {"data": "Complete"}
+    record = backups.record(shop, "data")
+    assert record is not None
+    assert record.complete
+    assert record.snapshot is not None
+    (listed,) = json.loads(backups.restic("snapshots", "--json", record.snapshot.id))
+    assert (listed["hostname"], f"pvc={shop}/data" in listed["tags"]) == ("prod", True)
+    assert backups.restic("dump", record.snapshot.id, "/order") == "1 bicycle"
+    assert backups.left(shop) == []
+    assert backups.leases() == []
+    assert backups.events(shop, "data") == []
+
+
+def test_the_next_backup_knows_what_was_there_before(backups: Backups, shop: str) -> None:
+    folder = backups.volumes.make(shop, "data")
+    (folder / "order").write_text("1 bicycle")
+    (folder / "orders").write_text("100 bicycles" * 1000)
+    backups.run(namespaces=[shop])
+    first = backups.whole(shop, "data")
+
+    unchanged = backups.run(namespaces=[shop])
+    second = backups.whole(shop, "data")
+    (folder / "orders").unlink()
+    shrunk = backups.run(namespaces=[shop])
+    third = backups.record(shop, "data")
+    confirmed = backups.run(claims=[(shop, "data")], confirmed=[(shop, "data")])
+
+    assert unchanged.states() == {"data": "Unchanged"}
+    assert (first.tree == second.tree, first.id == second.id) == (True, False)
+    assert (shrunk.code, shrunk.states()) == (ExitCode.FAILED, {"data": "Empty"})
+    assert third is not None
+    assert third.snapshot == second
+    assert third.attempt is not None
+    assert (third.attempt.state, third.attempt.reason) == (State.EMPTY, "Shrunk")
+    assert [reason for reason, _ in backups.events(shop, "data")] == ["BackupEmpty"]
+    assert (confirmed.code, confirmed.states()) == (ExitCode.DONE, {"data": "Complete"})
+    assert backups.whole(shop, "data").files == 1
+
+
+def test_movers_go_where_the_volume_is_and_so_many_at_once(backups: Backups, shop: str, source: ControlPlane) -> None:
+    near, far = backups.kubelet.nodes
+    for number in range(4):
+        (backups.volumes.make(shop, f"data-{number}") / "order").write_text("1 bicycle")
+        use(source, shop, f"data-{number}", node=far, name=f"web-{number}")
+    (backups.volumes.make(shop, "shared", modes=["ReadWriteMany"]) / "order").write_text("1 bicycle")
+
+    ran = backups.run(namespaces=[shop], parallel=3, parallelPerNode=1)
+
+    assert ran.code == ExitCode.DONE, ran.data
+    assert set(ran.states().values()) == {"Complete"}
+    placed = [pod["spec"]["nodeName"] for pod in backups.kubelet.seen]
+    assert sorted(placed) == sorted([far] * 4 + [near])
+    assert backups.kubelet.at_once <= 2
+
+
+def test_a_dry_run_says_what_would_happen_and_why_and_touches_nothing(
+    backups: Backups, shop: str, source: ControlPlane
+) -> None:
+    backups.volumes.make(shop, "data")
+    backups.volumes.make(shop, "cache", annotations={"dr-syncer.io/backup": "false"})
+    backups.volumes.make(shop, "single", modes=["ReadWriteOncePod"])
+    use(source, shop, "single", node=backups.kubelet.nodes[0])
+    source.audit.mark()
+
+    ran = backups.end(backups.start("--namespace", shop, "--dry-run"))
+
+    assert ran.code == ExitCode.PARTIAL
+    choices = {volume["name"]: (volume["choice"], volume["check"]) for volume in ran.data["volumes"]}
+    assert choices == {
+        "cache": ("left out", "annotation"),
+        "data": ("selected", "select"),
+        "single": ("refused", "placing"),
+    }
+    assert source.audit.writes() == []

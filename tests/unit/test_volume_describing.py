@@ -1,0 +1,271 @@
+"""A manifest is sure of a path only when nothing happened to it between the start of a backup and its end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.volume_trees import make_odd
+from volumes import inspecting
+from volumes.describing import Described, describing
+from volumes.inspecting import Looking, entries
+from volumes.manifest import Entry, Reader, Unsure
+
+Change = Callable[[Path], object]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+def make(
+    root: Path, scratch: Path, meanwhile: Change = lambda _root: None, *, previous: Path | None = None
+) -> Described:
+    with describing(root, scratch=scratch, content=True, previous=previous) as manifest:
+        if meanwhile is not None:
+            meanwhile(root)
+        return manifest.finish()
+
+
+def read(described: Described) -> list[Entry]:
+    with described.file.open("rb") as file:
+        return list(Reader(file))
+
+
+def there(root: Path) -> list[Entry]:
+    def missed(path: bytes, error: OSError) -> None:
+        raise AssertionError(path) from error
+
+    return list(entries(root, Looking(True), missed=missed))
+
+
+def unsure(described: Described) -> dict[bytes, Unsure]:
+    return {entry.name: entry.unsure for entry in read(described) if entry.unsure}
+
+
+def fill(root: Path) -> None:
+    for name in ("appended", "truncated", "rewritten", "replaced", "removed", "chmod", "still"):
+        (root / name).write_text("before ")
+    (root / "folder" / "inner").mkdir(parents=True)
+    (root / "folder" / "inner" / "file").write_text("1")
+    (root / "other").mkdir()
+
+
+def test_a_quiet_volume_is_described_as_it_is(root: Path, scratch: Path) -> None:
+    make_odd(root)
+
+    described = make(root, scratch)
+
+    assert described.sure
+    assert described.names == ()
+    assert read(described) == list(
+        entries(root, Looking(True), missed=lambda path, error: pytest.fail(f"{path!r} {error}"))
+    )
+    assert [file.name for file in scratch.iterdir()] == [described.file.name]
+
+
+def appended_to(root: Path) -> None:
+    with (root / "appended").open("a") as file:
+        file.write("more")
+
+
+def rewritten_with_its_old_time(root: Path) -> None:
+    before = (root / "rewritten").stat()
+    (root / "rewritten").write_text("BEFORE ")  # as long as it was
+    os.utime(root / "rewritten", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replaced_by_a_likeness(root: Path) -> None:
+    before = (root / "replaced").stat()
+    (root / "new").write_text("BEFORE ")
+    os.utime(root / "new", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (root / "new").rename(root / "replaced")
+
+
+def written_and_put_back(root: Path) -> None:
+    before = (root / "rewritten").stat()
+    (root / "rewritten").write_text("BEFORE ")
+    (root / "rewritten").write_text("before ")
+    os.utime(root / "rewritten", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+CHANGED = Unsure.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (appended_to, {b"appended": CHANGED}),
+        (lambda root: os.truncate(root / "truncated", 2), {b"truncated": CHANGED}),
+        (rewritten_with_its_old_time, {b"rewritten": CHANGED}),
+        (written_and_put_back, {b"rewritten": CHANGED}),
+        (replaced_by_a_likeness, {b".": CHANGED, b"replaced": CHANGED}),
+        (lambda root: (root / "chmod").chmod(0o600), {b"chmod": CHANGED}),
+        (lambda root: os.setxattr(root / "still", "user.x", b"1"), {b"still": CHANGED}),
+        (lambda root: (root / "removed").unlink(), {b".": CHANGED, b"removed": Unsure.VANISHED}),
+        (lambda root: (root / "new").touch(), {b".": CHANGED, b"new": Unsure.APPEARED}),
+        (
+            lambda root: (root / "folder" / "inner").rename(root / "other" / "inner"),
+            {
+                b"folder": CHANGED,
+                b"folder/inner": Unsure.VANISHED,
+                b"folder/inner/file": Unsure.VANISHED,
+                b"other": CHANGED,
+                b"other/inner": Unsure.APPEARED,
+                b"other/inner/file": Unsure.APPEARED,
+            },
+        ),
+        (
+            lambda root: (root / "one-more-name").hardlink_to(root / "still"),
+            {b".": CHANGED, b"still": CHANGED, b"one-more-name": Unsure.APPEARED},
+        ),
+    ],
+)
+def test_what_changes_while_the_backup_runs_is_unsure(
+    root: Path, scratch: Path, change: Change, expected: dict[bytes, Unsure]
+) -> None:
+    fill(root)
+
+    described = make(root, scratch, change)
+
+    assert unsure(described) == expected
+    assert not described.sure
+    assert described.changed == len(expected)
+    assert len(described.names) == len(expected)
+    assert not any(entry.sha256 for entry in read(described) if entry.unsure)
+
+
+def test_a_file_that_is_only_read_stays_sure(root: Path, scratch: Path) -> None:
+    fill(root)
+
+    assert make(root, scratch, lambda _: (root / "still").read_text()).sure
+
+
+def test_what_a_change_in_the_very_tick_of_the_first_look_left_is_described(root: Path, scratch: Path) -> None:
+    """Whoever starts a backup right after a change gets that change, whatever the resolution of times."""
+    for number in range(20):
+        (root / "file").write_text(f"{number:04}")
+        described = make(root, scratch)
+        assert described.sure
+        assert read(described)[-1] == there(root)[-1]
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder of somebody who may not read everything, and be that one."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "volume").mkdir()
+        (folder / "scratch").mkdir()
+        if os.geteuid() != 0:
+            yield folder
+            return
+        for path in (folder, folder / "volume", folder / "scratch"):
+            os.chown(path, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            os.seteuid(0)
+
+
+def test_what_cannot_be_read_is_unsure(nobody: Path) -> None:
+    root = nobody / "volume"
+    fill(root)
+    (root / "still").chmod(0)
+    (root / "folder").chmod(0)
+    try:
+        described = make(root, nobody / "scratch")
+    finally:
+        (root / "folder").chmod(0o755)
+
+    assert unsure(described) == {b"still": Unsure.UNREADABLE}
+    assert described.footer.unread == 1
+    assert described.names == ("still (unreadable)", "folder (Permission denied)")
+    assert not described.sure
+
+
+def test_hashes_of_unchanged_files_are_taken_over(root: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(root)
+    first = make(root, scratch)
+    previous = first.file.rename(scratch / "previous")
+    before = read(Described(previous, first.footer, ()))
+    rewritten_with_its_old_time(root)
+    opened: list[bytes] = []
+    read_file = inspecting.Looking._read
+
+    def counted(self: Looking, found: inspecting.Found) -> str:
+        opened.append(found.path)
+        return read_file(self, found)
+
+    monkeypatch.setattr(inspecting.Looking, "_read", counted)
+    described = make(root, scratch, previous=previous)
+
+    assert opened == [b"rewritten"]
+    now = read(described)
+    assert [entry.name for entry in now if entry.sha256 not in {one.sha256 for one in before}] == [b"rewritten"]
+    monkeypatch.undo()
+    assert now == there(root)
+
+
+def test_a_damaged_previous_manifest_is_said_and_not_believed(root: Path, scratch: Path) -> None:
+    fill(root)
+    first = make(root, scratch)
+    previous = first.file.rename(scratch / "previous")
+    previous.write_bytes(previous.read_bytes()[:400])
+
+    described = make(root, scratch, previous=previous)
+
+    assert "previous manifest" in described.warning
+    assert described.sure
+    assert read(described) == there(root)
+
+
+def test_a_backup_that_fails_leaves_nothing_behind_and_does_not_wait_for_hashes(root: Path, scratch: Path) -> None:
+    fill(root)
+    with (root / "sparse").open("wb") as file:
+        file.truncate(1 << 40)  # hours of hashing
+
+    with pytest.raises(RuntimeError, match="restic failed"), describing(root, scratch=scratch, content=True):
+        raise RuntimeError("restic failed")
+
+    assert list(scratch.iterdir()) == []
+
+
+def test_without_content_nothing_is_opened(root: Path, scratch: Path) -> None:
+    fill(root)
+    with (root / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+
+    with describing(root, scratch=scratch, content=False) as manifest:
+        described = manifest.finish()
+
+    assert described.sure
+    assert not any(entry.sha256 for entry in read(described))
+
+
+def test_an_error_of_the_second_walk_is_not_swallowed(
+    root: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(root)
+
+    def broken(self: Looking, found: inspecting.Found) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(inspecting.Looking, "_read", broken)
+    with pytest.raises(MemoryError):
+        make(root, scratch)

@@ -1,0 +1,78 @@
+"""How the marker on a claim is written (see `drsyncer.restored`): compared with what was there, and swapped.
+
+Two restores of one claim must not overwrite each other's markers: the loser would put an old "complete" back while the
+winner writes.
+"""
+
+from __future__ import annotations
+
+from drsyncer import own
+from drsyncer.cluster import Cluster
+from drsyncer.errors import Conflict, NotFound, Refused
+from drsyncer.json import encode_for_apply
+from drsyncer.manifest import Manifest, metadata
+from drsyncer.restored import FIELD_MANAGER, Marker, UnreadableMarker, encode, marker_of
+from volumes.restore_look import CLAIMS
+from volumes.restore_plan import Claim, Key
+
+_TRIES = 5
+
+
+class Overtaken(Refused):
+    """Somebody else restores into the claim, or it is another claim by now. Nothing was changed."""
+
+
+def swap(cluster: Cluster, claim: Claim, before: Marker | None, after: Marker | None) -> None:
+    """Write `after` on `claim` (None: no marker), which must be the same claim and bear the marker `before`.
+
+    One that cannot be read counts as none. Raises Overtaken, ClusterError.
+    """
+    for _ in range(_TRIES):
+        there = _read(cluster, claim.key)
+        if metadata(there).get("uid") != claim.uid:
+            raise Overtaken(f"{claim.key}: the claim was deleted and made anew meanwhile", hint="Run it again.")
+        found = _marker(there)
+        if found == after:
+            return  # the answer to an earlier try was lost
+        if found != before:
+            raise Overtaken(f"{claim.key}: another restore into it is at work", hint="Wait for its end.")
+        try:
+            cluster.apply(
+                CLAIMS,
+                encode_for_apply(_body(claim, str(metadata(there)["resourceVersion"]), after)),
+                namespace=claim.key.namespace,
+                name=claim.key.name,
+                force=True,
+                metadata_only=True,
+                manager=FIELD_MANAGER,
+            )
+        except Conflict:  # its status changed in between
+            continue
+        return
+    raise Overtaken(f"{claim.key}: somebody writes to the claim all the time", hint="Run it again.")
+
+
+def _read(cluster: Cluster, key: Key) -> Manifest:
+    try:
+        return cluster.read(CLAIMS, namespace=key.namespace, name=key.name)
+    except NotFound:
+        raise Overtaken(f"{key}: the claim was deleted meanwhile", hint="`dr-syncer import` brings it.") from None
+
+
+def _marker(claim: Manifest) -> Marker | None:
+    try:
+        return marker_of(claim)
+    except UnreadableMarker:
+        return None
+
+
+def _body(claim: Claim, version: str, marker: Marker | None) -> Manifest:
+    meta: Manifest = {
+        "name": claim.key.name,
+        "namespace": claim.key.namespace,
+        "uid": claim.uid,  # without it, an apply would make the claim that was deleted in this very moment
+        "resourceVersion": version,
+    }
+    if marker is not None:
+        meta["annotations"] = {own.RESTORED: encode(marker)}
+    return {"apiVersion": CLAIMS.api_version, "kind": CLAIMS.kind, "metadata": meta}

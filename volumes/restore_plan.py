@@ -1,0 +1,386 @@
+"""What a restore does with each volume, and why: a pure function of the recovery point, of DR, and of what was asked.
+
+The command, the follower, the JSON and Events read the steps and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from drsyncer.restored import Marker
+from drsyncer.snapshot import Record, Snapshot
+from drsyncer.wording import some
+from transforms.settings import NamespaceMap
+
+RESTORE = "restore"  # what a mover's label says that it does
+
+
+class Action(StrEnum):
+    """What becomes of one volume."""
+
+    RESTORE = "restore"
+    UNCHANGED = "unchanged"
+    LEFT_OUT = "left out"  # there is nothing to restore, or nowhere to restore it to
+    REFUSED = "refused"  # it could be done, and must not
+
+
+class Why(StrEnum):
+    """The reason for an action, one word for machines."""
+
+    EMPTY = "Empty"  # nothing was ever in the claim's volume
+    UNKNOWN = "Unknown"  # something may be in it: a mover looks first, and it is restored only when there is nothing
+    OTHER_SNAPSHOT = "OtherSnapshot"  # another one is in it
+    RESUMED = "Resumed"  # a restore did not end, or was not whole
+    AGAIN = "Again"  # asked for, although this very snapshot is in it
+    CONFIRMED = "Confirmed"  # asked for, whatever is in it
+    PATH = "Path"  # a part of the volume was asked for
+
+    SAME_SNAPSHOT = "SameSnapshot"
+    SAME_DATA = "SameData"  # another snapshot of the same tree is in it
+
+    NO_RECORD = "NoRecord"
+    NO_SNAPSHOT = "NoSnapshot"
+    MISSING = "Missing"
+    NO_NAMESPACE = "NoNamespace"
+    NOT_BOUND = "NotBound"
+    LOST = "Lost"
+    DELETING = "Deleting"
+    BLOCK = "Block"
+
+    IN_USE = "InUse"
+    BUSY = "Busy"
+    OTHER_REPOSITORY = "OtherRepository"
+    TWO_SOURCES = "TwoSources"
+    TOO_SMALL = "TooSmall"
+    HALF = "HalfRestored"
+
+
+ACTIONS: Mapping[Why, Action] = {
+    **dict.fromkeys(
+        (Why.EMPTY, Why.UNKNOWN, Why.OTHER_SNAPSHOT, Why.RESUMED, Why.AGAIN, Why.CONFIRMED, Why.PATH), Action.RESTORE
+    ),
+    **dict.fromkeys((Why.SAME_SNAPSHOT, Why.SAME_DATA), Action.UNCHANGED),
+    **dict.fromkeys(
+        (
+            Why.NO_RECORD,
+            Why.NO_SNAPSHOT,
+            Why.MISSING,
+            Why.NO_NAMESPACE,
+            Why.NOT_BOUND,
+            Why.LOST,
+            Why.DELETING,
+            Why.BLOCK,
+        ),
+        Action.LEFT_OUT,
+    ),
+    **dict.fromkeys(
+        (Why.IN_USE, Why.BUSY, Why.OTHER_REPOSITORY, Why.TWO_SOURCES, Why.TOO_SMALL, Why.HALF), Action.REFUSED
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """A claim by its name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One volume of the recovery point, as the source calls it.
+
+    `record` is None for a claim in Git whose data was never backed up; `requested` is the size in bytes that its claim
+    in Git asks for, None when Git does not have the claim.
+    """
+
+    source: Key
+    record: Record | None
+    requested: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A pod that is not finished and mounts a claim. `operation` is what it does when it is one of our own movers."""
+
+    pod: str
+    phase: str
+    node: str = ""
+    operation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim in DR. `capacity` is its size in bytes, 0 when that is not known; `unreadable` is why its marker is not.
+
+    `waits`: it is not bound because its class waits for the first pod, which a mover can be.
+    """
+
+    key: Key
+    uid: str
+    version: str  # resourceVersion
+    phase: str
+    capacity: int
+    block: bool = False
+    waits: bool = False
+    deleting: bool = False
+    volume: str = ""  # the PersistentVolume
+    marker: Marker | None = None
+    unreadable: str = ""
+
+    @property
+    def half(self) -> bool:
+        """Whether a restore into it began and did not end well."""
+        return bool(self.unreadable) or (self.marker is not None and self.marker.half)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What DR has: claims, who uses them, and the namespaces that are not being deleted."""
+
+    claims: Mapping[Key, Claim] = field(default_factory=dict)
+    users: Mapping[Key, Sequence[User]] = field(default_factory=dict)
+    namespaces: frozenset[str] = frozenset()
+    attached: Mapping[str, Sequence[str]] = field(default_factory=dict)  # PersistentVolume → nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What was asked for. `namespace` and `name` say where to, "" where the map says; `path` is inside the volume.
+
+    `confirmed`: what is in a volume may be lost, also where DR-Syncer did not put it there. `again`: a snapshot that is
+    in a volume already is restored once more. `repository` is the id that is known of the restic repository, "" for
+    none.
+    """
+
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+    confirmed: bool = False
+    again: bool = False
+    repository: str = ""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the volumes are to go somewhere else than where they belong: a missing claim is made there."""
+        return bool(self.namespace or self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One volume's place in the plan. `text` is the reason as a sentence.
+
+    `claim` is the target as it is, None when there is none (`makes`: it is made first). `look`: a mover must find the
+    volume empty before anything is written.
+    """
+
+    source: Key
+    target: Key
+    why: Why
+    text: str
+    record: Record | None = None
+    claim: Claim | None = None
+    requested: int | None = None
+    path: str = ""
+    makes: bool = False
+    look: bool = False
+    note: str = ""
+
+    @property
+    def action(self) -> Action:
+        """What becomes of the volume."""
+        return ACTIONS[self.why]
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What is restored, or would be."""
+        return self.record.snapshot if self.record else None
+
+
+class _StepMaker(Protocol):
+    def __call__(self, why: Why, text: str, *, look: bool = False, makes: bool = False) -> Step: ...
+
+
+def plan(wanted: Iterable[Wanted], standing: Standing, names: NamespaceMap, aim: Aim) -> tuple[Step, ...]:
+    """Return a step for every wanted volume, ordered by its target.
+
+    No two steps restore into the same claim, and none into one that a pod uses.
+    """
+    found = list(wanted)
+    targets = {one.source: target_of(one.source, names, aim) for one in found}
+    sources: dict[Key, list[Key]] = {}
+    for source, target in targets.items():
+        sources.setdefault(target, []).append(source)
+    steps = [
+        _two_sources(one, targets[one.source], sources[targets[one.source]])
+        if len(sources[targets[one.source]]) > 1
+        else _step(one, targets[one.source], standing, aim)
+        for one in found
+    ]
+    return tuple(sorted(steps, key=lambda step: (step.target, step.source)))
+
+
+def target_of(source: Key, names: NamespaceMap, aim: Aim) -> Key:
+    """Return the claim in DR that a source claim is restored into."""
+    return Key(aim.namespace or names.target(source.namespace), aim.name or source.name)
+
+
+def summary(steps: Iterable[Step]) -> Counter[str]:
+    """Return how many volumes meet which action."""
+    return Counter(str(step.action) for step in steps)
+
+
+def users_of(claim: Key, standing: Standing) -> tuple[Why, str] | None:
+    """Return why nothing may be written to a claim's volume now, None when nobody uses it.
+
+    Another mover that restores is no reason here: its Job has the name that ours would have, so only one is at work,
+    and what a dispatcher that died left behind is seen to its end (`volumes.running`).
+    """
+    users = standing.users.get(claim, ())
+    if pods := [user for user in users if not user.operation]:
+        named = some([f"{user.pod} ({user.phase}{f' on {user.node}' if user.node else ''})" for user in pods])
+        return Why.IN_USE, f"in use by pod {named}: scale what runs it to 0, or delete it"
+    if movers := [f"{user.pod} ({user.operation})" for user in users if user.operation not in ("", RESTORE)]:
+        return Why.BUSY, f"another mover of DR-Syncer works on it: {some(movers)}"
+    return None
+
+
+def _two_sources(one: Wanted, target: Key, sources: Sequence[Key]) -> Step:
+    text = f"{' and '.join(map(str, sorted(sources)))} would both be restored into {target}"
+    return Step(one.source, target, Why.TWO_SOURCES, text, one.record)
+
+
+def _step(one: Wanted, target: Key, standing: Standing, aim: Aim) -> Step:
+    claim = standing.claims.get(target)
+
+    def step(why: Why, text: str, *, look: bool = False, makes: bool = False) -> Step:
+        note = _note(one, claim, standing) if ACTIONS[why] is Action.RESTORE else ""
+        return Step(
+            source=one.source,
+            target=target,
+            why=why,
+            text=text,
+            record=one.record,
+            claim=claim,
+            requested=one.requested,
+            path=aim.path,
+            makes=makes,
+            look=look,
+            note=note,
+        )
+
+    if lacking := _lacking(one, aim):
+        return step(*lacking)
+    if claim is None:
+        why, text = _absent(one, target, standing, aim)
+        return step(why, text, makes=why is Why.EMPTY)
+    if objection := _objection(one, claim, standing):
+        return step(*objection)
+    return _contents(step, one, claim, aim)
+
+
+def _lacking(one: Wanted, aim: Aim) -> tuple[Why, str] | None:
+    """Return why there is nothing to restore."""
+    if one.record is None:
+        return Why.NO_RECORD, "the recovery point holds the claim and no record of its data: it was never backed up"
+    if one.record.snapshot is None:
+        attempt = one.record.attempt
+        last = f"; the last try ended {attempt.state}: {attempt.message}" if attempt else ""
+        return Why.NO_SNAPSHOT, f"the recovery point names no whole snapshot of it{last}"
+    if aim.repository and one.record.repository != aim.repository:
+        return (
+            Why.OTHER_REPOSITORY,
+            f"its snapshot is in the restic repository {one.record.repository[:12]}, and volumes.restic.repository is "
+            f"{aim.repository[:12]}",
+        )
+    return None
+
+
+def _absent(one: Wanted, target: Key, standing: Standing, aim: Aim) -> tuple[Why, str]:
+    """Return what a missing claim means."""
+    if not aim.elsewhere:
+        return Why.MISSING, f"DR has no claim {target}: `dr-syncer import` brings it"
+    if target.namespace not in standing.namespaces:
+        return Why.NO_NAMESPACE, f"DR has no namespace {target.namespace}: create it first"
+    if one.requested is None:
+        return Why.MISSING, f"DR has no claim {target}, and Git has none to make it from: create it first"
+    if used := users_of(target, standing):  # a pod that waits for this claim would start with it
+        return used
+    return Why.EMPTY, "into a claim that is made for it"
+
+
+def _objection(one: Wanted, claim: Claim, standing: Standing) -> tuple[Why, str] | None:
+    """Return why nothing can, or may, be written to the volume of `claim`, whatever is in it."""
+    if claim.deleting:
+        return Why.DELETING, "the claim is being deleted in DR"
+    if claim.block:
+        return Why.BLOCK, "it is a raw block volume: only volumes with a file system can be restored"
+    if claim.phase == "Lost":
+        return Why.LOST, f"the claim is Lost: its volume {claim.volume or '(none)'} is gone"
+    if claim.phase != "Bound" and not claim.waits:
+        return Why.NOT_BOUND, "the claim has no volume yet: `kubectl describe` it to see what its class waits for"
+    if used := users_of(claim.key, standing):
+        return used
+    snapshot = one.record.snapshot if one.record else None
+    assert snapshot is not None
+    # A volume that the source has in the same size holds sparse files, or its driver does not count.
+    needed = min(snapshot.bytes, one.requested) if one.requested else snapshot.bytes
+    if claim.capacity and claim.capacity < needed:
+        return (
+            Why.TOO_SMALL,
+            f"the snapshot needs {needed:,} bytes, and the claim has {claim.capacity:,}: make it larger",
+        )
+    return None
+
+
+def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
+    """Judge what is in the volume now."""
+    assert one.record is not None
+    assert one.record.snapshot is not None
+    snapshot, marker = one.record.snapshot, claim.marker
+    if aim.path:
+        if claim.half and (marker is None or marker.path != aim.path):
+            return step(Why.HALF, "an earlier restore into it was not whole: restore all of it first, without --path")
+        if marker is None and claim.phase == "Bound" and not aim.confirmed:
+            return step(Why.UNKNOWN, "a mover looks first whether something is in the way", look=True)
+        return step(Why.PATH, f"only {aim.path!r:.200} in it")
+    if claim.half:
+        return step(Why.RESUMED, "an earlier restore into it was not whole")
+    if marker is None:
+        if claim.phase != "Bound":
+            return step(Why.EMPTY, "its volume does not exist yet: it is made for the mover")
+        if aim.confirmed:
+            return step(Why.CONFIRMED, "whatever is in it is replaced")
+        return step(Why.UNKNOWN, "nothing is known of what is in it: a mover looks first", look=True)
+    if marker.path or marker.repository != one.record.repository:
+        return step(Why.OTHER_SNAPSHOT, "something else was restored into it")
+    if marker.snapshot == snapshot.id:
+        if aim.again:
+            return step(Why.AGAIN, "this very snapshot was restored into it before")
+        return step(Why.SAME_SNAPSHOT, "this snapshot is in it, whole")
+    if marker.tree == snapshot.tree and not aim.again:
+        return step(Why.SAME_DATA, f"snapshot {marker.snapshot[:12]} is in it, with the same data")
+    return step(Why.OTHER_SNAPSHOT, f"snapshot {marker.snapshot[:12]} is in it")
+
+
+def _note(one: Wanted, claim: Claim | None, standing: Standing) -> str:
+    """Return what a person should know of a restore that is going to happen."""
+    notes = []
+    if one.record and one.record.snapshot and one.record.attempt:
+        attempt = one.record.attempt
+        since = one.record.snapshot.start
+        notes.append(
+            f"the backup of {attempt.start:%Y-%m-%d %H:%M} UTC was {attempt.state}, so this is the data of "
+            f"{since:%Y-%m-%d %H:%M} UTC"
+        )
+    if claim and (nodes := standing.attached.get(claim.volume)):
+        notes.append(f"its volume is still attached to {some(nodes)}")
+    return "; ".join(notes)

@@ -1,0 +1,380 @@
+"""Restores carried out: the marker, the mover, the marker again.
+
+In this order, for each volume:
+
+1. A claim that is to be made is made; one that nothing is known of is looked into by a mover that writes nothing.
+2. A Job is made, suspended. Its name is the lock on the claim: only one restore gets any further.
+3. The claim and the pods are looked at once more, and judged by the plan again.
+4. The marker says in-progress. Only then may the mover run.
+5. The marker says what the mover said. Whoever dies before that leaves in-progress behind; the next run begins anew.
+
+What remains: between the last look at the pods (3) and the mover's start, somebody may start a pod on the volume. A
+volume that only one node may mount is then the scheduler's and the kubelet's to keep apart, which they do by node, not
+by pod. Standby holds replicas at 0, so it takes a person or another controller to do that.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from drsyncer.cluster import Cluster
+from drsyncer.config.volumes import Mover
+from drsyncer.errors import Conflict, DrSyncerError
+from drsyncer.json import encode
+from drsyncer.manifest import Manifest, metadata
+from drsyncer.restored import Marker, Progress
+from drsyncer.snapshot import State
+from transforms.settings import namespace_map
+from volumes import marking
+from volumes.endings import Seen, failure
+from volumes.jobs import JOBS, Dispatcher, Move
+from volumes.recording import tell
+from volumes.restore_look import CLAIMS, look, look_at
+from volumes.restore_outcome import Done, Ending, undone
+from volumes.restore_plan import Action, Aim, Claim, Key, Step, Wanted, Why, plan
+from volumes.result import Reason, Result
+from volumes.running import Go, Movers, Way
+from volumes.task import Access, RestoreTask, Volume
+
+_NO_MAP: Final = namespace_map({})
+_LONGEST: Final = 500  # characters of a message in a marker
+Place = tuple[str, str]  # namespace and claim of a move
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What all restores of a run have in common. `manifests` are the claims to make, by the name that they get."""
+
+    commit: str
+    access: Access
+    mover: Mover
+    by: Dispatcher
+    living: Callable[[str], bool]
+    aim: Aim = field(default_factory=Aim)
+    verify: str = "metadata"
+    credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    manifests: Mapping[Key, Manifest] = field(default_factory=dict)
+    told: Callable[[Done], None] = lambda _: None  # of each volume, by the thread that restored it
+
+
+class Unbound(DrSyncerError):
+    """No volume was made for a claim, within the time that a mover may take to start."""
+
+
+class Restores:
+    """The restores of one run. `run` is for one thread, once; `stop` for any."""
+
+    def __init__(self, cluster: Cluster, errand: Errand, *, interval: float = 2.0) -> None:
+        self._cluster = cluster
+        self._errand = errand
+        self._interval = interval
+        self._steps: dict[Place, Step] = {}
+        self._judged: dict[Place, Step] = {}  # what the second look made of a step
+        self._marked: dict[Place, tuple[Claim, Marker]] = {}  # the claim as it was, and what we wrote on it
+        self._stopping = threading.Event()
+        self._movers: Movers | None = None
+        self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        """End all movers; `run` returns when they are gone."""
+        with self._lock:
+            self._stopping.set()
+            if self._movers is not None:
+                self._movers.stop()
+
+    def run(self, steps: Sequence[Step]) -> tuple[Done, ...]:
+        """Carry out `steps`; return what became of each, in their order.
+
+        What fails for one volume never stops the others. Raises ClusterError when the cluster does not let Jobs be
+        seen.
+        """
+        done: dict[Key, Done] = {}
+
+        def end(found: Done) -> None:
+            done[found.step.source] = found
+            self._errand.told(found)
+
+        ready: list[Step] = []
+        for step in steps:
+            prepared = self._prepared(step)
+            if isinstance(prepared, Done):
+                end(prepared)
+            else:
+                ready.append(prepared)
+        looks = [step for step in ready if step.look]
+        for step, result in zip(looks, self._moved(looks, look=True), strict=True):
+            if (found := self._unfit(step, result)) is not None:
+                end(found)
+        ready = [step for step in ready if step.source not in done]
+        # Each of these is told when it ends, not when all have ended.
+        results = self._moved(ready, look=False)
+        done |= {step.source: self._ended(step, result) for step, result in zip(ready, results, strict=True)}
+        return tuple(done[step.source] for step in steps)
+
+    # Before the movers
+
+    def _prepared(self, step: Step) -> Step | Done:
+        """Return the step as it is ready for its mover, or its ending when it needs none."""
+        try:
+            if step.why is Why.SAME_DATA:
+                self._renew(step)
+            if step.action is not Action.RESTORE:
+                return undone(step)
+            return self._make(step) if step.makes else step
+        except DrSyncerError as error:
+            return undone(step, Ending.FAILED, reason=str(Reason.FAILED), text=_sentence(error))
+
+    def _renew(self, step: Step) -> None:
+        """Let the marker of a volume that has the same data name the snapshot of this recovery point."""
+        assert step.claim is not None
+        assert step.claim.marker is not None
+        assert step.snapshot is not None
+        now = msgspec.structs.replace(step.claim.marker, snapshot=step.snapshot.id, commit=self._errand.commit)
+        marking.swap(self._cluster, step.claim, step.claim.marker, now)
+
+    def _make(self, step: Step) -> Step:
+        """Make the claim that a step is for."""
+        key = step.target
+        body = encode(self._errand.manifests[key])
+        try:
+            self._cluster.create(CLAIMS, body, namespace=key.namespace, name=key.name)
+        except Conflict as error:
+            error.hint = "Somebody made it in this moment: run it again."
+            raise
+        return replace(step, claim=self._bound(key))
+
+    def _bound(self, key: Key) -> Claim:
+        """Wait until a claim that was made has its volume, or waits for its first pod."""
+        until = time.monotonic() + self._errand.mover.start_timeout
+        while True:
+            claim = look_at(self._cluster, key)
+            if claim is None:
+                raise marking.Overtaken(f"{key}: the claim that was made for the restore is gone again")
+            if claim.phase == "Bound" or claim.waits:
+                return claim
+            if time.monotonic() >= until or self._stopping.wait(self._interval / 4):
+                raise Unbound(
+                    f"{key}: the claim that was made for the restore has no volume yet",
+                    hint="`kubectl describe` it; once it is bound, run it again.",
+                )
+
+    # Movers
+
+    def _moved(self, steps: Sequence[Step], *, look: bool) -> list[Result]:
+        """Run a mover for each step and return their results, in the same order."""
+        if not steps:
+            return []
+        moves = [self._move(step, look=look) for step in steps]
+        self._steps = {(move.namespace, move.claim): step for move, step in zip(moves, steps, strict=True)}
+        way = Way(
+            mover=self._errand.mover,
+            by=self._errand.by,
+            credentials=self._errand.credentials,
+            living=self._errand.living,
+            record=self._record,
+            around=self._around_look if look else self._around,
+            done=lambda move, result: None if look else self._tell(move, result),
+        )
+        with self._lock:
+            self._movers = Movers(self._cluster, way, interval=self._interval)
+            if self._stopping.is_set():
+                self._movers.stop()
+        try:
+            return self._movers.run(moves)
+        finally:
+            with self._lock:
+                self._movers = None
+
+    def _move(self, step: Step, *, look: bool) -> Move:
+        record, snapshot = step.record, step.snapshot
+        assert record is not None
+        assert snapshot is not None
+        task = RestoreTask(
+            access=self._errand.access,
+            volume=Volume(host=snapshot.host, namespace=step.source.namespace, name=step.source.name),
+            repository_id=record.repository,
+            snapshot=snapshot,
+            path=step.path,
+            verify=self._errand.verify,
+            look=look,
+        )
+        return Move(task=task, namespace=step.target.namespace, claim=step.target.name, read_only=look)
+
+    def _around_look(self, move: Move, _job: Manifest, go: Go) -> Result:
+        """Look into a volume that no pod uses: a file that is written meanwhile would not be seen."""
+        return self._second_thoughts(move) or go()
+
+    def _around(self, move: Move, job: Manifest, go: Go) -> Result:
+        """Run a mover between two markers. The lock is ours, and the mover's pod does not exist yet."""
+        if (early := self._second_thoughts(move)) is not None:
+            return early
+        now = self._judged[_place(move)]
+        assert now.claim is not None
+        begun = self._marker(now)
+        marking.swap(self._cluster, now.claim, now.claim.marker, begun)
+        with self._lock:
+            self._marked[_place(move)] = now.claim, begun
+        try:
+            return go()
+        except DrSyncerError as error:
+            if not self._never_ran(job):
+                raise
+            return failure(Reason.NOT_STARTED, _sentence(error), start=begun.started, end=_now())
+
+    def _never_ran(self, job: Manifest) -> bool:
+        """Return whether a Job that failed is suspended still."""
+        try:
+            return Seen(
+                self._cluster.read(JOBS, namespace=metadata(job)["namespace"], name=metadata(job)["name"])
+            ).suspended
+        except DrSyncerError:
+            return False
+
+    def _second_thoughts(self, move: Move) -> Result | None:
+        """Judge the volume once more, as it is now; return why it is not to be restored any more, None when it is."""
+        step = self._steps[_place(move)]
+        # Where to was decided. What was found empty a moment ago, or made by us, need not be looked into again.
+        aim = replace(
+            self._errand.aim,
+            namespace=step.target.namespace,
+            name=step.target.name,
+            confirmed=self._errand.aim.confirmed or step.look or step.makes,
+        )
+        wanted = Wanted(step.source, step.record, step.requested)
+        (now,) = plan([wanted], look(self._cluster, [step.target]), _NO_MAP, aim)
+        if now.action is Action.RESTORE:
+            if now.claim is None or step.claim is None or now.claim.uid != step.claim.uid:
+                now = replace(now, why=Why.MISSING, text="the claim was deleted, or made anew, meanwhile")
+            elif now.look:
+                now = replace(now, why=Why.BUSY, text="somebody else got its volume made meanwhile: run it again")
+        with self._lock:
+            self._judged[_place(move)] = now
+        moment = _now()
+        if now.action is Action.RESTORE:
+            return None
+        if now.action is Action.UNCHANGED:
+            return Result(state=State.COMPLETE, start=moment, end=moment, snapshot=step.snapshot, message=now.text)
+        reason = Reason.TARGET_IN_USE if now.why in (Why.IN_USE, Why.BUSY) else Reason.NOT_STARTED
+        return failure(reason, now.text, start=moment, end=moment)
+
+    def _marker(self, step: Step) -> Marker:
+        snapshot, record, claim = step.snapshot, step.record, step.claim
+        assert snapshot is not None
+        assert record is not None
+        assert claim is not None
+        return Marker(
+            claim=claim.uid,
+            source=str(step.source),
+            host=snapshot.host,
+            repository=record.repository,
+            snapshot=snapshot.id,
+            tree=snapshot.tree,
+            commit=self._errand.commit,
+            run=self._errand.by.run,
+            state=Progress.IN_PROGRESS,
+            started=_now(),
+            path=step.path,
+            verified=self._errand.verify,
+        )
+
+    # After the movers
+
+    def _record(self, move: Move, result: Result) -> None:
+        """Let the marker say what a mover said: ours, or one that a dispatcher which died had left behind."""
+        assert isinstance(move.task, RestoreTask)
+        with self._lock:
+            marked = self._marked.pop(_place(move), None)
+        if marked is not None:
+            before, begun = marked
+            after = before.marker if _untouched(result) and not before.unreadable else _finished(begun, result)
+            marking.swap(self._cluster, before, begun, after)
+            self._announce(before, result)
+            return
+        if move.task.look or result.snapshot is None:
+            return
+        claim = look_at(self._cluster, Key(move.namespace, move.claim))
+        if claim is None or claim.marker is None or claim.marker.state is not Progress.IN_PROGRESS:
+            return
+        if claim.marker.snapshot == result.snapshot.id and not _untouched(result):
+            marking.swap(self._cluster, claim, claim.marker, _finished(claim.marker, result))
+            self._announce(claim, result)
+
+    def _announce(self, claim: Claim, result: Result) -> None:
+        """Write a Kubernetes Event about a restore that was not whole."""
+        if not result.state.whole:
+            about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
+            tell(self._cluster, about, result, run=self._errand.by.run, what="Restore")
+
+    def _unfit(self, step: Step, result: Result) -> Done | None:
+        """Return the ending of a volume that a mover looked into, None when there is nothing in it."""
+        if result.state is State.EMPTY:
+            return None
+        if result.reason is not Reason.NOT_EMPTY:
+            return self._ended(step, result)
+        text = (
+            f"something is in the volume that DR-Syncer did not put there: {_names(result)}; --yes replaces it"
+            if not step.path
+            else f"{step.path!r:.200} is there already, and DR-Syncer did not put it there; --yes replaces it"
+        )
+        return Done(step, Ending.REFUSED, str(Reason.NOT_EMPTY), text, result)
+
+    def _tell(self, move: Move, result: Result) -> None:
+        self._errand.told(self._ended(self._steps[_place(move)], result))
+
+    def _ended(self, step: Step, result: Result) -> Done:
+        """Return the ending that a result means."""
+        judged = self._judged.get((step.target.namespace, step.target.name))
+        if judged is not None and judged.action is not Action.RESTORE:
+            return undone(judged)
+        step = replace(step, claim=judged.claim if judged else step.claim)
+        if result.state.whole:
+            return Done(step, Ending.RESTORED, str(step.why), result.message or step.text, result)
+        ending = Ending.PARTIAL if result.state is State.PARTIAL else Ending.FAILED
+        text = result.message or str(result.reason)
+        if _untouched(result):
+            text = f"{text.rstrip('.')}; the volume is as it was before"
+        return Done(step, ending, str(result.reason or Reason.FAILED), text, result)
+
+
+def _untouched(result: Result) -> bool:
+    """Return whether a mover certainly left its volume alone. Anything but its own word is that it never ran."""
+    return result.reason is Reason.NOT_STARTED or not result.touched
+
+
+def _finished(begun: Marker, result: Result) -> Marker:
+    """Return the marker at the end of a restore."""
+    if result.state.whole:
+        return msgspec.structs.replace(begun, state=Progress.COMPLETE, ended=result.end)
+    return msgspec.structs.replace(
+        begun,
+        state=Progress.PARTIAL,
+        ended=result.end,
+        reason=str(result.reason or Reason.FAILED),
+        message=result.message[:_LONGEST],
+    )
+
+
+def _names(result: Result) -> str:
+    more = result.names_total - len(result.names)
+    return ", ".join(f"{name!r:.80}" for name in result.names[:3]) + (
+        " and more" if more > 0 or len(result.names) > 3 else ""
+    )
+
+
+def _place(move: Move) -> Place:
+    return move.namespace, move.claim
+
+
+def _sentence(error: DrSyncerError) -> str:
+    return f"{error}. {error.hint}" if error.hint else str(error)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
