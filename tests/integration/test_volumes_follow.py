@@ -1,10 +1,9 @@
-"""Volumes as the importer's last stage, the command as a person runs it, and the whole way from one cluster to another."""
+"""Volumes as the importer's last stage, and `dr-syncer volumes restore` as a person runs it."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,23 +13,22 @@ from drsyncer.restored import Progress
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet, use
 from tests.cluster.restic_servers import RestServer
+from tests.cluster.tools import find
 from tests.integration.movers import Backend, Mover, fill, portrait
 from tests.integration.recovery import Recovery
 from tests.integration.restores import DATA, SHOP, SLOWLY, Scene, data
 from tests.integration.services import Service, Services, until
 
-DEV = os.environ.get("DEV_MOVER", "")
 WHOLE, REFUSED = 'dr_syncer_volumes{state="whole"}', 'dr_syncer_volumes{state="refused"}'
 
 
 @pytest.fixture
 def scene(clean_dr: ControlPlane, recovery: Recovery, tmp_path: Path) -> Iterator[Scene]:
     folder = tmp_path / "scene"
-    program = (sys.executable, "-P", "-m", "volumes.mover") if DEV else (sys.executable, "-m", "volumes.mover")
-    env = {"PYTHONPATH": DEV, "PATH": f"/tmp/restic/usr/bin:{os.environ['PATH']}"} if DEV else {}
+    env = {"PATH": f"{find('restic').parent}:{os.environ['PATH']}"}
     with (
         RestServer(folder / "server") as server,
-        Kubelet(clean_dr, ("node-1",), program=program, environment=env) as kubelet,
+        Kubelet(clean_dr, ("node-1",), environment=env) as kubelet,
     ):
         backend = Backend(server.url("r"), server.root / "r", server.environment, server.ca_file)
         mover = Mover(folder / "movers", backend)
@@ -105,7 +103,7 @@ def test_a_service_that_ends_leaves_its_mover_to_the_next_one(scene: Scene, orig
 
     follow(services, scene)
     until(lambda: scene.states()[0] is Progress.COMPLETE, "the next one to see it to its end", patience=120)
-    assert len([pod for pod in scene.kubelet.seen]) == 2
+    assert len(scene.kubelet.seen) == 2
     marker = scene.marker()
     assert marker is not None
     assert marker.snapshot == snapshot.id

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +19,11 @@ from drsyncer.restored import Progress
 from drsyncer.snapshot import Attempt, State
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet, use
+from tests.cluster.tools import find
 from tests.integration.movers import Backend, Mover, fill, portrait
 from tests.integration.recovery import Recovery
 from tests.integration.restores import DATA, SHOP, Scene, endings
 from volumes.restore_plan import Key
-
-DEV = os.environ.get("DEV_MOVER", "")
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +40,8 @@ def scene(clean_dr: ControlPlane, recovery: Recovery, tmp_path: Path, empty_repo
     folder.mkdir()
     backend = Backend(repository=str(folder / "repository"), folder=folder / "repository")
     shutil.copytree(empty_repository, backend.folder)
-    program = (sys.executable, "-P", "-m", "volumes.mover") if DEV else (sys.executable, "-m", "volumes.mover")
-    env = {"PYTHONPATH": DEV, "PATH": f"/tmp/restic/usr/bin:{os.environ['PATH']}"} if DEV else {}
-    with Kubelet(clean_dr, ("node-1", "node-2"), program=program, environment=env) as kubelet:
+    env = {"PATH": f"{find('restic').parent}:{os.environ['PATH']}"}
+    with Kubelet(clean_dr, ("node-1", "node-2"), environment=env) as kubelet:
         yield Scene(clean_dr, recovery, kubelet, Mover(folder / "movers", backend), folder)
 
 
@@ -155,20 +152,19 @@ def test_a_snapshot_that_is_not_the_volumes_own_leaves_volume_and_marker_alone(s
     scene.point({DATA: scene.record(mine)})
     scene.restore(confirmed=True)
     before, marker = portrait(volume), scene.marker()
-    wrong = {
-        "NoSnapshot": msgspec.structs.replace(mine, id="f" * 64),
-        "OtherSnapshot": other,
-    }
-    for reason, named in wrong.items():
-        scene.point({DATA: scene.record(msgspec.structs.replace(named, tree="e" * 64 if named is other else "d" * 64))})
-        outcome = scene.restore()
+    change = msgspec.structs.replace
+    wrong = [
+        ("NoSnapshot", scene.record(change(mine, id="f" * 64, tree="e" * 64))),
+        ("OtherSnapshot", scene.record(other)),  # of another claim
+        ("OtherSnapshot", scene.record(change(mine, host="staging"))),
+        ("OtherSnapshot", scene.record(change(mine, tree="e" * 64))),
+        ("OtherRepository", scene.record(mine, repository="9" * 64)),
+    ]
+    for reason, named in wrong:
+        scene.point({DATA: named})
+        outcome = scene.restore(again=True)
         assert endings(outcome) == {"shop/data": ("failed", reason)}
         assert "the volume is as it was before" in outcome.volumes[0].text
-    elsewhere = msgspec.structs.replace(mine, host="staging", tree="c" * 64)
-    scene.point({DATA: scene.record(elsewhere)})
-    assert endings(scene.restore()) == {"shop/data": ("failed", "OtherSnapshot")}
-    scene.point({DATA: scene.record(msgspec.structs.replace(mine, tree="c" * 64), repository="9" * 64)})
-    assert endings(scene.restore()) == {"shop/data": ("failed", "OtherRepository")}
 
     assert portrait(volume) == before
     assert scene.marker() == marker
