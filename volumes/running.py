@@ -91,20 +91,23 @@ class Movers:
         """
         slots = Slots(moves, per_node=self._way.mover.parallel_per_node)
         results: dict[int, Result] = {}
-        count = min(self._way.mover.parallel, len(moves))
-        threads = [threading.Thread(target=self._work, args=(slots, results), daemon=True) for _ in range(count)]
+        ended = [threading.Event() for _ in range(min(self._way.mover.parallel, len(moves)))]
         follower = threading.Thread(target=self._sightings.run, daemon=True)
         follower.start()
+        begun: list[threading.Event] = []
         try:
-            for thread in threads:
-                thread.start()
-            _join(threads)
+            for end in ended:
+                threading.Thread(target=self._work, args=(slots, results, end), daemon=True).start()
+                begun.append(end)
+            _wait_for(begun)
         except BaseException:
             self._stopping.set()
             slots.close()
             self._sightings.wake()
-            _logger.warning("ending the movers", running=sum(thread.is_alive() for thread in threads))
-            _join(threads)
+            _logger.warning("ending the movers", running=sum(not end.is_set() for end in begun))
+            _wait_for(begun)
+            if self._fault is not None:
+                raise self._fault from None
             raise
         finally:
             self._sightings.stop()
@@ -113,8 +116,14 @@ class Movers:
             raise self._fault
         return [results[index] if index in results else _interrupted(_now()) for index in range(len(moves))]
 
-    def _work(self, slots: Slots, results: dict[int, Result]) -> None:
+    def _work(self, slots: Slots, results: dict[int, Result], end: threading.Event) -> None:
         """Run one move after the other, until none is left."""
+        try:
+            self._work_on(slots, results)
+        finally:
+            end.set()
+
+    def _work_on(self, slots: Slots, results: dict[int, Result]) -> None:
         while not self._stopping.is_set() and (taken := slots.take()):
             index, move = taken
             begun = _now()
@@ -127,7 +136,7 @@ class Movers:
                 _logger.warning("nothing is written down of a mover", volume=str(move), why=str(error))
                 self._give_up_without_sight(slots)
             except BaseException as error:  # noqa: BLE001 - a fault of the program: told by the thread that waits
-                self._fault = error
+                self._fault = self._fault or error
                 self.stop()
                 slots.close()
                 return
@@ -305,11 +314,14 @@ class _NotNow(Exception):
         self.theirs = theirs
 
 
-def _join(threads: Sequence[threading.Thread]) -> None:
-    """Wait for threads that were started, in a way that a signal can interrupt."""
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(_TICK)
+def _wait_for(ends: Sequence[threading.Event]) -> None:
+    """Wait for the ends of threads, in a way that a signal can interrupt.
+
+    Not by Thread.join: before Python 3.13, a join that a signal interrupts takes a thread that runs for one that ended.
+    """
+    for end in ends:
+        while not end.wait(_TICK):
+            pass
 
 
 def _interrupted(begun: datetime) -> Result:

@@ -1,0 +1,84 @@
+"""The folder that a volume is mounted at: whether it is there, how full it is, and what lies where in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from volumes.commands import LOST_AND_FOUND
+from volumes.failure import NoSuchPath, VolumeMissing, VolumeUnreadable
+
+_BLOCK = 512  # bytes; st_blocks counts these
+
+
+def root_of(folder: str) -> Path:
+    """Return the volume's folder without symlinks, as restic gets to see it. Raises `VolumeMissing`."""
+    try:
+        root = Path(folder).resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise VolumeMissing(f"the volume is not mounted at {folder}") from error
+    if not root.is_dir():
+        raise VolumeMissing(f"the volume at {folder} is no folder")
+    return root
+
+
+def is_empty(root: Path) -> bool:
+    """Whether there is nothing in the volume but what the file system made. Raises `VolumeUnreadable`."""
+    try:
+        with os.scandir(root) as entries:
+            return all(entry.name == LOST_AND_FOUND for entry in entries)
+    except OSError as error:
+        raise VolumeUnreadable(
+            f"the volume's folder {root} can't be read: {error.strerror}",
+            hint="Let movers run as a user that can (`volumes.mover.user`).",
+        ) from error
+
+
+def free(root: Path) -> int:
+    """Return the bytes that this user can still write to the volume."""
+    found = os.statvfs(root)
+    return (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
+
+
+def used(root: Path) -> int:
+    """Return the bytes on the disk of all files that can be seen in the volume."""
+    total, seen, folders = 0, set(), [str(root)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(found.st_mode):
+                        folders.append(entry.path)
+                    elif found.st_nlink == 1 or found.st_ino not in seen:
+                        seen.add(found.st_ino)
+                        total += found.st_blocks * _BLOCK
+        except OSError:
+            # What cannot be looked into cannot be made room of either.
+            continue
+    return total
+
+
+def parts_of(path: str) -> tuple[str, ...]:
+    """Return the names in a path inside a volume. Raises `NoSuchPath` for one that would lead out of it."""
+    parts = tuple(part for part in path.split("/") if part)
+    if not parts or any(part in (".", "..") or "\0" in part for part in parts):
+        raise NoSuchPath(f"{path!r} is no path inside a volume")
+    return parts
+
+
+def missing_folders(root: Path, parts: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Return those of the folders on the way to `root/parts` that are not there, from the top down.
+
+    Raises `NoSuchPath` where something else is in the way: a link could lead out of the volume.
+    """
+    for depth in range(1, len(parts) + 1):
+        here = root.joinpath(*parts[:depth])
+        try:
+            found = here.lstat()
+        except FileNotFoundError:
+            return tuple(parts[:further] for further in range(depth, len(parts) + 1))
+        if not stat.S_ISDIR(found.st_mode):
+            raise NoSuchPath(f"in the volume, {'/'.join(parts[:depth])} is no folder, but one in the snapshot")
+    return ()

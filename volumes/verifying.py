@@ -1,0 +1,131 @@
+"""`dr-syncer volumes verify`: whether what recovery points name is in the restic repository, and can be read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from drsyncer.errors import ExitCode
+from drsyncer.progress import Progress
+from volumes import commands
+from volumes.answers import Listed
+from volumes.commands import MANIFEST_OF
+from volumes.failure import FAILED
+from volumes.hearing import Message
+from volumes.hearing import Outcome as Heard
+from volumes.pruning import Subject, ask_git
+from volumes.repository import repository_id, snapshots
+from volumes.restic import Restic
+from volumes.retention import Knowledge, is_ours
+from volumes.sharing import Meeting, exclusive
+
+_MOST_ERRORS = 20  # lines of restic's that are told
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was found. `subset` is the share of the data that was read, `errors` what restic says of the repository.
+
+    `missing` are ids that kept recovery points name and that are not there, by claim; `unlisted` the snapshots of them
+    without a list of their files, so that no restore of them can be verified.
+    """
+
+    cluster: str
+    repository: str
+    subset: str
+    named: int
+    missing: dict[str, tuple[str, ...]]
+    unlisted: dict[str, tuple[str, ...]]
+    errors: tuple[str, ...] = ()
+    errors_total: int = 0
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """1 when something that is needed is missing or damaged, 3 when only lists of files are, else 0."""
+        if self.errors_total or self.missing:
+            return ExitCode.FAILED
+        return ExitCode.PARTIAL if self.unlisted else ExitCode.DONE
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the result for `-o json`."""
+        return {
+            "cluster": self.cluster,
+            "repository": self.repository,
+            "dataRead": self.subset or None,
+            "named": self.named,
+            "missing": {claim: list(ids) for claim, ids in self.missing.items()},
+            "unlisted": {claim: list(ids) for claim, ids in self.unlisted.items()},
+            "errors": list(self.errors),
+            "errorsTotal": self.errors_total,
+            "warnings": list(self.warnings),
+        }
+
+
+def verify(
+    subject: Subject,
+    restic_of: Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]],
+    meeting: Meeting,
+    *,
+    subset: str,
+    progress: Progress,
+) -> Outcome:
+    """Check the restic repository, read the share `subset` of its data (`5%`; "" for none), and look for what is named.
+
+    Alone with the repository, as restic's check wants it. Raises Refused when what Git knows is incomplete or others do
+    not go in time, `ResticError` when the repository cannot be opened, GitError, ClusterError.
+    """
+    with exclusive(meeting) as presence, restic_of(presence.holding) as restic:
+        id_, found = repository_id(restic), snapshots(restic)
+        known, _ = ask_git(subject, id_)
+        with progress.task("Checking the restic repository", total=None):
+            heard = restic.run(
+                commands.check(restic.access, subset=subset), doing="check the repository", listener=_ignore
+            )
+    errors = _errors(heard)
+    there = {one.id for one in found}
+    return Outcome(
+        cluster=subject.cluster,
+        repository=id_,
+        subset=subset,
+        named=len(known.named),
+        missing=by_claim(known, (id_ for id_ in known.named if id_ not in there)),
+        unlisted=by_claim(known, without_list(found, known, host=subject.cluster)),
+        errors=tuple(errors[:_MOST_ERRORS]),
+        errors_total=len(errors),
+    )
+
+
+def by_claim(known: Knowledge, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return `ids`, which recovery points name, by the claim that does."""
+    found: dict[str, list[str]] = {}
+    for id_ in sorted(ids):
+        found.setdefault(known.named[id_], []).append(id_)
+    return {claim: tuple(its) for claim, its in sorted(found.items())}
+
+
+def without_list(found: Iterable[Listed], known: Knowledge, *, host: str) -> list[str]:
+    """Return the whole snapshots that recovery points name and that nothing in the repository is the manifest of."""
+    ours = [one for one in found if is_ours(one, host=host)]
+    listed = {one.tag(MANIFEST_OF) for one in ours}
+    return [
+        one.id
+        for one in ours
+        if one.id in known.named and one.id in known.whole and one.id not in listed and not one.tag(MANIFEST_OF)
+    ]
+
+
+def _errors(heard: Heard) -> list[str]:
+    """Return what restic complains of; () when the check ended well. Raises `ResticError` when there was no check."""
+    if not heard.status:
+        return []
+    if heard.status != FAILED:
+        raise heard.failed()
+    said = [f"{one.item}: {one.message}" if one.item else one.message for one in heard.complaints]
+    return [*said, *(line for line in heard.tail if line not in said)] or ["the check failed without a word"]
+
+
+def _ignore(_: Message) -> None:
+    """Its messages are progress; what it complains of is kept anyway."""
