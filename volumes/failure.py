@@ -189,8 +189,8 @@ _KNOWN: Final = (
     ),
     _Meaning(
         r"access ?denied|invalidaccesskeyid|signaturedoesnotmatch|request signature|access key id|permission denied \("
-        r"|unauthorized|forbidden|\b40[13]\b|authentication failed|key id .* is empty|secret .* is empty|invalid.*credential"
-        r"|account (name|id|key) .* is empty",
+        r"|unauthorized|forbidden|\b40[13]\b|authentication failed|key id .* is empty|secret .* is empty"
+        r"|invalid.*credential|account (name|id|key) .* is empty",
         AccessDenied,
         "Check the backend's credentials (`volumes.restic.auth`) and what they allow.",
     ),
