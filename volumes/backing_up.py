@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -26,18 +25,10 @@ from volumes.hearing import Message, Outcome
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import BackupTask
+from volumes.verdict import Verdict
 
 _NOTHING = "snapshot is empty"  # restic's words
 _log = log.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a backup is worth."""
-
-    state: State
-    reason: Reason = Reason.NONE
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,19 +253,12 @@ def _manifest_before(task: BackupTask, restic: Restic, before: Before) -> tuple[
 
 
 def _summary(outcome: Outcome, *, is_empty: bool) -> BackupSummary:
-    summary = _converted(outcome.summary)
-    if summary is None or not summary.snapshot_id:
+    summary = outcome.counted(BackupSummary)
+    if not summary.snapshot_id:
         raise ResticError("restic: back up: it ended without saying which snapshot it made")
     if is_empty:  # but for the placeholder
         return msgspec.structs.replace(summary, total_files_processed=0, total_bytes_processed=0, files_new=0)
     return summary
-
-
-def _converted(message: dict[str, Any] | None) -> BackupSummary | None:
-    try:
-        return None if message is None else msgspec.convert(message, BackupSummary)
-    except msgspec.ValidationError as error:
-        raise ResticError(f"restic: back up: its summary is not understood: {error}") from error
 
 
 def _listed(restic: Restic, task: BackupTask, summary: BackupSummary) -> Listed:
