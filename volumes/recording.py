@@ -47,7 +47,7 @@ class Recorder:
         text = encode(remember(before, result))
         if text != (metadata(claim).get("annotations") or {}).get(own.BACKUP_RESULT):
             self._write(claim, text)
-        if not is_good(result):
+        if not is_good(result) or result.message:
             self._tell(claim, result)
 
     def _write(self, claim: Manifest, text: str) -> None:
@@ -75,7 +75,7 @@ class Recorder:
 
 
 def event(claim: Manifest, result: Result, *, run: str, now: datetime) -> Manifest:
-    """Return the Event about a claim whose backup was not whole."""
+    """Return the Event about a claim whose backup was not whole, or was whole and had trouble around it."""
     meta, when = metadata(claim), now.strftime("%Y-%m-%dT%H:%M:%SZ")
     words = f"{result.reason}: {result.message}" if result.reason else result.message
     about = {"apiVersion": "v1", "kind": CLAIMS.kind, "namespace": meta["namespace"], "name": meta["name"]}
@@ -89,7 +89,7 @@ def event(claim: Manifest, result: Result, *, run: str, now: datetime) -> Manife
         },
         "involvedObject": about | {"uid": meta["uid"]},
         "type": "Warning",
-        "reason": _REASONS.get(result.state, "BackupFailed"),
+        "reason": "BackupHookFailed" if is_good(result) else _REASONS[result.state],
         "message": words[:_LONGEST],
         "count": 1,
         "firstTimestamp": when,
