@@ -80,7 +80,16 @@ def back_up(
     backups = [plan.backup for plan in planned]
     if not request.dry_run:
         _remember_refusals(backups, Recorder(site.cluster, run=run))
-        results = _run(planned, config=config, site=site, run=run, files=files, progress=progress, interval=interval)
+        results = _run(
+            planned,
+            config=config,
+            source=exporter.cluster,
+            site=site,
+            run=run,
+            files=files,
+            progress=progress,
+            interval=interval,
+        )
         for index, result in results.items():
             backups[index] = replace(backups[index], result=result)
     return Outcome(
@@ -161,6 +170,7 @@ def _run(
     planned: Sequence[_Planned],
     *,
     config: Volumes,
+    source: str,
     site: Site,
     run: str,
     files: Mapping[str, bytes],
@@ -178,7 +188,7 @@ def _run(
             site.cluster,
             site.connect,
             namespace=site.namespace,
-            repository=config.restic.repository,
+            repository=source,
             patience=config.restic.retry_lock,
             waits=lambda whom: task.advance(0, detail=f"waiting for {whom}"),
         )

@@ -38,10 +38,10 @@ def test_every_file_that_a_job_of_volumes_needs_is_mounted_beside_its_configurat
     assert dr_syncer("config", "validate", "-c", str(file)).returncode == 0
     written = yaml.safe_load(file.read_text())
     named = [*written["volumes"]["restic"]["auth"].values()]
-    if what == "prune":
+    if what in ("verify", "prune"):
         named += written["repository"]["auth"].values()
     assert [path for path in named if not (tmp_path / path).exists()] == []
-    assert (tmp_path / "git").exists() == (what == "prune")
+    assert (tmp_path / "git").exists() == (what in ("verify", "prune"))
     assert not (tmp_path / "signing").exists()
 
 

@@ -34,14 +34,15 @@
 {{- end -}}
 
 {{- /*
-Of what is mounted beside dr-syncer.yaml, what a job needs, as a list: all need the restic repository; a prune also needs
-the recovery repository, whose recovery points name the snapshots that stay. A list of the context and what it does.
+Of what is mounted beside dr-syncer.yaml, what a job needs, as a list: all need the restic repository; verify and prune
+also need the recovery repository, whose recovery points name the snapshots that must be there, and stay. A list of the
+context and what it does.
 */ -}}
 {{- define "dr-syncer.jobs.files" -}}
 {{- $files := list -}}
 {{- $what := index . 1 -}}
 {{- range include "dr-syncer.files" (index . 0) | fromYamlArray -}}
-{{- if or (hasPrefix "restic/" .file) (and (eq $what "prune") (hasPrefix "git/" .file)) -}}{{- $files = append $files . -}}{{- end -}}
+{{- if or (hasPrefix "restic/" .file) (and (has $what (list "verify" "prune")) (hasPrefix "git/" .file)) -}}{{- $files = append $files . -}}{{- end -}}
 {{- end -}}
 {{- toYaml $files -}}
 {{- end -}}
@@ -184,7 +185,7 @@ spec:
     {{- include "dr-syncer.egress.apiserver" $context | nindent 4 }}
     {{- end }}
     {{- include "dr-syncer.egress.restic" $context | nindent 4 }}
-    {{- if eq $what "prune" }}
+    {{- if has $what (list "verify" "prune") }}
     {{- with include "dr-syncer.egress.git" $context }}
     {{- . | nindent 4 }}
     {{- end }}
