@@ -164,13 +164,14 @@ def _counted(cluster: Cluster, metrics: Metrics) -> Cluster:
 def _serve(ctx: Context, *, side: str, make: Make) -> None:
     from cli.events import teller_of
     from drsyncer import __version__, log
-    from drsyncer.service import page
+    from drsyncer.service import memory, page
     from drsyncer.service.frame import Frame, Source
     from drsyncer.service.health import Health
     from drsyncer.service.http import Server
     from drsyncer.service.metrics import Metrics
     from drsyncer.service.reasons import nobody
 
+    memory.keep_heaps_few()
     log.configure(format=ctx.log_format, verbosity=max(ctx.verbosity, 1))
     loaded = ctx.load()
     config = loaded.config

@@ -28,7 +28,7 @@ from volumes.backing_up import back_up
 from volumes.failure import MoverError
 from volumes.hearing import Message
 from volumes.restic import PATIENCE, Restic
-from volumes.restoring import restore
+from volumes.restoring import look, restore
 from volumes.result import Reason, Result
 from volumes.task import BackupTask, Task
 
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     stop = _Stop()
     start = datetime.now(UTC)
     folder = Path(arguments.folder)
+    begun = False
     try:
         asked = _task(folder)
         with Restic(
@@ -61,24 +62,27 @@ def run(arguments: argparse.Namespace) -> int:
             tried=lambda line: _log.warning("the backend did not answer, trying again", line=line),
             patience=arguments.patience,
         ) as restic:
+            begun = True
             done = _do(asked, restic)
     except DrSyncerError as error:
-        done = failed(error, start)
+        done = failed(error, start, touched=begun)
     except Exception as error:  # noqa: BLE001 - a dispatcher waits for a result, whatever was not foreseen
         done = _fault(error, start)
     _tell(done)
     return _deliver(done, Path(arguments.termination_log))
 
 
-def failed(error: DrSyncerError, start: datetime) -> Result:
-    """Return the result of a task that ended with an error."""
+def failed(error: DrSyncerError, start: datetime, *, touched: bool = True) -> Result:
+    """Return the result of a task that ended with an error. `touched`: whether the volume may have been written to."""
     reason = error.reason if isinstance(error, MoverError) else Reason.FAILED
+    left_alone = isinstance(error, MoverError) and not error.touched
     return Result(
         state=State.LOCKED if reason is Reason.LOCKED else State.FAILED,
         start=start,
         end=datetime.now(UTC),
         reason=reason,
         message=". ".join(filter(None, (str(error).rstrip("."), error.hint))),
+        touched=touched and not left_alone,
     )
 
 
@@ -163,6 +167,8 @@ def _do(asked: Task, restic: Restic) -> Result:
     progress = Progress(write=_log.info, clock=time.monotonic, every=PROGRESS_SECONDS)
     if isinstance(asked, BackupTask):
         return back_up(asked, restic, listener=progress)
+    if asked.look:
+        return look(asked)
     return restore(asked, restic, listener=progress)
 
 

@@ -19,7 +19,7 @@ from drsyncer.snapshot import State
 from drsyncer.wording import many, printable, some
 from volumes import commands, mounted, repository
 from volumes.answers import Node, RestoreSummary
-from volumes.failure import DONE, FAILED, NoSnapshot, NoSuchPath, OtherSnapshot, ResticError, TargetFull
+from volumes.failure import DONE, FAILED, MoverError, NoSnapshot, NoSuchPath, OtherSnapshot, ResticError, TargetFull
 from volumes.hearing import Message, Outcome
 from volumes.restic import Restic
 from volumes.result import Reason, Result
@@ -35,13 +35,17 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
     Raises `MoverError` when nothing, or nobody knows how much, was restored.
     """
     start = datetime.now(UTC)
-    root = mounted.root_of(task.root)
-    warnings = _warnings(restic.version())
-    id_ = repository.repository_id(restic, known=task.repository_id)
-    _require(task, restic)
+    try:
+        root = mounted.root_of(task.root)
+        warnings = _warnings(restic.version())
+        id_ = repository.repository_id(restic, known=task.repository_id)
+        _require(task, restic)
+        if not task.path:
+            _require_space(task, restic, root)
+    except MoverError as error:
+        error.touched = False
+        raise
     path, is_folder = _way(task, restic, root) if task.path else ("", True)
-    if not path:
-        _require_space(task, restic, root)
     for warning in warnings:
         _log.warning(warning)
 
@@ -65,6 +69,27 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
         files_changed=summary.files_restored,
         bytes_added=summary.bytes_restored,
         warnings=warnings,
+    )
+
+
+def look(task: RestoreTask) -> Result:
+    """Say whether a restore would write over something, or delete it: Empty when it would not. Nothing is written.
+
+    Raises `MoverError` when that cannot be seen.
+    """
+    start = datetime.now(UTC)
+    found = mounted.in_the_way(mounted.root_of(task.root), task.path)
+    names = sorted(os.fsencode(name).decode("utf-8", "replace") for name in found)
+    answer = Result(state=State.EMPTY, start=start, end=datetime.now(UTC), snapshot=task.snapshot, touched=False)
+    if not names:
+        return answer
+    return msgspec.structs.replace(
+        answer,
+        state=State.FAILED,
+        reason=Reason.NOT_EMPTY,
+        message=f"{many(len(names), 'name')} in the way: {some([printable(name) for name in names])}",
+        names=tuple(names),
+        names_total=len(names),
     )
 
 
@@ -115,9 +140,14 @@ def _way(task: RestoreTask, restic: Restic, root: Path) -> tuple[str, bool]:
     parts = mounted.parts_of(task.path)
     path = "/".join(parts)
     entry = repository.entry(restic, task.snapshot.id, path)
-    if entry is None:
-        raise NoSuchPath(f"the snapshot has nothing at {path}", hint="Paths begin at the volume's root.")
-    for folder in mounted.missing_folders(root, parts[:-1]):
+    try:
+        if entry is None:
+            raise NoSuchPath(f"the snapshot has nothing at {path}", hint="Paths begin at the volume's root.")
+        missing = mounted.missing_folders(root, parts[:-1])
+    except NoSuchPath as error:
+        error.touched = False
+        raise
+    for folder in missing:
         _make(root, folder, repository.entry(restic, task.snapshot.id, "/".join(folder)))
     return path, entry.type == "dir"
 
