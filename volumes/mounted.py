@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from volumes.commands import LOST_AND_FOUND
 from volumes.failure import NoSuchPath, VolumeMissing, VolumeUnreadable
+from volumes.manifest import Entry, unescape
 
 _BLOCK = 512  # bytes; st_blocks counts these
 
@@ -33,30 +37,6 @@ def is_empty(root: Path) -> bool:
             f"the volume's folder {root} can't be read: {error.strerror}",
             hint="Let movers run as a user that can (`volumes.mover.user`).",
         ) from error
-
-
-def in_the_way(root: Path, path: str) -> list[str]:
-    """Return what is in the volume, or in `path` in it, by name: what a restore to there would replace or delete.
-
-    Nothing is there also where there is an empty folder. Raises `VolumeUnreadable`, `NoSuchPath`.
-    """
-    parts = parts_of(path) if path else ()
-    if missing_folders(root, parts[:-1]):
-        return []
-    here = root.joinpath(*parts)
-    try:
-        if parts and not stat.S_ISDIR(here.lstat().st_mode):
-            return [path]
-        with os.scandir(here) as entries:
-            found = [os.fsdecode(entry.name) for entry in entries]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise VolumeUnreadable(
-            f"the volume's folder {here} can't be read: {error.strerror}",
-            hint="Let movers run as a user that can (`volumes.mover.user`).",
-        ) from error
-    return [name for name in found if parts or name != LOST_AND_FOUND]
 
 
 def free(root: Path) -> int:
@@ -106,3 +86,23 @@ def missing_folders(root: Path, parts: tuple[str, ...]) -> tuple[tuple[str, ...]
         if not stat.S_ISDIR(found.st_mode):
             raise NoSuchPath(f"in the volume, {'/'.join(parts[:depth])} is no folder, but one in the snapshot")
     return ()
+
+
+def give_back(root: Path, entry: Entry) -> None:
+    """Give the root its mode, owner and attributes as `entry` has them; restic keeps only what is below it.
+
+    What this user may not do is left, and found by the comparison. Its time changes with each file beside the data.
+    """
+    wanted = {os.fsdecode(unescape(name)): value for name, value in entry.xattrs.items()}
+    # The owner first: a change of it takes away bits of the mode.
+    attempts: list[Callable[[], object]] = [
+        lambda: os.chown(root, entry.uid, entry.gid),
+        lambda: root.chmod(entry.mode),
+    ]
+    with contextlib.suppress(OSError):
+        there = set(os.listxattr(root)) - {"security.selinux"}
+        attempts += [partial(os.removexattr, root, name) for name in sorted(there - wanted.keys())]
+    attempts += [partial(os.setxattr, root, name, value) for name, value in sorted(wanted.items())]
+    for attempt in attempts:
+        with contextlib.suppress(OSError):
+            attempt()
