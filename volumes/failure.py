@@ -31,7 +31,7 @@ INIT_HINT: Final = (
 class MoverError(DrSyncerError):
     """A volume could not be backed up or restored. `reason` is the word for machines.
 
-    `touched` says whether anything in the volume may have been written or deleted before.
+    `touched`: whether anything in the volume may have been written or deleted by then.
     """
 
     reason = Reason.FAILED
