@@ -30,7 +30,8 @@ WITNESS = Path(__file__).with_name("odd_files.py")
 
 def values(git: GitServer) -> Object:
     """What both charts are told about the restic repository."""
-    volumes = {"restic": {"repository": git.restic_url}, "select": {"include": [{"namespaces": ["shop"]}]}}
+    volumes: Object = {"restic": {"repository": git.restic_url}, "copyMethod": "direct"}
+    volumes["select"] = {"include": [{"namespaces": ["shop"]}]}
     return {"config": {"volumes": volumes}, "restic": {"existingSecret": SECRET, "knownHosts": git.known_hosts}}
 
 
