@@ -13,8 +13,8 @@ from tests.integration.charts.rights import FORBIDDEN, granted, unused
 
 # What the story does not have, by component: tests/integration has it.
 UNUSED_HERE: Mapping[str, frozenset[tuple[str, str]]] = {
-    # A ConfigMap of records goes when an import has far fewer objects than the one before. Of restores: another claim to
-    # restore into, and a mover that does not start.
+    # A ConfigMap of records goes when an import has far fewer objects than the one before. Of restores: another claim
+    # to restore into, and a mover that does not start.
     "importer": frozenset(
         {("configmaps", "delete"), ("persistentvolumeclaims", "create"), ("events", "list"), ("events", "create")}
     ),
