@@ -19,7 +19,7 @@ UNUSED_HERE: Mapping[str, frozenset[tuple[str, str]]] = {
         {("configmaps", "delete"), ("persistentvolumeclaims", "create"), ("events", "list"), ("events", "create")}
     ),
     "backup": frozenset({("events", "list")}),
-    # Nobody dies in the middle of a backup while it is waited for, and leaves a Lease; nobody leaves a lock.
+    # No dispatcher dies and leaves a Lease. What leaves a lock is the mover that is killed: the check finds it.
     "verify": frozenset({("leases", "delete")}),
     "prune": frozenset({("leases", "delete"), ("pods", "list")}),
 }

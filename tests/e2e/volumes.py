@@ -199,7 +199,7 @@ def _write(cluster: Cluster, text: str) -> None:
 
 def _restore_by_hand(cluster: Cluster) -> str:
     """What a restore by hand says, in the importer's own pod; it must be refused."""
-    command = ("dr-syncer", "volumes", "restore", "--pvc", f"shop/{CLAIM}")
+    command = ("dr-syncer", "volumes", "restore", "--pvc", f"shop/{CLAIM}", "--output", "json")
     try:
         cluster("exec", f"deployment/{told.RELEASE}-importer", "--namespace", NAMESPACE, "--", *command)
     except LabFailed as refusal:
