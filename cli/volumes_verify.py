@@ -100,6 +100,8 @@ def _draw(out: Console, outcome: Outcome) -> None:
             render.paragraph(out, f"{one.pair.claim}, {one.pair.snapshot.id[:8]}: {text}", style="bold red")
         if one.total > len(one.differences):
             render.line(out, f"… and {one.total - len(one.differences):,} more")
+    for lock in outcome.unlocked:
+        render.paragraph(out, f"removed, since its pod is dead: {lock}")
     for claim, ids in outcome.missing.items():
         render.paragraph(out, f"{claim}: not in the repository: {_named(ids)}", style="bold red")
     for claim, ids in outcome.unlisted.items():

@@ -76,7 +76,7 @@ def tell(cluster: Cluster, claim: Manifest, result: Result, *, run: str, what: s
 
 
 def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str = "Backup") -> Manifest:
-    """Return the Event about a claim whose backup, or restore, was not whole, or had trouble around it."""
+    """Return the Event about a claim whose backup, or restore, was not whole, or was and had trouble around it."""
     meta, when = metadata(claim), now.strftime("%Y-%m-%dT%H:%M:%SZ")
     words = f"{result.reason}: {result.message}" if result.reason else result.message
     about = {"apiVersion": "v1", "kind": CLAIMS.kind, "namespace": meta["namespace"], "name": meta["name"]}
@@ -90,7 +90,7 @@ def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str
         },
         "involvedObject": about | {"uid": meta["uid"]},
         "type": "Warning",
-        "reason": _reason(result, what),
+        "reason": _reason(what, result),
         "message": words[:_LONGEST],
         "count": 1,
         "firstTimestamp": when,
@@ -104,7 +104,7 @@ def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str
 _TOLD_APART = frozenset({State.PARTIAL, State.EMPTY, State.LOCKED})
 
 
-def _reason(result: Result, what: str) -> str:
+def _reason(what: str, result: Result) -> str:
     if is_good(result):
         return f"{what}HookFailed"
     return f"{what}{result.state if result.state in _TOLD_APART else State.FAILED}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from drsyncer.errors import ExitCode
 from drsyncer.progress import Progress
-from volumes import commands, sampling
+from volumes import commands, locks, sampling
 from volumes.answers import Listed
 from volumes.commands import MANIFEST_OF
 from volumes.failure import FAILED
@@ -33,7 +33,7 @@ class Outcome:
 
     `missing` are ids that kept recovery points name and that are not there, by claim; `unlisted` the snapshots of them
     without a list of their files, so that no restore of them can be verified. `compared` of the `comparable` ones were
-    held against their list.
+    held against their list. `unlocked` are locks of dead pods that were removed.
     """
 
     cluster: str
@@ -47,6 +47,7 @@ class Outcome:
     warnings: tuple[str, ...] = field(default=())
     compared: tuple[Compared, ...] = ()
     comparable: int = 0
+    unlocked: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -77,6 +78,7 @@ class Outcome:
             ],
             "errors": list(self.errors),
             "errorsTotal": self.errors_total,
+            "unlocked": list(self.unlocked),
             "warnings": list(self.warnings),
         }
 
@@ -98,7 +100,10 @@ def verify(
     """
     with exclusive(meeting) as presence, restic_of(presence.holding) as restic:
         id_, found = repository_id(restic), snapshots(restic)
-        known, _ = ask_git(subject, id_)
+        known, now = ask_git(subject, id_)
+        # A mover that was killed must not keep checks away until somebody prunes, which may be never.
+        shared = any(one.hostname != subject.cluster for one in found)
+        removed, held = locks.remove_dead(restic, meeting.cluster, shared=shared, now=now)
         with progress.task("Checking the restic repository", total=None):
             heard = restic.run(
                 commands.check(restic.access, subset=subset), doing="check the repository", listener=_ignore
@@ -117,6 +122,8 @@ def verify(
         unlisted=by_claim(known, without_list(found, known, host=subject.cluster)),
         errors=tuple(errors[:_MOST_ERRORS]),
         errors_total=len(errors),
+        unlocked=tuple(map(str, removed)),
+        warnings=tuple(map(str, held)),
         compared=tuple(compared),
         comparable=len(pairs),
     )
