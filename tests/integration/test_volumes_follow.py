@@ -43,9 +43,9 @@ def origin(tmp_path: Path) -> Path:
     return fill(tmp_path / "origin")
 
 
-def follow(services: Services, scene: Scene, **restic: object) -> Service:
+def follow(services: Services, scene: Scene, *, max_age: str = "24h", **restic: object) -> Service:
     """Start an importer whose volumes follow."""
-    volumes = scene.config(restore={"verify": "none", "follow": True})["volumes"]
+    volumes = scene.config(restore={"verify": "none", "follow": True}, maxAge=max_age)["volumes"]
     volumes["restic"] |= restic
     return services.start("importer", scene.dr, volumes=volumes, interval="500ms")
 
@@ -54,7 +54,8 @@ def test_volumes_follow_each_import_and_wait_for_the_pods_that_use_them(
     scene: Scene, origin: Path, services: Services
 ) -> None:
     volume = scene.volume()
-    scene.point({DATA: scene.record(scene.backup(origin))}, class_="")
+    first = scene.backup(origin)
+    scene.point({DATA: scene.record(first)}, class_="")
     importer = follow(services, scene)
 
     until(lambda: scene.states()[0] is Progress.COMPLETE, "the volume to follow")
@@ -62,6 +63,9 @@ def test_volumes_follow_each_import_and_wait_for_the_pods_that_use_them(
     until(lambda: importer.metric(WHOLE) == 1, "the metric to tell it")
     restored = 'dr_syncer_volume_restores_total{result="restored"}'
     assert importer.metric(restored) == 1
+    until(lambda: importer.metric("dr_syncer_restic_answered_timestamp_seconds") > 0, "restic to be asked")
+    assert importer.metric("dr_syncer_volume_backup_timestamp_seconds") == pytest.approx(first.start.timestamp(), abs=1)
+    assert importer.metric("dr_syncer_volumes_too_old") == 0
 
     use(scene.dr, SHOP, "data", node="node-1")
     (origin / "second").write_text("2")
@@ -101,12 +105,13 @@ def test_a_service_that_ends_leaves_its_mover_to_the_next_one(scene: Scene, orig
     assert mover.process.poll() is None
     assert scene.states()[0] is Progress.IN_PROGRESS
 
-    follow(services, scene)
+    second = follow(services, scene, max_age="1s")
     until(lambda: scene.states()[0] is Progress.COMPLETE, "the next one to see it to its end", patience=120)
     assert len(scene.kubelet.seen) == 2
     marker = scene.marker()
     assert marker is not None
     assert marker.snapshot == snapshot.id
+    until(lambda: second.metric("dr_syncer_volumes_too_old") == 1, "the age of the data to be told")
     assert portrait(volume) == portrait(origin)
 
 
