@@ -9,8 +9,12 @@ import click
 
 # Name → module, the command's name in it, and its line in `--help`, so that help loads nothing.
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "init": ("cli.volumes_init", "init", "Make the restic repository."),
     "backup": ("cli.volumes_backup", "backup", "Back up the volumes of the source cluster."),
     "restore": ("cli.volumes_restore", "restore", "Bring volumes back in the DR cluster."),
+    "list": ("cli.volumes_list", "list_", "Show what there is of each volume, and how old it is."),
+    "verify": ("cli.volumes_verify", "verify", "Check that the data that recovery points name is there and whole."),
+    "prune": ("cli.volumes_prune", "prune", "Forget the snapshots that nothing needs, and remove their data."),
 }
 
 
@@ -39,8 +43,10 @@ def volumes() -> None:
 
     \b
     Examples:
+      dr-syncer volumes init
       dr-syncer volumes backup --dry-run
       dr-syncer volumes backup --namespace shop
       dr-syncer volumes restore --plan
       dr-syncer volumes restore --as-of 2h --namespace shop
+      dr-syncer volumes list
     """

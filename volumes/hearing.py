@@ -126,7 +126,8 @@ class Hearing:
             self.outcome.complaints_total += 1
             if len(self.outcome.complaints) < _MOST_COMPLAINTS:
                 error = message.get("error")
-                words = error.get("message", "") if isinstance(error, dict) else error
+                # `check` has no error beside its message.
+                words = error.get("message", "") if isinstance(error, dict) else error or message.get("message", "")
                 item = str(message.get("item", ""))
                 self.outcome.complaints.append(Complaint(item, self._masked(str(words))))
         return True

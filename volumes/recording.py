@@ -48,7 +48,7 @@ class Recorder:
         if text != (metadata(claim).get("annotations") or {}).get(own.BACKUP_RESULT):
             self._write(claim, text)
         if not is_good(result) or result.message:
-            self._tell(claim, result)
+            tell(self._cluster, claim, result, run=self._run)
 
     def _write(self, claim: Manifest, text: str) -> None:
         meta = metadata(claim)
@@ -63,19 +63,20 @@ class Recorder:
             content_type="application/merge-patch+json",
         )
 
-    def _tell(self, claim: Manifest, result: Result) -> None:
-        """Write an Event. Without one, the record still says it, so that a failure here is no more than logged."""
-        meta = metadata(claim)
-        try:
-            body = msgspec.json.encode(event(claim, result, run=self._run, now=datetime.now(UTC)))
-            path = urls.path_of(EVENTS, namespace=meta["namespace"])
-            self._cluster.request("POST", path, what=f"write an event about {meta['name']}", body=body)
-        except ClusterError as error:
-            _logger.warning("a Kubernetes Event is not written", claim=meta["name"], why=str(error))
+
+def tell(cluster: Cluster, claim: Manifest, result: Result, *, run: str, what: str = "Backup") -> None:
+    """Write an Event about a claim. It is said elsewhere, too, so that a failure here is no more than logged."""
+    meta = metadata(claim)
+    try:
+        body = msgspec.json.encode(event(claim, result, run=run, now=datetime.now(UTC), what=what))
+        path = urls.path_of(EVENTS, namespace=meta["namespace"])
+        cluster.request("POST", path, what=f"write an event about {meta['name']}", body=body)
+    except ClusterError as error:
+        _logger.warning("a Kubernetes Event is not written", claim=meta["name"], why=str(error))
 
 
-def event(claim: Manifest, result: Result, *, run: str, now: datetime) -> Manifest:
-    """Return the Event about a claim whose backup was not whole, or was whole and had trouble around it."""
+def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str = "Backup") -> Manifest:
+    """Return the Event about a claim whose backup, or restore, was not whole, or was and had trouble around it."""
     meta, when = metadata(claim), now.strftime("%Y-%m-%dT%H:%M:%SZ")
     words = f"{result.reason}: {result.message}" if result.reason else result.message
     about = {"apiVersion": "v1", "kind": CLAIMS.kind, "namespace": meta["namespace"], "name": meta["name"]}
@@ -89,7 +90,7 @@ def event(claim: Manifest, result: Result, *, run: str, now: datetime) -> Manife
         },
         "involvedObject": about | {"uid": meta["uid"]},
         "type": "Warning",
-        "reason": "BackupHookFailed" if is_good(result) else _REASONS[result.state],
+        "reason": _reason(what, result),
         "message": words[:_LONGEST],
         "count": 1,
         "firstTimestamp": when,
@@ -100,9 +101,10 @@ def event(claim: Manifest, result: Result, *, run: str, now: datetime) -> Manife
     }
 
 
-_REASONS = {
-    State.PARTIAL: "BackupPartial",
-    State.EMPTY: "BackupEmpty",
-    State.LOCKED: "BackupLocked",
-    State.FAILED: "BackupFailed",
-}
+_TOLD_APART = frozenset({State.PARTIAL, State.EMPTY, State.LOCKED})
+
+
+def _reason(what: str, result: Result) -> str:
+    if is_good(result):
+        return f"{what}HookFailed"
+    return f"{what}{result.state if result.state in _TOLD_APART else State.FAILED}"

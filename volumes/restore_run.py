@@ -16,6 +16,7 @@ by pod. Standby holds replicas at 0, so it takes a person or another controller 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from transforms.settings import namespace_map
 from volumes import marking
 from volumes.endings import Seen, failure
 from volumes.jobs import JOBS, Dispatcher, Move
+from volumes.recording import tell
 from volumes.restore_look import CLAIMS, look, look_at
 from volumes.restore_outcome import Done, Ending, undone
 from volumes.restore_plan import Action, Aim, Claim, Key, Step, Wanted, Why, plan
@@ -60,6 +62,10 @@ class Errand:
     credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     manifests: Mapping[Key, Manifest] = field(default_factory=dict)
     told: Callable[[Done], None] = lambda _: None  # of each volume, by the thread that restored it
+
+
+class Unbound(DrSyncerError):
+    """No volume was made for a claim, within the time that a mover may take to start."""
 
 
 class Restores:
@@ -142,10 +148,22 @@ class Restores:
         except Conflict as error:
             error.hint = "Somebody made it in this moment: run it again."
             raise
-        claim = look_at(self._cluster, key)
-        if claim is None:
-            raise marking.Overtaken(f"{key}: the claim that was made for the restore is gone again")
-        return replace(step, claim=claim)
+        return replace(step, claim=self._bound(key))
+
+    def _bound(self, key: Key) -> Claim:
+        """Wait until a claim that was made has its volume, or waits for its first pod."""
+        until = time.monotonic() + self._errand.mover.start_timeout
+        while True:
+            claim = look_at(self._cluster, key)
+            if claim is None:
+                raise marking.Overtaken(f"{key}: the claim that was made for the restore is gone again")
+            if claim.phase == "Bound" or claim.waits:
+                return claim
+            if time.monotonic() >= until or self._stopping.wait(self._interval / 4):
+                raise Unbound(
+                    f"{key}: the claim that was made for the restore has no volume yet",
+                    hint="`kubectl describe` it; once it is bound, run it again.",
+                )
 
     # Movers
 
@@ -263,7 +281,8 @@ class Restores:
             state=Progress.IN_PROGRESS,
             started=_now(),
             path=step.path,
-            verified=self._errand.verify,
+            # A whole restore was compared, where there is something to compare with; else it would not be whole.
+            verified=self._errand.verify if snapshot.manifest and not step.path else "none",
         )
 
     # After the movers
@@ -277,6 +296,7 @@ class Restores:
             before, begun = marked
             after = before.marker if _untouched(result) and not before.unreadable else _finished(begun, result)
             marking.swap(self._cluster, before, begun, after)
+            self._announce(before, result)
             return
         if move.task.look or result.snapshot is None:
             return
@@ -285,11 +305,21 @@ class Restores:
             return
         if claim.marker.snapshot == result.snapshot.id and not _untouched(result):
             marking.swap(self._cluster, claim, claim.marker, _finished(claim.marker, result))
+            self._announce(claim, result)
+
+    def _announce(self, claim: Claim, result: Result) -> None:
+        """Write a Kubernetes Event about a restore that was not whole."""
+        if not result.state.whole:
+            about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
+            tell(self._cluster, about, result, run=self._errand.by.run, what="Restore")
 
     def _unfit(self, step: Step, result: Result) -> Done | None:
         """Return the ending of a volume that a mover looked into, None when there is nothing in it."""
         if result.state is State.EMPTY:
             return None
+        if result.state.whole and self._judged[step.target.namespace, step.target.name].action is Action.RESTORE:
+            text = "the mover did not look, and says that it is done: its image is of another version"
+            return Done(step, Ending.FAILED, str(Reason.FAILED), text, result)
         if result.reason is not Reason.NOT_EMPTY:
             return self._ended(step, result)
         text = (

@@ -16,7 +16,7 @@ from drsyncer.config.section import Kind, Section, written
 from drsyncer.config.values import Count, Duration, Flag, LocalPath, LongDuration, ObjectName, Percent, Text
 
 _USER_AND_PASSWORD = re.compile(r"://[^/@\s]*@")
-_SUBSET = re.compile(r"[1-9][0-9]?%|100%", re.ASCII)
+SUBSET = re.compile(r"[1-9][0-9]?%|100%", re.ASCII)
 
 
 def _repository(text: str) -> str:
@@ -37,7 +37,7 @@ def _option(text: str) -> str:
 
 
 def _subset(text: str) -> str:
-    if not _SUBSET.fullmatch(text):
+    if not SUBSET.fullmatch(text):
         raise ValueError('expected a percentage from "1%" to "100%"')
     return text
 

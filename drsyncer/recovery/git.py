@@ -181,6 +181,11 @@ class Clone:
         """
         return signatures.verdicts(self._git, commits, file=self._remote.allowed_signers)
 
+    @property
+    def shallow(self) -> bool:
+        """Whether older commits are missing here, since they are missing in the remote."""
+        return self._git.run("rev-parse", "--is-shallow-repository").strip() != b"false"
+
     def tags(self) -> list[str]:
         """Return the names of all tags."""
         return [name.removeprefix("refs/tags/") for name in refs.every(self._git, "refs/tags")]

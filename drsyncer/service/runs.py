@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from drsyncer.errors import Abandoned, DrSyncerError, ExitCode
-from drsyncer.service import status
+from drsyncer.service import memory, status
 from drsyncer.service.board import Board
 from drsyncer.service.frame import Worker
 from drsyncer.service.health import Health
@@ -19,6 +19,7 @@ from drsyncer.service.metrics import Metrics
 from drsyncer.service.status import Result, Run, Status
 
 _RUN = 3600.0  # seconds that one run may take: a whole large cluster over a slow line, namespaces that take long to go
+_TIDY = 60.0  # seconds between two times that memory is given back
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Runs:
     _begun: float = 0.0
     _since: datetime = field(default_factory=lambda: datetime.now(UTC))
     _cause: str = ""
+    _tidied: float = field(default_factory=time.monotonic)
 
     def turned(self) -> None:
         """The loop turns, or something beside it asks whether it may work."""
@@ -93,6 +95,9 @@ class Runs:
         run = self._run(ended)
         self.board.change(lambda now: _after(now, run, quiet=ended.quiet))
         self.board.run_ended(run)
+        if time.monotonic() - self._tidied >= _TIDY:
+            memory.give_back()
+            self._tidied = time.monotonic()
 
     def _run(self, ended: Ended) -> Run:
         reason, hint = status.said(ended.reason), ""

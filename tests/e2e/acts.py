@@ -230,7 +230,7 @@ def uninstall(story: Story) -> None:
 
 ACTS: tuple[Callable[[Story], None], ...] = (
     *(application, mistakes, exporter, importer, change, deletion, operator),
-    *(volumes.backup, volumes.follows, volumes.in_use, volumes.killed, rotation),
+    *(volumes.backup, volumes.follows, volumes.in_use, volumes.killed, volumes.looked_after, rotation),
     *(killed_pods, cut_network, restarted_node, upgrade, rights, uninstall),
 )
 
@@ -290,6 +290,7 @@ def _exporter_values(story: Story, identity: pyrage.x25519.Identity) -> Object:
         },
         "git": {"existingSecret": CREDENTIALS, "knownHosts": git.known_hosts},
         **data,
+        **volumes.jobs(),
     }
 
 

@@ -30,8 +30,14 @@ WITNESS = Path(__file__).with_name("odd_files.py")
 
 def values(git: GitServer) -> Object:
     """What both charts are told about the restic repository."""
-    volumes = {"restic": {"repository": git.restic_url}, "select": {"include": [{"namespaces": ["shop"]}]}}
+    volumes: Object = {"restic": {"repository": git.restic_url}, "copyMethod": "direct"}
+    volumes["select"] = {"include": [{"namespaces": ["shop"]}]}
     return {"config": {"volumes": volumes}, "restic": {"existingSecret": SECRET, "knownHosts": git.known_hosts}}
+
+
+def jobs() -> Object:
+    """What the exporter's chart is told about its CronJobs: they run when the story says so, and not at their times."""
+    return {"backup": {"suspend": True}, "verify": {"suspend": True}, "prune": {"enabled": True, "suspend": True}}
 
 
 def give_key(cluster: Cluster, git: GitServer) -> None:
@@ -48,6 +54,9 @@ def backup(story: Story) -> None:
     run_job(story, "backup", "backup-1")
     story.wait(lambda: _state(story) == "Complete", "its record is in Git", promised=told.FIRST_COMMIT)
     expect(PASSWORD not in story.scene.git.file(RECORD), "no password is in it")
+    in_database = ("exec", "database-0", "--namespace", "shop", "--")
+    expect(source(*in_database, "cat", "/data/dump") == "all", "the hook before has written its dump")
+    source(*in_database, "test", "-e", "/tmp/thawed")  # the one after was run, too
     left = source.list("secrets", namespace="shop", labels=OPERATION)
     expect(not left, "nothing of the movers is left in the application's namespace")
 
@@ -96,6 +105,16 @@ def killed(story: Story) -> None:
     expect("BackupFailed" in reasons, "an Event tells it")
     run_job(story, "backup", "backup-4")
     story.wait(lambda: not _attempt(story) and _snapshot(story) != before, "whole again", promised=told.FIRST_COMMIT)
+
+
+def looked_after(story: Story) -> None:
+    """The repository is checked and pruned, and what recovery points name is still there."""
+    before = _snapshot(story)
+    run_job(story, "verify")
+    run_job(story, "prune")
+    run_job(story, "backup", "backup-5")
+    story.wait(lambda: _state(story) == "Unchanged", "the next backup goes on from there", promised=told.FIRST_COMMIT)
+    expect(_snapshot(story) != before, "with a snapshot of its own")
 
 
 # Looking, and doing again
@@ -180,7 +199,7 @@ def _write(cluster: Cluster, text: str) -> None:
 
 def _restore_by_hand(cluster: Cluster) -> str:
     """What a restore by hand says, in the importer's own pod; it must be refused."""
-    command = ("dr-syncer", "volumes", "restore", "--pvc", f"shop/{CLAIM}")
+    command = ("dr-syncer", "volumes", "restore", "--pvc", f"shop/{CLAIM}", "--output", "json")
     try:
         cluster("exec", f"deployment/{told.RELEASE}-importer", "--namespace", NAMESPACE, "--", *command)
     except LabFailed as refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from tests.integration.charts import (
     FULLNAME,
+    ROOT,
     dr_syncer,
     merged,
     one,
@@ -21,6 +23,7 @@ from tests.integration.charts import (
 )
 from tests.integration.charts.rights import granted
 
+JOB = f"dr-syncer-{FULLNAME.format('exporter')}-{{}}"
 VOLUMES: dict[str, Any] = {
     "config": {"volumes": {"restic": {"repository": "s3:https://s3.example.com/backups"}}},
     "restic": {"existingSecret": "restic"},
@@ -36,10 +39,10 @@ def test_every_file_that_a_job_of_volumes_needs_is_mounted_beside_its_configurat
     assert dr_syncer("config", "validate", "-c", str(file)).returncode == 0
     written = yaml.safe_load(file.read_text())
     named = [*written["volumes"]["restic"]["auth"].values()]
-    if what == "prune":
+    if what in ("verify", "prune"):
         named += written["repository"]["auth"].values()
     assert [path for path in named if not (tmp_path / path).exists()] == []
-    assert (tmp_path / "git").exists() == (what == "prune")
+    assert (tmp_path / "git").exists() == (what in ("verify", "prune"))
     assert not (tmp_path / "signing").exists()
 
 
@@ -70,7 +73,7 @@ def test_the_exporters_own_pods_get_nothing_of_the_restic_repository() -> None:
     assert pods(after) == pods(before)
     assert granted(after, account) == granted(before, account)
     assert [each["metadata"]["name"] for each in after if each["kind"] == "CronJob"] == [
-        f"{FULLNAME.format('exporter')}-{what}" for what in ("init", "backup", "verify")
+        JOB.format(what) for what in ("init", "backup", "verify")
     ]
 
 
@@ -92,7 +95,7 @@ def test_the_network_is_open_to_the_port_of_the_restic_repository(repository: st
 
     objects = rendered("exporter", merged(merged(values("exporter"), VOLUMES), given))
 
-    policy = one(objects, "NetworkPolicy", f"{FULLNAME.format('exporter')}-init")
+    policy = one(objects, "NetworkPolicy", JOB.format("init"))
     ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
     assert ports == [53, 53, PORTS[repository]]
 
@@ -162,6 +165,15 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
         "at '/restic/keys/environment/0'",
     ),
 }
+
+
+def test_the_values_in_the_guides_are_accepted() -> None:
+    guides = [ROOT / "docs" / "how-to" / name for name in ("back-up-volumes.md", "restore-volumes.md")]
+    text = "".join(guide.read_text() for guide in guides)
+    blocks = re.findall(r"^```yaml\n(# (exporter|importer)\.yaml.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for block, side in blocks:
+        assert one(rendered(side, yaml.safe_load(block)), "Deployment")
+    assert len(blocks) == 3
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -6,8 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
-from drsyncer.errors import ClusterUnreachable
+import pytest
+
+from cli.rules import faults
+from drsyncer.config.load import parse
+from drsyncer.errors import ClusterUnreachable, ConfigurationError
 from drsyncer.retry import Schedule
 from volumes.following import Follower
 from volumes.restore_outcome import Done, Ending, Outcome, undone
@@ -147,3 +152,19 @@ def test_a_restore_that_ends_since_it_was_told_to_is_no_failure() -> None:
         follower.imported("one", changed=False)
         heard.wait(lambda said: "restoring one" in said)
     assert heard.said == ["restoring one"]
+
+
+@pytest.mark.parametrize("standby", [True, False])
+def test_volumes_follow_only_where_nothing_runs_on_them(standby: bool) -> None:
+    text = (
+        "apiVersion: dr-syncer.io/v1\nrepository: {url: /srv/git}\n"
+        f"importer: {{cluster: dr, standby: {{enabled: {str(standby).lower()}}}}}\n"
+        "volumes: {restic: {repository: 's3:https://s3.example.com/r'}, restore: {follow: true}}\n"
+    )
+    found: list[str] = []
+    try:
+        parse(text.encode(), file="f.yaml", folder=Path("/"), check=faults)
+    except ConfigurationError as error:
+        found = [f"{fault.line}: {fault.path}: {fault.message}" for fault in error.faults]
+    wrong = "volumes can follow only where nothing runs on them: importer.standby.enabled is false"
+    assert found == ([] if standby else [f"4: volumes.restore.follow: {wrong}"])

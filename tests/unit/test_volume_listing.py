@@ -1,0 +1,146 @@
+"""What there is of each volume, and what is wrong with it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drsyncer.errors import ExitCode
+from drsyncer.snapshot import State
+from tests.unit.volume_history import DATA, LOGS, SOURCE
+from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, failed, snapshot, whole
+from volumes.listing import Listing, Row, Stored, listing
+from volumes.points import Point, Records
+
+HOUR = 3600.0
+ALL = Stored(REPOSITORY, {id_ for seed in range(9) for id_ in (snapshot(seed).id, snapshot(seed).manifest)})
+
+
+def of(records, *, stored=ALL, wanted=(), faults=None, hours=6.0, max_age=24 * HOUR) -> Listing:
+    point = Point("c" * 40, "c" * 40, NIGHT, SOURCE, Records(records, faults or {}), (), None)
+    return listing(point, wanted=wanted, stored=stored, max_age=max_age, now=NIGHT + timedelta(hours=hours))
+
+
+def row(record, **more) -> Row:
+    (found,) = of({DATA: record}, **more).rows
+    return found
+
+
+def test_a_volume_with_a_young_snapshot_that_restic_has_is_well():
+    found = of({DATA: whole(1), LOGS: whole(2, state=State.UNCHANGED)})
+
+    assert found.exit_code is ExitCode.DONE
+    assert [(one.claim, one.state, one.age, one.stored, one.problems) for one in found.rows] == [
+        (DATA, State.COMPLETE, 6 * HOUR, True, ()),
+        (LOGS, State.UNCHANGED, 6 * HOUR, True, ()),
+    ]
+
+
+def test_the_age_of_the_data_is_since_restic_began_to_read():
+    assert row(whole(1), hours=25).problems == (
+        "its newest whole snapshot is 1 day 1 hour old; volumes.maxAge is 1 day",
+    )
+    assert row(whole(1), hours=24).problems == ()
+    # The clocks of two machines need not agree.
+    assert row(whole(1), hours=-1).age == 0
+
+
+def test_an_attempt_in_vain_is_a_problem_however_young_the_snapshot_is():
+    found = row(failed(1, State.PARTIAL, reason="Changed"))
+
+    assert (found.state, found.age, found.stored) == (State.PARTIAL, 6 * HOUR, True)
+    assert found.problems == (
+        "Partial at 2026-03-02 03:00:00 UTC (Changed); the newest whole snapshot is of 2026-03-01 03:00:00 UTC",
+    )
+
+
+def test_a_snapshot_that_restic_does_not_have_is_no_protection():
+    found = row(whole(77))
+
+    assert (found.age, found.stored) == (None, False)
+    assert found.problems == (f"its snapshot {snapshot(77).id[:8]} is not in the restic repository any more",)
+
+
+def test_a_snapshot_without_its_manifest_cannot_be_verified():
+    found = row(whole(1), stored=Stored(REPOSITORY, {snapshot(1).id}))
+
+    assert (found.age, found.stored) == (6 * HOUR, True)
+    assert "the list of its files" in found.problems[0]
+    assert row(whole(1, manifest=""), stored=Stored(REPOSITORY, {snapshot(1).id})).problems == ()
+
+
+def test_a_snapshot_of_another_repository_is_not_looked_for_in_this_one():
+    found = row(whole(1), stored=Stored("cd" * 32, ALL.snapshots))
+
+    assert (found.age, found.stored) == (None, False)
+    assert "and the configured one is cdcdcdcd" in found.problems[0]
+
+
+def test_without_restic_the_age_is_what_git_says():
+    found = of({DATA: whole(1)}, stored=None)
+
+    assert (found.rows[0].age, found.rows[0].stored) == (6 * HOUR, None)
+    assert found.exit_code is ExitCode.DONE
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"records": {DATA: failed(None)}},
+        {"records": {}, "wanted": [LOGS]},
+        {"records": {}, "faults": {"volumes/shop/data.yaml": "is broken"}},
+    ],
+)
+def test_what_is_not_protected_ends_in_3(more):
+    assert of(**more).exit_code is ExitCode.PARTIAL
+
+
+def test_a_claim_that_was_never_backed_up_stands_among_the_others():
+    found = of({LOGS: whole(1)}, wanted=[DATA])
+
+    assert [one.claim for one in found.rows] == [DATA, LOGS]
+    assert (found.rows[0].state, found.rows[0].problems) == (None, ("was never backed up",))
+
+
+def test_the_json_of_a_volume_has_all_of_it():
+    data = of({DATA: failed(1)}).to_data()
+
+    assert data["volumes"] == [
+        {
+            "claim": "shop/data",
+            "state": "Failed",
+            "complete": False,
+            "snapshot": snapshot(1).id,
+            "snapshotState": "Complete",
+            "start": "2026-03-01T03:00:00+00:00",
+            "end": "2026-03-01T03:00:08+00:00",
+            "files": 3,
+            "bytes": 1_258_291,
+            "rpoSeconds": 21_600.0,
+            "stored": True,
+            "lastAttempt": {
+                "state": "Failed",
+                "start": "2026-03-02T03:00:00+00:00",
+                "end": "2026-03-02T03:00:02+00:00",
+                "reason": "WrongPassword",
+                "message": "the password is wrong",
+                "snapshot": None,
+            },
+            "problems": list(row(failed(1)).problems),
+        }
+    ]
+    assert (data["complete"], data["resticAsked"], data["maxAgeSeconds"]) == (False, True, 86_400.0)
+
+
+@given(RECORDS, st.booleans(), st.floats(-10, 10_000))
+def test_a_volume_is_well_only_when_its_data_is_whole_there_and_young(record, there, hours):
+    made = record.snapshot
+    ids = {made.id, made.manifest} if made is not None and there else set()
+    found = row(record, stored=Stored(record.repository, ids), hours=hours)
+
+    young = made is not None and (NIGHT + timedelta(hours=hours) - made.start).total_seconds() <= 24 * HOUR
+    assert (not found.problems) == (record.complete and there and young)
+    assert (found.age is not None) == (made is not None and there)

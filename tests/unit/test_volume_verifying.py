@@ -1,0 +1,44 @@
+"""What is told of the repository when recovery points name what is not there."""
+
+from __future__ import annotations
+
+import pytest
+
+from drsyncer.errors import ExitCode
+from tests.unit.test_volume_retention import ids, listed
+from volumes.retention import Knowledge
+from volumes.verifying import Outcome, by_claim, without_list
+
+
+def known(*named: int, whole=()) -> Knowledge:
+    return Knowledge({id_: "shop/data" if int(id_, 16) < 10 else "shop/logs" for id_ in ids(*named)}, ids(*whole))
+
+
+def test_a_whole_snapshot_without_the_list_of_its_files_is_told():
+    found = [listed(1, age=1), listed(2, age=1), listed(3, age=1), listed(4, age=1), listed(12, age=1, manifest_of=2)]
+
+    assert without_list(found, known(1, 2, 3, whole=[1, 2, 4]), host="prod") == sorted(ids(1))
+    assert without_list(found, known(1, 2, 3, whole=[1, 2, 4]), host="other") == []
+
+
+def test_what_is_wrong_is_told_by_the_claim():
+    assert by_claim(known(1, 2, 11), ids(1, 11)) == {
+        "shop/data": tuple(sorted(ids(1))),
+        "shop/logs": tuple(sorted(ids(11))),
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({}, ExitCode.DONE),
+        ({"unlisted": {"shop/data": ("1",)}}, ExitCode.PARTIAL),
+        ({"missing": {"shop/data": ("1",)}}, ExitCode.FAILED),
+        ({"errors_total": 1}, ExitCode.FAILED),
+    ],
+)
+def test_what_is_missing_or_damaged_is_a_failure(more, code):
+    outcome = Outcome(
+        **{"cluster": "prod", "repository": "", "subset": "5%", "named": 1, "missing": {}, "unlisted": {}, **more}
+    )
+    assert outcome.exit_code is code

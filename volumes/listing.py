@@ -1,0 +1,161 @@
+"""What there is of each volume and what is wrong with it, by what a recovery point says and what restic has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from drsyncer.errors import ExitCode
+from drsyncer.manifest import ObjectRef
+from drsyncer.snapshot import Record, State
+from drsyncer.wording import span
+from volumes.points import Point, claim_text, why_not
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the restic repository says: its id, and the ids of all snapshots in it."""
+
+    repository: str
+    snapshots: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One volume. `record` is None for a claim of whose data nothing is known.
+
+    `age` are the seconds since restic began to read the newest whole snapshot: what would be lost now, the RPO. It is
+    None where there is none, or restic no longer has it. `stored` is whether restic has it, None when nobody asked.
+    `problems` are sentences; none is well.
+    """
+
+    claim: ObjectRef
+    record: Record | None
+    age: float | None
+    stored: bool | None
+    problems: tuple[str, ...]
+
+    @property
+    def state(self) -> State | None:
+        """How the newest attempt ended."""
+        if self.record is None:
+            return None
+        if self.record.attempt is not None:
+            return self.record.attempt.state
+        return self.record.snapshot.state if self.record.snapshot is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All volumes of a recovery point. `faults` are files of it that are no records; `unasked` is why restic was not
+    asked, "" when it was."""
+
+    point: Point
+    max_age: float | None  # seconds; None: nobody said how old it may be
+    rows: tuple[Row, ...]
+    faults: Mapping[str, str]
+    unasked: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """3 when something is wrong with a volume, else 0."""
+        return ExitCode.PARTIAL if self.faults or any(row.problems for row in self.rows) else ExitCode.DONE
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the result for `-o json`."""
+        return {
+            "cluster": self.point.source.cluster,
+            "recoveryPoint": self.point.id,
+            "exportedAt": self.point.time.isoformat(),
+            "complete": self.point.records.complete,
+            "maxAgeSeconds": self.max_age,
+            "resticAsked": not self.unasked,
+            "volumes": [_data(row) for row in self.rows],
+            "faults": dict(self.faults),
+            "warnings": list(self.warnings),
+        }
+
+
+def listing(
+    point: Point,
+    *,
+    wanted: Iterable[ObjectRef],
+    stored: Stored | None,
+    max_age: float | None,
+    now: datetime,
+    unasked: str = "",
+    warnings: tuple[str, ...] = (),
+) -> Listing:
+    """Return what there is of each volume.
+
+    `wanted` are claims without a record that should have one. `stored` is None when restic was not asked, for the
+    reason `unasked`.
+    """
+    rows = [_row(claim, record, stored, max_age=max_age, now=now) for claim, record in point.volumes.items()]
+    rows += [Row(claim, None, None, None, ("was never backed up",)) for claim in wanted]
+    return Listing(
+        point, max_age, tuple(sorted(rows, key=lambda row: row.claim)), point.records.faults, unasked, warnings
+    )
+
+
+def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: float | None, now: datetime) -> Row:
+    snapshot = record.snapshot
+    problems = []
+    there: bool | None = None
+    if snapshot is not None and stored is not None:
+        there, problem = _is_there(record, stored)
+        problems += [problem] if problem else []
+    if not record.complete:
+        problems.append(why_not(record))
+    age = max((now - snapshot.start).total_seconds(), 0.0) if snapshot is not None and there is not False else None
+    if age is not None and max_age is not None and age > max_age:
+        problems.append(f"its newest whole snapshot is {span(age)} old; volumes.maxAge is {span(max_age)}")
+    return Row(claim, record, age, there, tuple(problems))
+
+
+def _is_there(record: Record, stored: Stored) -> tuple[bool, str]:
+    """Return whether restic has a record's snapshot, and what is wrong with that."""
+    snapshot = record.snapshot
+    assert snapshot is not None
+    if record.repository != stored.repository:
+        return False, (
+            f"its snapshot is in the restic repository {record.repository[:8]}, and the configured one is "
+            f"{stored.repository[:8]}"
+        )
+    if snapshot.id not in stored.snapshots:
+        return False, f"its snapshot {snapshot.id[:8]} is not in the restic repository any more"
+    if snapshot.manifest and snapshot.manifest not in stored.snapshots:
+        return True, f"the list of its files, {snapshot.manifest[:8]}, is not in the restic repository any more"
+    return True, ""
+
+
+def _data(row: Row) -> dict[str, Any]:
+    snapshot = row.record.snapshot if row.record is not None else None
+    attempt = row.record.attempt if row.record is not None else None
+    return {
+        "claim": claim_text(row.claim),
+        "state": str(row.state) if row.state is not None else None,
+        "complete": row.record is not None and row.record.complete,
+        "snapshot": snapshot.id if snapshot is not None else None,
+        "snapshotState": str(snapshot.state) if snapshot is not None else None,
+        "start": snapshot.start.isoformat() if snapshot is not None else None,
+        "end": snapshot.end.isoformat() if snapshot is not None else None,
+        "files": snapshot.files if snapshot is not None else None,
+        "bytes": snapshot.bytes if snapshot is not None else None,
+        "rpoSeconds": round(row.age, 3) if row.age is not None else None,
+        "stored": row.stored,
+        "lastAttempt": None
+        if attempt is None
+        else {
+            "state": str(attempt.state),
+            "start": attempt.start.isoformat(),
+            "end": attempt.end.isoformat(),
+            "reason": attempt.reason,
+            "message": attempt.message,
+            "snapshot": attempt.snapshot or None,
+        },
+        "problems": list(row.problems),
+    }

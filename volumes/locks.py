@@ -1,0 +1,105 @@
+"""Locks in a restic repository whose owner is dead: found out by the API server, and only then removed.
+
+A mover that was killed leaves its lock, and restic counts that as living for half an hour. Who removes a living one
+lets a prune take away what a backup is just about to refer to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from drsyncer import own
+from drsyncer.cluster import Cluster, urls
+from drsyncer.json import items_of
+from drsyncer.wording import span
+from volumes import commands
+from volumes.answers import Lock
+from volumes.failure import ResticError
+from volumes.jobs import PODS
+from volumes.restic import Restic
+
+_OURS: Final = f"{own.OWN_NAME}-"  # how the names of all movers' pods begin
+_ENDED = ("Succeeded", "Failed")
+# restic refreshes a lock every five minutes, and gives up by itself when it could not for three quarters of this.
+STALE: Final = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock and why it counts as held; `why` is "" when its owner is certainly dead."""
+
+    lock: Lock
+    why: str
+
+    def __str__(self) -> str:
+        kind = "exclusive lock" if self.lock.exclusive else "lock"
+        return f"{kind} of {self.lock.hostname}, {self.lock.time:%Y-%m-%d %H:%M:%S} UTC" + (
+            f": {self.why}" if self.why else ""
+        )
+
+
+def judge(lock: Lock, *, lives: Callable[[str], bool], shared: bool, now: datetime) -> Held:
+    """Return whether a lock's owner is dead. `lives` tells it of a pod by its name.
+
+    `shared`: other clusters use the repository, too, and this one's API server cannot tell of their pods.
+    """
+    if not lock.hostname.startswith(_OURS):
+        return Held(lock, "that is no pod of DR-Syncer, so nobody here can tell whether it lives")
+    if lives(lock.hostname):
+        return Held(lock, "its pod lives")
+    age = now - lock.time
+    if shared and age < STALE:
+        return Held(
+            lock,
+            f"it may be of another cluster that uses the repository, and was refreshed {span(age.total_seconds())} ago",
+        )
+    return Held(lock, "")
+
+
+def remove_dead(restic: Restic, cluster: Cluster, *, shared: bool, now: datetime) -> tuple[list[Held], list[Held]]:
+    """Remove the locks when the owners of all of them are dead; return what was removed, and what is held.
+
+    restic cannot remove one lock and leave another: as long as one may be held, all stay. Raises `ResticError`,
+    ClusterError.
+    """
+
+    def lives(name: str) -> bool:
+        return pod_lives(cluster, name)
+
+    found = [judge(lock, lives=lives, shared=shared, now=now) for lock in _locks(restic)]
+    held = [one for one in found if one.why]
+    if held or not found:
+        return [], held
+    restic.ask(commands.unlock(everything=True), doing="remove the locks of dead pods")
+    return found, []
+
+
+def pod_lives(cluster: Cluster, name: str) -> bool:
+    """Return whether a pod with this name exists in any namespace and has not ended. Raises ClusterError."""
+    answer = cluster.request(
+        "GET", urls.path_of(PODS), what=f"look for pod {name}", query={"fieldSelector": f"metadata.name={name}"}
+    )
+    pods = [msgspec.json.decode(item) for item in items_of(answer.body).items]
+    return any(((pod.get("status") or {}).get("phase")) not in _ENDED for pod in pods)
+
+
+def _locks(restic: Restic) -> list[Lock]:
+    ids = restic.ask(commands.locks(), doing="list the locks").decode("ascii", "replace").split()
+    found = []
+    for id_ in ids:
+        outcome = restic.run(commands.lock(id_), doing="read a lock")
+        if outcome.status:
+            # Given back meanwhile, which the list shows; else it is something that nobody can judge.
+            if id_ in restic.ask(commands.locks(), doing="list the locks").decode("ascii", "replace").split():
+                raise outcome.failed()
+            continue
+        try:
+            found.append(msgspec.json.decode(outcome.out, type=Lock))
+        except msgspec.DecodeError as error:
+            raise ResticError(f"restic: read a lock: its answer is not understood: {error}") from error
+    return found

@@ -1,0 +1,154 @@
+"""`dr-syncer volumes prune`: forget the snapshots that nothing needs, and remove their data."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from drsyncer.config.volumes import Retention
+from drsyncer.errors import Abandoned, ExitCode
+from drsyncer.progress import Progress
+from drsyncer.recovery.git import Clone, Remote
+from volumes import commands, locks, retention
+from volumes.answers import Listed
+from volumes.knowing import knowledge
+from volumes.repository import repository_id, snapshots
+from volumes.restic import Restic
+from volumes.retention import Knowledge, Plan, Verdict
+from volumes.sharing import Meeting, exclusive
+
+_AT_ONCE: Final = 200  # ids on one command line
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was forgotten, or on a dry run would be. `unlocked` are locks of dead pods that were removed."""
+
+    cluster: str
+    repository: str
+    dry_run: bool
+    plan: Plan
+    unlocked: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def forgotten(self) -> list[Verdict]:
+        """The snapshots that are forgotten."""
+        return [verdict for verdict in self.plan.verdicts if not verdict.keep]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """3 when something is not there that should be, or waits for somebody to look at it, else 0."""
+        return ExitCode.PARTIAL if self.plan.blocked or self.plan.missing else ExitCode.DONE
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the result for `-o json`."""
+        return {
+            "cluster": self.cluster,
+            "repository": self.repository,
+            "dryRun": self.dry_run,
+            "forgotten": [_data(verdict) for verdict in self.forgotten],
+            "kept": [_data(verdict) for verdict in self.plan.verdicts if verdict.keep],
+            "others": self.plan.others,
+            "blocked": dict(self.plan.blocked),
+            "missing": {claim: list(ids) for claim, ids in self.plan.missing.items()},
+            "unlocked": list(self.unlocked),
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is pruned: the snapshots of `cluster`, by what the history up to `head` of the recovery repository names."""
+
+    remote: Remote
+    head: str
+    cluster: str
+    policy: Retention
+
+
+def prune(
+    subject: Subject,
+    restic_of: Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]],
+    meeting: Meeting,
+    *,
+    dry_run: bool,
+    progress: Progress,
+) -> Outcome:
+    """Forget what neither a kept recovery point nor the policy needs, and remove its data; return what was done.
+
+    `restic_of` gives restic, which stops as soon as what it is given says no. Alone with the repository, except on a
+    dry run, which changes nothing. Raises Refused when what Git knows is incomplete or others do not go in time,
+    `ResticError`, GitError, ClusterError.
+    """
+    if dry_run:
+        with restic_of(lambda: True) as restic:
+            id_, found = repository_id(restic), snapshots(restic)
+            return Outcome(subject.cluster, id_, True, _plan(subject, id_, found))
+    with _alone(meeting) as holding, restic_of(holding) as restic:
+        id_, found = repository_id(restic), snapshots(restic)
+        plan = _plan(subject, id_, found)
+        shared = any(one.hostname != subject.cluster for one in found)
+        removed, held = locks.remove_dead(restic, meeting.cluster, shared=shared, now=datetime.now(UTC))
+        with progress.task("Forgetting snapshots", total=len(plan.forget)) as task:
+            for start in range(0, len(plan.forget), _AT_ONCE):
+                ids = plan.forget[start : start + _AT_ONCE]
+                _do(restic, commands.forget(restic.access, ids), doing="forget snapshots", holding=holding)
+                task.advance(len(ids))
+        with progress.task("Removing data that no snapshot needs", total=None):
+            _do(restic, commands.prune(restic.access), doing="prune", holding=holding)
+    return Outcome(
+        cluster=subject.cluster,
+        repository=id_,
+        dry_run=False,
+        plan=plan,
+        unlocked=tuple(map(str, removed)),
+        warnings=tuple(map(str, held)),
+    )
+
+
+@contextlib.contextmanager
+def _alone(meeting: Meeting) -> Iterator[Callable[[], bool]]:
+    with exclusive(meeting) as presence:
+        yield presence.holding
+
+
+def _plan(subject: Subject, repository: str, found: tuple[Listed, ...]) -> Plan:
+    """Return what becomes of the snapshots `found`. Git is asked after restic, so that it knows no less."""
+    known, now = ask_git(subject, repository)
+    return retention.plan(found, known, subject.policy, host=subject.cluster, now=now)
+
+
+def ask_git(subject: Subject, repository: str) -> tuple[Knowledge, datetime]:
+    """Return what the recovery repository knows of a restic repository, as of now. Raises as `knowledge` does."""
+    now = datetime.now(UTC)
+    with Clone.open(subject.remote) as clone:
+        clone.fetch()
+        return knowledge(
+            clone,
+            head=subject.head,
+            cluster=subject.cluster,
+            repository=repository,
+            policy=subject.policy,
+            now=now,
+        ), now
+
+
+def _do(restic: Restic, command: commands.Command, *, doing: str, holding: Callable[[], bool]) -> None:
+    if not holding():
+        raise Abandoned(f"restic: {doing}: not begun, since the Lease of this run was lost")
+    outcome = restic.run(command, doing=doing)
+    if outcome.status:
+        raise outcome.failed()
+
+
+def _data(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "snapshot": verdict.snapshot.id,
+        "claim": verdict.claim,
+        "time": verdict.snapshot.time.astimezone(UTC).isoformat(),
+        "reason": verdict.reason,
+    }
