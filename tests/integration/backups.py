@@ -105,7 +105,7 @@ class Backups:
             },
             "volumes": {
                 "restic": {"repository": self.server.url(self.repository), "auth": auth, "retryLock": "5s"},
-                "mover": {"image": "example.com/dr-syncer:1", "jitter": "1ms", **mover},
+                "mover": {"image": "example.com/dr-syncer:1", "jitter": "1ms", "startTimeout": "30s", **mover},
                 **self.section,
             },
         }
