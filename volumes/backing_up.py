@@ -17,9 +17,10 @@ import msgspec
 from drsyncer import log
 from drsyncer.snapshot import Snapshot, State
 from drsyncer.wording import many, printable, some
-from volumes import commands, mounted, repository
+from volumes import attesting, commands, mounted, repository
 from volumes.answers import BackupSummary, Listed, utc
-from volumes.failure import DONE, INCOMPLETE, RepositoryDamaged, ResticError
+from volumes.describing import Described, describing
+from volumes.failure import DONE, INCOMPLETE, Interrupted, RepositoryDamaged, ResticError
 from volumes.hearing import Message, Outcome
 from volumes.restic import Restic
 from volumes.result import Reason, Result
@@ -38,10 +39,20 @@ class Verdict:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the repository has of the snapshot before: what restic compares with, and its manifest, as a file."""
+
+    parent: str = ""
+    manifest: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+
 def back_up(task: BackupTask, restic: Restic, *, listener: Callable[[Message], None]) -> Result:
     """Back up the volume; return what became of it. `listener` gets restic's messages while it works.
 
-    Raises `MoverError` when there is no snapshot afterwards.
+    Raises `MoverError` when there is no snapshot afterwards, or none with a manifest; OSError when the volume or the
+    folder for temporary files fails.
     """
     start = datetime.now(UTC)
     root = mounted.root_of(task.root)
@@ -49,29 +60,35 @@ def back_up(task: BackupTask, restic: Restic, *, listener: Callable[[Message], N
     id_ = repository.repository_id(restic, known=task.repository_id)
     if mounted.is_empty(root) and not _may_be_empty(task):
         return _refused(task, id_, start)
-    parent, warnings = _parent(task, restic)
-    for warning in warnings:
-        _log.warning(warning)
-
-    outcome, is_empty = _run(task, restic, root, parent=parent.id if parent else "", listener=listener)
-    if is_empty and not _may_be_empty(task):
-        return _refused(task, id_, start)
-    if outcome.status not in (DONE, INCOMPLETE):
-        raise outcome.failed()
+    before = _before(task, restic)
+    scratch = restic.scratch / "manifest"
+    scratch.mkdir()
+    with describing(root, scratch=scratch, content=task.manifest == "full", previous=before.manifest) as description:
+        outcome, is_empty = _run(task, restic, root, parent=before.parent, listener=listener)
+        if is_empty and not _may_be_empty(task):
+            return _refused(task, id_, start)
+        if outcome.status not in (DONE, INCOMPLETE):
+            raise outcome.failed()
+        described = description.finish()
     summary = _summary(outcome, is_empty=is_empty)
     found = _made(restic, task, summary)
-    verdict = judge(task, summary, tree=found.tree, is_empty=is_empty, outcome=outcome)
-    names = names_of(outcome, root)
+    verdict = judge(task, summary, tree=found.tree, is_empty=is_empty, outcome=outcome, described=described)
+    # Also of what is not whole: who restores it for want of anything better learns what he has.
+    manifest = attesting.store(task, restic, described.file, snapshot=found.id, state=verdict.state)
+    names = names_of(outcome, described, root)
+    warnings = (*before.warnings, *filter(None, (described.warning,)))
+    for warning in warnings:
+        _log.warning(warning)
     return Result(
         state=verdict.state,
         start=start,
         end=datetime.now(UTC),
         repository=id_,
-        snapshot=_snapshot(found, summary, verdict.state),
+        snapshot=_snapshot(found, summary, verdict.state, manifest=manifest),
         reason=verdict.reason,
         message=verdict.message,
         names=names,
-        names_total=outcome.complaints_total,
+        names_total=max(len(names), outcome.complaints_total, described.changed),
         files_new=summary.files_new,
         files_changed=summary.files_changed,
         bytes_added=summary.data_added,
@@ -79,10 +96,18 @@ def back_up(task: BackupTask, restic: Restic, *, listener: Callable[[Message], N
     )
 
 
-def judge(task: BackupTask, summary: BackupSummary, *, tree: str, is_empty: bool, outcome: Outcome) -> Verdict:
+def judge(
+    task: BackupTask,
+    summary: BackupSummary,
+    *,
+    tree: str,
+    is_empty: bool,
+    outcome: Outcome,
+    described: Described,
+) -> Verdict:
     """Return what a snapshot is worth that restic has made. Pure.
 
-    `tree`: its root tree. `is_empty`: there was nothing in the volume when the backup began.
+    `tree`: its root tree. `is_empty`: there was nothing in the volume. `described`: its manifest.
     """
     if outcome.status == INCOMPLETE or outcome.complaints_total:
         names = [printable(complaint.item) for complaint in outcome.complaints]
@@ -92,11 +117,16 @@ def judge(task: BackupTask, summary: BackupSummary, *, tree: str, is_empty: bool
             Reason.UNREADABLE,
             f"{many(max(outcome.complaints_total, 1), 'path')} could not be read: {some(names) or 'unknown'} ({why})",
         )
+    if not described.sure:
+        return Verdict(
+            State.PARTIAL,
+            Reason.CHANGED,
+            f"{many(described.changed, 'path')} changed while the backup ran, so nobody knows what the snapshot has of "
+            f"{'it' if described.changed == 1 else 'them'}: {some([printable(name) for name in described.names])}",
+        )
     if not task.confirmed and (loss := shrunk(task, summary)):
         return Verdict(
-            State.EMPTY,
-            Reason.SHRUNK,
-            f"{loss}; confirm it if that is meant. The snapshot was made, but no recovery point names it.",
+            State.EMPTY, Reason.SHRUNK, f"{loss}. The snapshot counts for nothing before that; {_way_on(task)}"
         )
     if is_empty:
         return Verdict(State.EMPTY)
@@ -118,10 +148,16 @@ def shrunk(task: BackupTask, summary: BackupSummary) -> str:
     return ""
 
 
-def names_of(outcome: Outcome, root: Path) -> tuple[str, ...]:
-    """Return the paths inside the volume that restic complained of, each once. restic names them in both ways."""
-    names = (complaint.item.removeprefix(f"{root}/") for complaint in outcome.complaints)
-    return tuple(dict.fromkeys(names))
+def names_of(outcome: Outcome, described: Described, root: Path) -> tuple[str, ...]:
+    """Return the paths inside the volume that could not be read or changed meanwhile, each once.
+
+    restic names them by their whole path, or relative to the root.
+    """
+    unread = [complaint.item.removeprefix(f"{root}/") for complaint in outcome.complaints]
+    known = set(unread)
+    # The manifest says behind each what is the matter with it.
+    changed = [name for name in described.names if name.rpartition(" (")[0] not in known]
+    return tuple(dict.fromkeys((*unread, *changed)))
 
 
 def _run(
@@ -147,29 +183,44 @@ def _may_be_empty(task: BackupTask) -> bool:
     return task.confirmed or (task.previous is not None and task.previous.state is State.EMPTY)
 
 
+def _way_on(task: BackupTask) -> str:
+    volume = task.volume
+    return f"if that is meant, confirm it: `dr-syncer volumes backup --confirm {volume.namespace}/{volume.name}`"
+
+
 def _refused(task: BackupTask, id_: str, start: datetime) -> Result:
-    before = f"; its last whole snapshot has {many(task.previous.files, 'file')}" if task.previous else ""
+    before = f", and its last whole snapshot has {many(task.previous.files, 'file')}" if task.previous else ""
     return Result(
         state=State.EMPTY,
         start=start,
         end=datetime.now(UTC),
         repository=id_,
         reason=Reason.EMPTY,
-        message=f"there is nothing in the volume{before}. No snapshot was made; confirm it if that is meant.",
+        message=f"there is nothing in the volume{before}. No snapshot was made; {_way_on(task)}",
     )
 
 
-def _parent(task: BackupTask, restic: Restic) -> tuple[Listed | None, tuple[str, ...]]:
-    """Return the snapshot to compare with, if it is there and what it should be, and a warning if it is not."""
-    if task.previous is None:
-        return None, ()
-    short = task.previous.id[:8]
-    found = repository.snapshot(restic, task.previous.id)
+def _before(task: BackupTask, restic: Restic) -> Before:
+    """Return what there is of the snapshot before, if it is what it should be, and warnings if it is not."""
+    previous = task.previous
+    if previous is None:
+        return Before()
+    short = previous.id[:8]
+    listed = {one.id: one for one in repository.snapshots(restic, *filter(None, (previous.id, previous.manifest)))}
+    found = listed.get(previous.id)
     if found is None:
-        return None, (f"the snapshot before, {short}, is not in the repository any more: all is read anew",)
-    if not repository.belongs(found, task.volume) or found.tree != task.previous.tree:
-        return None, (f"the snapshot before, {short}, is not what the record says: all is read anew",)
-    return found, ()
+        return Before(warnings=(f"the snapshot before, {short}, is not in the repository any more: all is read anew",))
+    if not repository.belongs(found, task.volume) or found.tree != previous.tree:
+        return Before(warnings=(f"the snapshot before, {short}, is not what the record says: all is read anew",))
+    if not previous.manifest or task.manifest != "full":
+        return Before(found.id)
+    try:
+        file = attesting.fetch(restic, listed.get(previous.manifest), previous, restic.scratch / "previous.jsonl")
+    except Interrupted:
+        raise
+    except (ResticError, attesting.NoManifest) as error:
+        return Before(found.id, warnings=(f"all files are hashed anew: {error}",))
+    return Before(found.id, file)
 
 
 def _summary(outcome: Outcome, *, is_empty: bool) -> BackupSummary:
@@ -197,10 +248,11 @@ def _made(restic: Restic, task: BackupTask, summary: BackupSummary) -> Listed:
     return found
 
 
-def _snapshot(found: Listed, summary: BackupSummary, state: State) -> Snapshot:
+def _snapshot(found: Listed, summary: BackupSummary, state: State, *, manifest: str) -> Snapshot:
     return Snapshot(
         id=found.id,
         tree=found.tree,
+        manifest=manifest,
         host=found.hostname,
         state=state,
         start=utc(summary.backup_start),

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from volumes.inspecting import Looking, entries
+from volumes.inspecting import entries
 from volumes.manifest import Entry, Kind, Reader, Unsure, escape, joined
 
 MOST: Final = 100  # differences that are listed; all are counted
@@ -209,8 +209,7 @@ def compare_folder(manifest: Path, root: Path, *, content: bool) -> Comparison:
 
     with manifest.open("rb") as file:
         reader = Reader(file)
-        looking = Looking(content and reader.header.content)
-        there = entries(root, looking, missed=missed)
+        looking, there = entries(root, content=content and reader.header.content, missed=missed)
         comparison = compare(reader, there, content=looking.content)
     notes = [
         f"{_cut(escape(path))}: the file system here has no extended attributes" for path in looking.without_xattrs

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from drsyncer.errors import DrSyncerError
 from drsyncer.recovery.remote import masked as masked_urls
 from volumes import task
+from volumes.failure import MoverError
 
 if TYPE_CHECKING:  # a mover has no configuration, and should start fast
     from drsyncer.config.volumes import ResticAuth
@@ -37,8 +37,10 @@ _SHORTEST = 4  # characters of a variable's value that is hidden: `true` and `1`
 _SHORTEST_LINE = 8
 
 
-class CredentialsInvalid(DrSyncerError):
+class CredentialsInvalid(MoverError):
     """A credential of the restic repository is missing, or is none."""
+
+    touched = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,17 @@
 
 restic reads the files itself, and nobody sees what it saw. So the volume is walked three times:
 
-1. before restic starts, everything's `lstat`;
-2. while restic runs: what is behind it (SHA-256, xattrs, link targets);
-3. after restic has ended, everything's `lstat` again.
+1. before restic starts, for everything's `lstat`;
+2. while restic runs, for what is behind it: SHA-256, xattrs, link targets;
+3. after restic has ended, for everything's `lstat` again.
 
 The kernel sets the ctime of an inode whenever its content or its metadata changes, and there is no call that sets it to
 a chosen time: `touch -d` gives a file its old mtime back, not its ctime. So a path whose lstat is the same in 1 and 3
-(`Entry.identity`: inode, ctime, mtime, size, mode, owner, links) was the same all the time between, for restic and for
-us, whenever either of us read it. Two changes in the same tick of the kernel's clock have the same ctime; therefore a
-pause longer than a tick lies between 1 and the start of restic: what changed in the tick of the first look was there
-before either of us read it. The times are compared with each other, never with our clock, so a clock that is set and
-the clock of a file server do no harm.
+(inode, ctime, mtime, size, mode, owner, links) was the same all the time between, for restic and for us, whenever
+either of us read it. Two changes in the same tick of the kernel's clock have the same ctime; therefore a pause longer
+than a tick lies between 1 and the start of restic: what changed in the tick of the first look was there before either
+of us read it. The times are compared with each other, never with our clock, so a clock that is set and the clock of a
+file server do no harm. What moves with its folder keeps its ctime, and is found at another path.
 
 Everything else (changed, appeared, vanished, replaced, moved) is in the manifest as `unsure`, and makes the backup
 Partial: whether restic saw the old, the new, or half of each is not known. That is strict on purpose, and wrong in one
@@ -22,25 +22,35 @@ What this does not prove: programs that write through a memory map change pages 
 writes these pages out (half a minute or so), which restic's own detection of changes does not see either; file servers
 (NFS) tell changes of other machines late. And that restic kept what it read: that is what comparing a restore proves.
 
-A hash is taken over from the previous manifest where path and identity are the same. restic does likewise: it does not
-read such a file either.
+After the first backup, nothing is read that the manifest before knows in the same state, as restic does not read it
+either: the second walk is left to files that are newer (`since`), and the third looks the others up. When restic's root
+tree is the one of the snapshot before, restic found every path, owner, mode, time, inode and attribute as it was, and
+read nothing: then the manifest before is this snapshot's, too, and none has to be finished.
+
+The second walk keeps near to restic where it is told how far that is (`reached`), and the kernel lets restic go first.
+
+In memory there are two numbers per path (`marks`): 16 MB for a million, and some more where something has changed.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 import msgspec
 
-from volumes.inspecting import GONE, Looking, Stopped, entry_of
-from volumes.manifest import NAME, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, escape, joined, order
+from volumes.inspecting import GONE, Looking, Stopped, marks, path_mark
+from volumes.manifest import NAME, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, escape, joined
+from volumes.pacing import Pace
 from volumes.walking import Found, Walk
 
 MOST_NAMES: Final = 100
@@ -71,89 +81,142 @@ class Described:
 
 
 @dataclass(slots=True)
+class _Seen:
+    """What a walk has seen: the marks of paths and of their states, in its order, and what it could not look at."""
+
+    paths: array[int] = field(default_factory=lambda: array("q"))
+    states: array[int] = field(default_factory=lambda: array("q"))
+    missed: list[tuple[bytes, OSError]] = field(default_factory=list)
+
+    def miss(self, path: bytes, error: OSError) -> None:
+        self.missed.append((path, error))
+
+    def same_as(self, other: _Seen) -> bool:
+        """Whether both have seen the same, and all of it."""
+        return not self.missed and not other.missed and self.states == other.states
+
+
+class _Marks:
+    """A set of marks that needs eight bytes for each."""
+
+    def __init__(self, listed: array[int]) -> None:
+        self._sorted = array("q", sorted(listed))
+
+    def __contains__(self, mark: int) -> bool:
+        at = bisect_left(self._sorted, mark)
+        return at < len(self._sorted) and self._sorted[at] == mark
+
+
+class _Known(NamedTuple):
+    """What is known of a path from before, newest first."""
+
+    draft: Entry | None
+    previous: Entry | None
+
+    @property
+    def path(self) -> bytes:
+        entry = self.draft or self.previous
+        return b"" if entry is None else entry.name
+
+
+class _There(NamedTuple):
+    """A path in the third walk, with its marks."""
+
+    found: Found
+    path: int
+    state: int
+
+
+class _Writing:
+    """Writes a manifest, and remembers the names of what it is not sure of."""
+
+    def __init__(self, file: IO[bytes], making: Describing) -> None:
+        self._writer = Writer(file, content=making.content, start=making.start)
+        self._names: list[str] = []
+
+    def add(self, entry: Entry) -> None:
+        self._writer.add(entry)
+        if entry.unsure and len(self._names) < MOST_NAMES:
+            self._names.append(f"{entry.path} ({entry.unsure})")
+
+    def close(self, file: Path, *, seen: _Seen, walk: Walk, looking: Looking, warning: str = "") -> Described:
+        unread = [f"{escape(path)} ({error.strerror})" for path, error in seen.missed if error.errno not in GONE]
+        footer = self._writer.close(unread=len(unread), mounts=walk.mounts, without_xattrs=looking.without_xattrs)
+        return Described(file, footer, tuple([*self._names, *unread][:MOST_NAMES]), warning)
+
+
+@dataclass(slots=True)
 class Describing:
     """A manifest in the making; see the module. The first walk was made when `describing` hands it out."""
 
     root: Path
     scratch: Path
     content: bool
-    previous: Path | None
-    _looking: Looking = field(init=False)
+    since: int | None
+    previous: Path | None = None
+    start: int = field(default_factory=time.time_ns)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _pace: Pace = field(default_factory=Pace)
+    _looking: Looking = field(init=False)
+    _before: _Seen = field(init=False)
+    _meanwhile: _Seen = field(default_factory=_Seen)
+    _draft: Described | None = None
     _failure: BaseException | None = None
     _thread: threading.Thread | None = None
-    _warning: str = ""
-    _start: int = 0
-    _device: int = 0
-
-    @property
-    def _before(self) -> Path:
-        return self.scratch / "before.jsonl"
-
-    @property
-    def _meanwhile(self) -> Path:
-        return self.scratch / "meanwhile.jsonl"
 
     def begin(self) -> None:
         """Make the first walk, and start the second. Raises OSError for a root that cannot be read."""
-        self._start = time.time_ns()
-        self._looking = Looking(self.content, self._stop)
-        self._device = self.root.stat().st_dev
-        fractions = False
-        with self._before.open("wb") as file:
-            writer = Writer(file, content=False, start=self._start)
-            for found in Walk(self.root, missed=_ignored):
-                fractions = fractions or found.stat.st_ctime_ns % _SECOND != 0
-                writer.add(entry_of(found, self._device))
-            writer.close()
+        self._looking = Looking(self.root.stat().st_dev, self.content, self._stop, self._pace)
+        self._before, fractions = self._seen()
         time.sleep(_TICK if fractions else _WHOLE_SECONDS_TICK)
         self._thread = threading.Thread(target=self._run, name="manifest")
         self._thread.start()
 
-    def finish(self) -> Described:
-        """Wait for the second walk, make the third, and return the manifest. restic has ended before."""
+    def reached(self, bytes_done: int) -> None:
+        """Tell how far restic is, as often as it says so (`bytes_done`): files are then read from the disk once."""
+        self._pace.reached(bytes_done)
+
+    def finish(self, previous: Path | None = None) -> Described:
+        """Wait for the second walk, make the third, and return the manifest. restic has ended before.
+
+        `previous` is the manifest of the snapshot before, unless it was given before. Raises OSError when it cannot be
+        read; one that is damaged is not used, and a warning.
+        """
         if self._thread is None:
             raise RuntimeError("finish comes after begin")
+        self._pace.end()
         self._thread.join()
         if self._failure is not None:
             raise self._failure
-        unread: list[str] = []
-        names: list[str] = []
-
-        def missed(path: bytes, error: OSError) -> None:
-            if error.errno not in GONE:
-                unread.append(f"{escape(path)} ({error.strerror})")
-
-        target = self.scratch / NAME
-        walk = Walk(self.root, missed=missed)
-        with self._meanwhile.open("rb") as source, target.open("wb") as file:
-            writer = Writer(file, content=self.content, start=self._start)
-            for known, found in joined(Reader(source), walk, left_path=_path, right_path=_found_path):
-                entry = self._confirmed(known, found)
-                writer.add(entry)
-                if entry.unsure and len(names) < MOST_NAMES:
-                    names.append(f"{entry.path} ({entry.unsure})")
-            footer = writer.close(unread=len(unread), mounts=walk.mounts, without_xattrs=self._looking.without_xattrs)
-        return Described(target, footer, tuple([*names, *unread][:MOST_NAMES]), self._warning)
+        if self._draft is None:
+            raise RuntimeError("the second walk was stopped")
+        previous = previous or self.previous
+        if self.since is None and self._before.same_as(self._meanwhile) and self._before.same_as(self._seen()[0]):
+            target = self._draft.file.replace(self.scratch / NAME)
+            return Described(target, self._draft.footer, self._draft.names)
+        return self._merged(self._draft.file, previous)
 
     def end(self) -> None:
         """Stop what is still running and remove what is in between; the finished manifest stays."""
         self._stop.set()
+        self._pace.end()
         if self._thread is not None:
             self._thread.join()
-        for file in (self._before, self._meanwhile):
-            file.unlink(missing_ok=True)
+        self._draft_file.unlink(missing_ok=True)
 
-    def _confirmed(self, known: Entry | None, found: Found | None) -> Entry:
-        if found is None:
-            assert known is not None
-            return _unsure(known, Unsure.VANISHED)
-        now = entry_of(found, self._device)
-        if known is None:
-            return _unsure(now, Unsure.APPEARED)
-        if known.identity == now.identity:
-            return known
-        return _unsure(now, Unsure.CHANGED)
+    @property
+    def _draft_file(self) -> Path:
+        return self.scratch / "draft.jsonl"
+
+    def _seen(self) -> tuple[_Seen, bool]:
+        """Walk; return what was seen, and whether the file system keeps fractions of seconds, as far as one can see."""
+        seen, fractions = _Seen(), False
+        for batch in Walk(self.root, seen.miss).batches():
+            for path, state in marks(batch):
+                seen.paths.append(path)
+                seen.states.append(state)
+            fractions = fractions or any(about.st_ctime_ns % _SECOND for about in batch.stats)
+        return seen, fractions
 
     def _run(self) -> None:
         try:
@@ -165,60 +228,98 @@ class Describing:
             self._failure = error
 
     def _look_behind(self) -> None:
-        with self._before.open("rb") as source, self._meanwhile.open("wb") as file:
-            writer = Writer(file, content=self.content, start=self._start)
-            walk = Walk(self.root, missed=_ignored)
-            both = joined(Reader(source), walk, left_path=_path, right_path=_found_path)
-            with nullcontext() if self.previous is None else self.previous.open("rb") as previous:
-                hashes = _Hashes(previous)
-                for known, found in both:
-                    if known is not None:  # what has only just appeared is found again by the third walk
-                        writer.add(self._complete(known, found, hashes))
-                self._warning = hashes.warning
-            writer.close()
+        """Describe everything, or the files that are newer than `since`."""
+        seen = self._meanwhile
+        walk = Walk(self.root, seen.miss)
+        with self._draft_file.open("wb") as file:
+            writing = _Writing(file, self)
+            for batch in walk.batches():
+                if self._stop.is_set():
+                    raise Stopped
+                if self.since is None:
+                    seen.states.extend(state for _, state in marks(batch))
+                for found in batch.found():
+                    if self.since is None or self._is_to_be_read(found, self.since):
+                        writing.add(self._looking.entry(found))
+                    elif stat.S_ISREG(found.stat.st_mode):
+                        self._pace.passed(found.stat.st_size)  # restic counts what it need not read, too
+            self._draft = writing.close(self._draft_file, seen=seen, walk=walk, looking=self._looking)
 
-    def _complete(self, known: Entry, found: Found | None, hashes: _Hashes) -> Entry:
-        if found is None:
-            return _unsure(known, Unsure.VANISHED)
-        if entry_of(found, self._device).identity != known.identity:
-            return _unsure(known, Unsure.CHANGED)
-        sha256 = hashes.of(known) if self.content and known.type is Kind.FILE else ""
-        return self._looking.complete(known, found, sha256=sha256)
+    def _is_to_be_read(self, found: Found, since: int) -> bool:
+        return self.content and found.stat.st_ctime_ns >= since and stat.S_ISREG(found.stat.st_mode)
 
+    def _merged(self, draft: Path, previous: Path | None) -> Described:
+        """Walk, and take each path from what knows it in its present state, or describe it now."""
+        paths, states = _Marks(self._before.paths), _Marks(self._before.states)
+        seen = _Seen()
+        walk = Walk(self.root, seen.miss)
+        target = self.scratch / NAME
+        earlier = _Earlier(previous)
+        with draft.open("rb") as drafted, target.open("wb") as file:
+            known = joined(Reader(drafted), earlier, left_path=_name, right_path=_name)
+            writing = _Writing(file, self)
+            for before, there in joined(
+                map(_Known._make, known), _there(walk), left_path=_path, right_path=_path_there
+            ):
+                if there is None:
+                    if before is not None and path_mark(before.path) in paths:
+                        writing.add(_vanished(before))
+                elif there.state in states:
+                    writing.add(self._described(there, before))
+                else:
+                    why = Unsure.CHANGED if there.path in paths else Unsure.APPEARED
+                    writing.add(_unsure(self._looking.bare(there.found), why))
+            return writing.close(target, seen=seen, walk=walk, looking=self._looking, warning=earlier.warning)
 
-class _Hashes:
-    """The hashes of the previous manifest, asked for in order. One that is damaged has none any more."""
-
-    def __init__(self, file: IO[bytes] | None) -> None:
-        self.warning = ""
-        self._entries: Iterator[Entry] = iter(()) if file is None else self._all(file)
-        self._next = next(self._entries, None)
-
-    def of(self, entry: Entry) -> str:
-        """Return the SHA-256 that the same file had, "" when there was none, or it is not known to be the same."""
-        wanted = order(entry.name)
-        while self._next is not None and order(self._next.name) < wanted:
-            self._next = next(self._entries, None)
-        known = self._next
-        if known is None or known.path != entry.path or known.unsure or known.identity != entry.identity:
-            return ""
-        return known.sha256
-
-    def _all(self, file: IO[bytes]) -> Iterator[Entry]:
+    def _described(self, there: _There, before: _Known | None) -> Entry:
+        """Return the entry of a path that is as it was before restic started."""
+        found = there.found
+        for entry in before or ():
+            if entry is not None and self._is_enough(entry) and self._looking.is_same(entry, found):
+                return entry
+        entry = self._looking.entry(found)
         try:
-            yield from Reader(file)
-        except Damaged as error:
-            self.warning = f"the previous manifest cannot be used, so all files are read: {error}"
+            now = os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
+        except OSError:
+            return _unsure(entry, Unsure.CHANGED)
+        is_same = self._looking.is_same(entry, found._replace(stat=now))
+        return entry if is_same else _unsure(entry, Unsure.CHANGED)
+
+    def _is_enough(self, entry: Entry) -> bool:
+        return not entry.unsure and (not self.content or entry.type is not Kind.FILE or entry.sha256 != "")
+
+
+class _Earlier:
+    """The entries of the previous manifest. One that is damaged has none any more."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.warning = ""
+        self._file = file
+
+    def __iter__(self) -> Iterator[Entry]:
+        if self._file is None:
+            return
+        with self._file.open("rb") as file:
+            try:
+                yield from Reader(file)
+            except Damaged as error:
+                self.warning = f"the previous manifest cannot be used, so files are read anew: {error}"
 
 
 @contextmanager
-def describing(root: Path, *, scratch: Path, content: bool, previous: Path | None = None) -> Iterator[Describing]:
+def describing(
+    root: Path, *, scratch: Path, content: bool, since: int | None = None, previous: Path | None = None
+) -> Iterator[Describing]:
     """Hand out the manifest in the making, once the first walk is done: restic starts after that.
 
-    `scratch` is an empty folder that is not in the volume, with room for three lists of all paths. `previous` is the
-    manifest of the snapshot before. Raises OSError for a root that cannot be read, and when `scratch` is full.
+    `scratch` is a folder that is not in the volume, with room for two lists of all paths. `previous` is the manifest
+    of the snapshot before. Who would rather fetch it later, when it turns out to be needed, says with `since` when that
+    backup began, in nanoseconds, and gives it to `finish`. Raises OSError for a root that cannot be read, and when
+    `scratch` is full.
     """
-    manifest = Describing(root, scratch, content, previous)
+    if since is None and previous is not None:
+        since = _start_of(previous)
+    manifest = Describing(root, scratch, content, since, previous)
     try:
         manifest.begin()
         yield manifest
@@ -226,18 +327,38 @@ def describing(root: Path, *, scratch: Path, content: bool, previous: Path | Non
         manifest.end()
 
 
+def _start_of(manifest: Path) -> int:
+    try:
+        with manifest.open("rb") as file:
+            return Reader(file).header.start
+    except Damaged:
+        return 0  # so everything is read; `finish` says why
+
+
 def _unsure(entry: Entry, why: Unsure) -> Entry:
     """Nobody knows whether the snapshot has `entry` as it is here. Sockets it never has."""
     return entry if entry.type is Kind.SOCKET else msgspec.structs.replace(entry, unsure=why, sha256="")
 
 
-def _ignored(_path: bytes, _error: OSError) -> None:
-    """The third walk tells."""
+def _vanished(known: _Known) -> Entry:
+    entry = known.draft or known.previous
+    assert entry is not None
+    return _unsure(entry, Unsure.VANISHED)
 
 
-def _path(entry: Entry) -> bytes:
+def _there(walk: Walk) -> Iterator[_There]:
+    for batch in walk.batches():
+        for found, (path, state) in zip(batch.found(), marks(batch), strict=True):
+            yield _There(found, path, state)
+
+
+def _name(entry: Entry) -> bytes:
     return entry.name
 
 
-def _found_path(found: Found) -> bytes:
-    return found.path
+def _path(known: _Known) -> bytes:
+    return known.path
+
+
+def _path_there(there: _There) -> bytes:
+    return there.found.path

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from drsyncer.cluster import Cluster
+from drsyncer.cluster.lease import Timing
 from drsyncer.errors import UsageError
 from drsyncer.snapshot import Record
 from drsyncer.wording import some
@@ -28,7 +29,7 @@ from volumes.recording import Recorder
 from volumes.result import Reason, Result
 from volumes.running import Movers, Way
 from volumes.selecting import Asked, Choice, Chosen
-from volumes.sharing import Meeting, Watcher, shared
+from volumes.sharing import TIMING, Meeting, Watcher, shared
 from volumes.task import BackupTask
 from volumes.task import Volume as Source
 
@@ -53,11 +54,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a run works: the source cluster, and a way to further connections to it; the namespace of its Leases."""
+    """Where a run works: the source cluster, and a way to further connections to it; the namespace of its Leases.
+
+    `timing` is that of its own Lease.
+    """
 
     cluster: Cluster
     connect: Callable[[], Cluster]
     namespace: str
+    timing: Timing = TIMING
 
 
 def back_up(
@@ -80,16 +85,7 @@ def back_up(
     backups = [plan.backup for plan in planned]
     if not request.dry_run:
         _remember_refusals(backups, Recorder(site.cluster, run=run))
-        results = _run(
-            planned,
-            config=config,
-            source=exporter.cluster,
-            site=site,
-            run=run,
-            files=files,
-            progress=progress,
-            interval=interval,
-        )
+        results = _run(planned, planning, site=site, run=run, files=files, progress=progress, interval=interval)
         for index, result in results.items():
             backups[index] = replace(backups[index], result=result)
     return Outcome(
@@ -114,8 +110,8 @@ class _Planning:
 
     def __init__(self, found: Found, config: Volumes, host: str, request: Request, run: str) -> None:
         self._found = found
-        self._config = config
-        self._host = host
+        self.config = config
+        self.host = host
         self._request = request
         self._run = run
 
@@ -125,10 +121,10 @@ class _Planning:
         before = self._found.records.get(claim.key)
         if one.choice is not Choice.SELECTED:
             return _Planned(Backup(one, before=before))
-        task = _task(claim, before, self._config, self._host, self._request, self._run)
+        users = self._found.users.get(claim.key, ())
         try:
             subject = self._subject(claim)
-            move = placed(Move(task, claim.namespace, claim.name), subject, self._found.users.get(claim.key, ()))
+            move = placed(Move(self.task(claim, before), claim.namespace, claim.name), subject, users)
         except (CannotMount, NoCopy) as why:
             refused = replace(one, choice=Choice.REFUSED, check="placing", reason=str(why))
             return _Planned(Backup(refused, before=before))
@@ -137,40 +133,39 @@ class _Planning:
         backup = Backup(one, before=before, node=move.placement.node, copied=bool(subject.class_name))
         return _Planned(backup, move, subject)
 
+    def task(self, claim: Claim, before: Record | None) -> BackupTask:
+        """Return what a mover of the claim is told, when `before` is remembered of it."""
+        known = before if not self._request.adopt else None
+        previous = known.snapshot if known and known.snapshot and known.snapshot.host == self.host else None
+        return BackupTask(
+            access=supplies.access_of(self.config.restic),
+            volume=Source(host=self.host, namespace=claim.namespace, name=claim.name),
+            run=self._run,
+            repository_id=known.repository if known else "",
+            previous=previous,
+            confirmed=claim.key in self._request.confirmed,
+            shrink_percent=self.config.shrink_percent,
+            read_concurrency=self.config.restic.read_concurrency,
+            manifest=self.config.manifest,
+        )
+
     def _subject(self, claim: Claim) -> Subject:
         """Return the claim with what of it is read. Raises NoCopy when that must be a copy and cannot be."""
         volume = self._found.volumes.get(claim.volume, Volume())
-        if self._config.copy_method == "direct":
+        if self.config.copy_method == "direct":
             return Subject(claim, volume)
         try:
-            return Subject(claim, volume, class_for(volume, self._found.classes, wanted=self._config.snapshot_class))
+            return Subject(claim, volume, class_for(volume, self._found.classes, wanted=self.config.snapshot_class))
         except NoCopy:
-            if self._config.copy_method == "snapshot":
+            if self.config.copy_method == "snapshot":
                 raise
             return Subject(claim, volume)
 
 
-def _task(claim: Claim, before: Record | None, config: Volumes, host: str, request: Request, run: str) -> BackupTask:
-    known = before if not request.adopt else None
-    previous = known.snapshot if known and known.snapshot and known.snapshot.host == host else None
-    return BackupTask(
-        access=supplies.access_of(config.restic),
-        volume=Source(host=host, namespace=claim.namespace, name=claim.name),
-        run=run,
-        repository_id=known.repository if known else "",
-        previous=previous,
-        confirmed=claim.key in request.confirmed,
-        shrink_percent=config.shrink_percent,
-        read_concurrency=config.restic.read_concurrency,
-        manifest=config.manifest,
-    )
-
-
 def _run(
     planned: Sequence[_Planned],
+    planning: _Planning,
     *,
-    config: Volumes,
-    source: str,
     site: Site,
     run: str,
     files: Mapping[str, bytes],
@@ -178,18 +173,20 @@ def _run(
     interval: float,
 ) -> dict[int, Result]:
     """Run the movers among all those who use the repository, and return the results by the plans' indexes."""
+    config = planning.config
     moves = {index: plan.move for index, plan in enumerate(planned) if plan.move is not None}
     subjects = {plan.subject.claim.key: plan.subject for plan in planned if plan.subject is not None}
     recorder, watcher, stopping = Recorder(site.cluster, run=run), Watcher(site.cluster), threading.Event()
     copies = Copies(site.cluster, patience=config.mover.start_timeout, goes_on=lambda: not stopping.is_set())
-    preparing = Preparing(site.cluster, subjects, copies)
+    preparing = Preparing(site.cluster, subjects, copies, task_of=planning.task)
     with progress.task("Backing up", total=len(moves)) as task:
         meeting = Meeting(
             site.cluster,
             site.connect,
             namespace=site.namespace,
-            repository=source,
+            repository=planning.host,
             patience=config.restic.retry_lock,
+            timing=site.timing,
             waits=lambda whom: task.advance(0, detail=f"waiting for {whom}"),
         )
         with shared(meeting, run) as presence:

@@ -29,9 +29,13 @@ INIT_HINT: Final = (
 
 
 class MoverError(DrSyncerError):
-    """A volume could not be backed up or restored. `reason` is the word for machines."""
+    """A volume could not be backed up or restored. `reason` is the word for machines.
+
+    `touched`: whether anything in the volume may have been written or deleted by then.
+    """
 
     reason = Reason.FAILED
+    touched = True
 
 
 class VolumeMissing(MoverError):

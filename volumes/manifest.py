@@ -6,14 +6,14 @@
     {"entries":2,"files":1,"bytes":512}
 
 The first line says what to expect, the last one how much there was: a manifest without it was cut off, and is refused.
-Entries are in the order of a walk that sorts names by their bytes (`order`), so two manifests, or a manifest and a
-folder, are compared line by line, whatever their size.
+Entries are in the order of a walk (`order`): all of a folder, then its folders one after the other, names sorted by
+their bytes. So two manifests, or a manifest and a folder, are compared line by line, whatever their size.
 
 Paths and link targets are bytes. In JSON they are text: UTF-8 as it is, any other byte as `\\xff`, a backslash twice.
 The root of the volume is `.`. Times are nanoseconds since 1970.
 
-What an entry says of a file is enough to know it again: the same path, size, mtime, ctime and inode mean that nobody
-wrote to it since, so the next backup takes the SHA-256 over (`Entry.identity`).
+What an entry says of a file is enough to know it again: the same path, size, mtime, ctime, inode, mode and owner mean
+that nobody wrote to it since, so the next backup takes the SHA-256 over.
 """
 
 from __future__ import annotations
@@ -89,26 +89,6 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         """The path as bytes."""
         return unescape(self.path)
 
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """What cannot stay the same when somebody writes to the file, its metadata included.
-
-        The kernel sets the ctime at every change, and nobody can set it to a chosen time.
-        """
-        return (
-            self.type,
-            self.inode,
-            self.device,
-            self.ctime,
-            self.mtime,
-            self.size,
-            self.mode,
-            self.uid,
-            self.gid,
-            self.links,
-            self.rdev,
-        )
-
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first line."""
@@ -146,9 +126,12 @@ def _byte(match: re.Match[bytes]) -> bytes:
     return b"\\" if match[1] == b"\\" else bytes.fromhex(match[1][1:].decode())
 
 
-def order(path: bytes) -> bytes:
-    """Return the key by which paths are sorted: folders before what is in them, names by their bytes."""
-    return b"" if path == ROOT else path.replace(b"/", b"\0")
+def order(path: bytes) -> tuple[bytes, bytes]:
+    """Return the key by which paths are sorted: all of a folder by their bytes, then its folders one by one."""
+    if path == ROOT:
+        return b"", b""
+    folder, _, name = path.rpartition(b"/")
+    return folder.replace(b"/", b"\0"), name
 
 
 def joined(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from volumes.commands import LOST_AND_FOUND
 from volumes.failure import NoSuchPath, VolumeMissing, VolumeUnreadable
+from volumes.manifest import Entry, unescape
 
 _BLOCK = 512  # bytes; st_blocks counts these
 
@@ -82,3 +86,23 @@ def missing_folders(root: Path, parts: tuple[str, ...]) -> tuple[tuple[str, ...]
         if not stat.S_ISDIR(found.st_mode):
             raise NoSuchPath(f"in the volume, {'/'.join(parts[:depth])} is no folder, but one in the snapshot")
     return ()
+
+
+def give_back(root: Path, entry: Entry) -> None:
+    """Give the root its mode, owner and attributes as `entry` has them; restic keeps only what is below it.
+
+    What this user may not do is left, and found by the comparison. Its time changes with each file beside the data.
+    """
+    wanted = {os.fsdecode(unescape(name)): value for name, value in entry.xattrs.items()}
+    # The owner first: a change of it takes away bits of the mode.
+    attempts: list[Callable[[], object]] = [
+        lambda: os.chown(root, entry.uid, entry.gid),
+        lambda: root.chmod(entry.mode),
+    ]
+    with contextlib.suppress(OSError):
+        there = set(os.listxattr(root)) - {"security.selinux"}
+        attempts += [partial(os.removexattr, root, name) for name in sorted(there - wanted.keys())]
+    attempts += [partial(os.setxattr, root, name, value) for name, value in sorted(wanted.items())]
+    for attempt in attempts:
+        with contextlib.suppress(OSError):
+            attempt()

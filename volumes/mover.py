@@ -7,6 +7,7 @@ lines. Whatever happens there is a result: also after SIGTERM, and after a fault
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -27,10 +28,11 @@ from volumes import credentials, result, task
 from volumes.backing_up import back_up
 from volumes.failure import MoverError
 from volumes.hearing import Message
+from volumes.peeking import peek
 from volumes.restic import PATIENCE, Restic
 from volumes.restoring import restore
 from volumes.result import Reason, Result
-from volumes.task import BackupTask, Task
+from volumes.task import BackupTask, RestoreTask, Task
 
 TERMINATION_LOG = "/dev/termination-log"
 PROGRESS_SECONDS = 10.0
@@ -39,6 +41,8 @@ _log = log.get("volumes.mover")  # it is mostly run as `__main__`
 
 class TaskInvalid(MoverError):
     """The task is missing, or is none."""
+
+    touched = False
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -52,33 +56,31 @@ def run(arguments: argparse.Namespace) -> int:
     stop = _Stop()
     start = datetime.now(UTC)
     folder = Path(arguments.folder)
+    asked: Task | None = None
     try:
         asked = _task(folder)
-        with Restic(
-            asked.access,
-            credentials.of_folder(folder),
-            goes_on=stop.goes_on,
-            tried=lambda line: _log.warning("the backend did not answer, trying again", line=line),
-            patience=arguments.patience,
-        ) as restic:
-            done = _do(asked, restic)
+        done = _do(asked, folder, goes_on=stop.goes_on, patience=arguments.patience)
     except DrSyncerError as error:
-        done = failed(error, start)
+        done = failed(error, start, asked)
+    except OSError as error:
+        done = failed(_disk(error), start, asked)
     except Exception as error:  # noqa: BLE001 - a dispatcher waits for a result, whatever was not foreseen
         done = _fault(error, start)
     _tell(done)
     return _deliver(done, Path(arguments.termination_log))
 
 
-def failed(error: DrSyncerError, start: datetime) -> Result:
+def failed(error: DrSyncerError, start: datetime, asked: Task | None = None) -> Result:
     """Return the result of a task that ended with an error."""
     reason = error.reason if isinstance(error, MoverError) else Reason.FAILED
     return Result(
         state=State.LOCKED if reason is Reason.LOCKED else State.FAILED,
         start=start,
         end=datetime.now(UTC),
+        snapshot=asked.snapshot if isinstance(asked, RestoreTask) else None,
         reason=reason,
         message=". ".join(filter(None, (str(error).rstrip("."), error.hint))),
+        touched=error.touched if isinstance(error, MoverError) else True,
     )
 
 
@@ -157,13 +159,31 @@ def _task(folder: Path) -> Task:
         raise TaskInvalid(f"{file} is no task: {error}") from error
 
 
-def _do(asked: Task, restic: Restic) -> Result:
+def _do(asked: Task, folder: Path, *, goes_on: Callable[[], bool], patience: float) -> Result:
     volume = asked.volume
     _log.info("begins", what=type(asked).__name__, namespace=volume.namespace, name=volume.name, source=volume.host)
-    progress = Progress(write=_log.info, clock=time.monotonic, every=PROGRESS_SECONDS)
-    if isinstance(asked, BackupTask):
-        return back_up(asked, restic, listener=progress)
-    return restore(asked, restic, listener=progress)
+    if isinstance(asked, RestoreTask) and asked.look:
+        return peek(asked)
+    with Restic(
+        asked.access,
+        credentials.of_folder(folder),
+        goes_on=goes_on,
+        tried=lambda line: _log.warning("the backend did not answer, trying again", line=line),
+        patience=patience,
+    ) as restic:
+        progress = Progress(write=_log.info, clock=time.monotonic, every=PROGRESS_SECONDS)
+        if isinstance(asked, BackupTask):
+            return back_up(asked, restic, listener=progress)
+        return restore(asked, restic, listener=progress)
+
+
+def _disk(error: OSError) -> MoverError:
+    """Return the error for a volume, or a temporary folder, that fails under us."""
+    where = f"{error.filename}: " if error.filename else ""
+    hint = ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "If that is the mover's temporary folder, give its pod more ephemeral storage."
+    return MoverError(f"{where}{error.strerror or error}", hint=hint)
 
 
 def _fault(error: Exception, start: datetime) -> Result:

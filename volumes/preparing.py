@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from drsyncer.cluster import Cluster
+from drsyncer.errors import NotFound
 from drsyncer.manifest import Manifest
-from volumes.claims import Claim, Key, User, Volume, users_of
+from drsyncer.snapshot import Record
+from volumes.claims import CLAIMS, Claim, Key, User, Volume, claim_of, users_of
 from volumes.copying import Copies
 from volumes.hooks import Hooks, Thaw, asks_for_hooks
 from volumes.jobs import PODS, Move
 from volumes.placing import CannotMount, groups, place
+from volumes.remembering import record_of
 from volumes.result import Result
 from volumes.running import Go, NotReady
+from volumes.task import Task
+
+TaskOf = Callable[[Claim, Record | None], Task]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +36,37 @@ class Subject:
 class Preparing:
     """For one run, and many threads. `subjects` are the claims that its moves are about."""
 
-    def __init__(self, cluster: Cluster, subjects: Mapping[Key, Subject], copies: Copies) -> None:
+    def __init__(self, cluster: Cluster, subjects: Mapping[Key, Subject], copies: Copies, *, task_of: TaskOf) -> None:
         self._cluster = cluster
+        self._task_of = task_of
         self._subjects = subjects
         self._copies = copies
         self._hooks = Hooks(cluster)
-        self._users: dict[Key, Sequence[User]] = {}  # of the moves that were looked at and are not begun
+        self._looked: dict[Key, tuple[Subject, Sequence[User]]] = {}  # at the moves that are not begun
 
     def ready(self, move: Move) -> Move:
-        """Return the move as the pods are now: they may have gone to another node since it was planned.
+        """Return the move as claim and pods are now: they may have gone to another node since it was planned.
 
-        Raises NotReady when the volume cannot be mounted any more.
+        What an earlier run had left may have been written down meanwhile. Raises NotReady when the volume cannot be
+        mounted any more.
         """
         subject = self._subjects[move.namespace, move.claim]
-        users = self._users[subject.claim.key] = self._read_users(subject.claim)
         try:
-            return placed(move, subject, users)
+            found = self._cluster.read(CLAIMS, namespace=move.namespace, name=move.claim)
+        except NotFound:
+            raise NotReady(f"{subject.claim}: the claim was deleted") from None
+        subject = replace(subject, claim=claim_of(found))
+        users = self._read_users(subject.claim)
+        self._looked[subject.claim.key] = subject, users
+        try:
+            return placed(replace(move, task=self._task_of(subject.claim, _record(found))), subject, users)
         except CannotMount as why:
             raise NotReady(f"{subject.claim}: {why}") from None
 
     def around(self, move: Move, job: Manifest, go: Go) -> Result:
         """Run the mover between the hooks, on a copy where one is to be read."""
-        subject = self._subjects[move.namespace, move.claim]
+        subject, users = self._looked.pop((move.namespace, move.claim))
         claim = subject.claim
-        users = self._users.pop(claim.key, ())
         if not asks_for_hooks(claim.annotations, users):
             return self._moved(move, subject, job, go, lambda: None)
         return self._hooks.around(
@@ -69,6 +82,13 @@ class Preparing:
         pages = self._cluster.pages(PODS, namespace=claim.namespace)
         pods = (msgspec.json.decode(item) for page in pages for item in page.items)
         return users_of(pods).get(claim.key, ())
+
+
+def _record(claim: Manifest) -> Record | None:
+    try:
+        return record_of(claim)
+    except ValueError:  # said when it was read first
+        return None
 
 
 def placed(move: Move, subject: Subject, users: Sequence[User]) -> Move:

@@ -32,7 +32,7 @@ def repository_id(restic: Restic, *, known: str = "") -> str:
         raise OtherRepository(
             f"restic: the repository is {id_[:8]}, and the known one was {known[:8]}",
             hint="Somebody moved it or made it anew: what recovery points name is in the known one. If that is meant, "
-            "remove the annotation dr-syncer.io/backup-result from the claim.",
+            "go on with `dr-syncer volumes backup --adopt`.",
         )
     return id_
 

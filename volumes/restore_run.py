@@ -222,7 +222,7 @@ class Restores:
         with self._lock:
             self._marked[_place(move)] = now.claim, begun
         try:
-            return go()
+            return _checked(go(), move)
         except DrSyncerError as error:
             if not self._never_ran(job):
                 raise
@@ -281,7 +281,6 @@ class Restores:
             state=Progress.IN_PROGRESS,
             started=_now(),
             path=step.path,
-            verified=self._errand.verify,
         )
 
     # After the movers
@@ -316,6 +315,9 @@ class Restores:
         """Return the ending of a volume that a mover looked into, None when there is nothing in it."""
         if result.state is State.EMPTY:
             return None
+        if result.state.whole and self._judged[step.target.namespace, step.target.name].action is Action.RESTORE:
+            text = "the mover did not look, and says that it is done: its image is of another version"
+            return Done(step, Ending.FAILED, str(Reason.FAILED), text, result)
         if result.reason is not Reason.NOT_EMPTY:
             return self._ended(step, result)
         text = (
@@ -343,6 +345,22 @@ class Restores:
         return Done(step, ending, str(result.reason or Reason.FAILED), text, result)
 
 
+def _checked(result: Result, move: Move) -> Result:
+    """Return a mover's result, Partial when it should have been compared with a manifest and nobody says that it was.
+
+    Where no manifest was made at the source, there is nothing to compare with.
+    """
+    task = move.task
+    assert isinstance(task, RestoreTask)
+    if not result.state.whole or result.verified or task.verify == "none":
+        return result
+    if not task.snapshot.manifest:
+        text = "not compared: no manifest of the snapshot was made at the source"
+        return msgspec.structs.replace(result, warnings=(*result.warnings, text))
+    text = "restored, and not compared with its manifest, although that was asked for"
+    return msgspec.structs.replace(result, state=State.PARTIAL, reason=Reason.FAILED, message=text)
+
+
 def _untouched(result: Result) -> bool:
     """Return whether a mover certainly left its volume alone. Anything but its own word is that it never ran."""
     return result.reason is Reason.NOT_STARTED or not result.touched
@@ -351,7 +369,7 @@ def _untouched(result: Result) -> bool:
 def _finished(begun: Marker, result: Result) -> Marker:
     """Return the marker at the end of a restore."""
     if result.state.whole:
-        return msgspec.structs.replace(begun, state=Progress.COMPLETE, ended=result.end)
+        return msgspec.structs.replace(begun, state=Progress.COMPLETE, ended=result.end, verified=result.verified)
     return msgspec.structs.replace(
         begun,
         state=Progress.PARTIAL,

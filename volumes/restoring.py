@@ -7,8 +7,10 @@ that was killed is simply run again: what is right already is left alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,10 +19,23 @@ import msgspec
 from drsyncer import log
 from drsyncer.snapshot import State
 from drsyncer.wording import many, printable, some
-from volumes import commands, mounted, repository
-from volumes.answers import Node, RestoreSummary
-from volumes.failure import DONE, FAILED, NoSnapshot, NoSuchPath, OtherSnapshot, ResticError, TargetFull
+from volumes import attesting, commands, mounted, repository
+from volumes.answers import Listed, Node, RestoreSummary
+from volumes.commands import MANIFEST_FILE
+from volumes.comparing import Comparison, compare_folder
+from volumes.failure import (
+    DONE,
+    FAILED,
+    Interrupted,
+    MoverError,
+    NoSnapshot,
+    NoSuchPath,
+    OtherSnapshot,
+    ResticError,
+    TargetFull,
+)
 from volumes.hearing import Message, Outcome
+from volumes.manifest import Damaged, Reader
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import RestoreTask
@@ -29,55 +44,128 @@ SAFE_DELETE = (0, 20)
 _log = log.get(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a restore is worth."""
+
+    state: State
+    reason: Reason = Reason.NONE
+    message: str = ""
+    names: tuple[str, ...] = ()
+    names_total: int = 0
+    warnings: tuple[str, ...] = ()
+
+
 def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], None]) -> Result:
     """Restore the volume; return what became of it. `listener` gets restic's messages while it works.
 
-    Raises `MoverError` when nothing, or nobody knows how much, was restored.
+    Raises `MoverError` when nothing, or nobody knows how much, was restored, and OSError when the volume fails.
     """
     start = datetime.now(UTC)
-    root = mounted.root_of(task.root)
-    warnings = _warnings(restic.version())
-    id_ = repository.repository_id(restic, known=task.repository_id)
-    _require(task, restic)
-    path, is_folder = _way(task, restic, root) if task.path else ("", True)
-    if not path:
-        _require_space(task, restic, root)
+    with _untouched():
+        root = mounted.root_of(task.root)
+        warnings = _warnings(restic.version())
+        id_ = repository.repository_id(restic, known=task.repository_id)
+        manifest = _require(task, restic)
+        path, is_folder = _wanted(task, restic, root) if task.path else ("", True)
+        if not path:
+            _require_space(task, restic, root)
     for warning in warnings:
         _log.warning(warning)
 
+    if path:
+        _make_way(task, restic, root)
     command = commands.restore(task.snapshot.id, target=root, path=path, delete=is_folder)
     outcome = restic.run(command, doing="restore", cwd=root, listener=listener)
     summary = _summary(outcome)
     if task.snapshot.state is State.EMPTY:
         (root / commands.NOTHING).unlink(missing_ok=True)
-    state, reason, message = judge(outcome)
-    names = tuple(dict.fromkeys(complaint.item.lstrip("/") for complaint in outcome.complaints))
+    verdict = judge(outcome)
+    if verdict.state is State.COMPLETE and not path:
+        verdict = _compared(task, restic, root, manifest)
     return Result(
-        state=state,
+        state=verdict.state,
         start=start,
         end=datetime.now(UTC),
         repository=id_,
         snapshot=task.snapshot,
-        reason=reason,
-        message=message,
-        names=names,
-        names_total=outcome.complaints_total,
+        reason=verdict.reason,
+        message=verdict.message,
+        names=verdict.names,
+        names_total=verdict.names_total,
         files_changed=summary.files_restored,
         bytes_added=summary.bytes_restored,
+        warnings=(*warnings, *verdict.warnings),
+    )
+
+
+def judge(outcome: Outcome) -> Verdict:
+    """Return what a restore is worth that restic has brought to its end. Pure."""
+    if outcome.status == DONE and not outcome.complaints_total:
+        return Verdict(State.COMPLETE)
+    error = outcome.failed(writes_to_volume=True)
+    items = [complaint.item.lstrip("/") for complaint in outcome.complaints]
+    count = many(max(outcome.complaints_total, 1), "path")
+    why = outcome.complaints[0].message if outcome.complaints else str(error)
+    message = f"{count} could not be restored: {some([printable(item) for item in items]) or 'unknown'} ({why})"
+    return Verdict(
+        State.PARTIAL,
+        error.reason,
+        ". ".join(filter(None, (message, error.hint))),
+        names=tuple(dict.fromkeys(items)),
+        names_total=outcome.complaints_total,
+    )
+
+
+def told(comparison: Comparison) -> Verdict:
+    """Return what a comparison with the manifest means. Pure."""
+    skipped = tuple(f"{many(count, 'path')} not compared: {why}" for why, count in sorted(comparison.skipped.items()))
+    warnings = (*skipped, *comparison.notes)
+    if comparison.equal:
+        return Verdict(State.COMPLETE, warnings=warnings)
+    return Verdict(
+        State.PARTIAL,
+        Reason.DIFFERS,
+        f"{many(comparison.total, 'difference')} between what was restored and the manifest: "
+        f"{some(comparison.differences)}",
+        names=tuple(map(str, comparison.differences)),
+        names_total=comparison.total,
         warnings=warnings,
     )
 
 
-def judge(outcome: Outcome) -> tuple[State, Reason, str]:
-    """Return what a restore is worth that restic has brought to its end: state, reason, message. Pure."""
-    if outcome.status == DONE and not outcome.complaints_total:
-        return State.COMPLETE, Reason.NONE, ""
-    error = outcome.failed(writes_to_volume=True)
-    names = [printable(complaint.item) for complaint in outcome.complaints]
-    count = many(max(outcome.complaints_total, 1), "path")
-    why = outcome.complaints[0].message if outcome.complaints else str(error)
-    message = f"{count} could not be restored: {some(names) or 'unknown'} ({why})"
-    return State.PARTIAL, error.reason, ". ".join(filter(None, (message, error.hint)))
+def _compared(task: RestoreTask, restic: Restic, root: Path, listed: Listed | None) -> Verdict:
+    """Give the root its mode and owner back, compare the volume with its manifest, and return what that means."""
+    if not task.snapshot.manifest:
+        return Verdict(State.COMPLETE, warnings=("the snapshot has no manifest, so nothing was compared",))
+    try:
+        file = attesting.fetch(restic, listed, task.snapshot, restic.scratch / MANIFEST_FILE)
+        with file.open("rb") as stream:
+            mounted.give_back(root, next(iter(Reader(stream))))
+        if task.verify == "none":
+            return Verdict(State.COMPLETE)
+        return told(compare_folder(file, root, content=task.verify == "all"))
+    except Interrupted:
+        raise
+    except (MoverError, Damaged, StopIteration, OSError) as error:
+        if task.verify == "none":
+            return Verdict(
+                State.COMPLETE, warnings=(f"the volume's own folder may have another owner or mode: {error}",)
+            )
+        reason = error.reason if isinstance(error, MoverError) else Reason.DAMAGED
+        return Verdict(
+            State.PARTIAL, reason, f"everything was restored, and could not be compared with the manifest: {error}"
+        )
+
+
+@contextlib.contextmanager
+def _untouched() -> Iterator[None]:
+    """Mark errors that arise in here: the volume is as it was before."""
+    try:
+        yield
+    except MoverError as error:
+        error.touched = False
+        raise
 
 
 def _warnings(version: tuple[int, ...]) -> tuple[str, ...]:
@@ -92,10 +180,15 @@ def _warnings(version: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _require(task: RestoreTask, restic: Restic) -> None:
-    """Raise `NoSnapshot` or `OtherSnapshot` unless the snapshot is the very one that the recovery point names."""
+def _require(task: RestoreTask, restic: Restic) -> Listed | None:
+    """Raise `NoSnapshot` or `OtherSnapshot` unless the snapshot is the very one that the recovery point names.
+
+    Return what the repository lists as its manifest.
+    """
     short = task.snapshot.id[:8]
-    found = repository.snapshot(restic, task.snapshot.id)
+    wanted = (task.snapshot.id, task.snapshot.manifest)
+    listed = {one.id: one for one in repository.snapshots(restic, *filter(None, wanted))}
+    found = listed.get(task.snapshot.id)
     if found is None:
         raise NoSnapshot(
             f"restic: the repository has no snapshot {task.snapshot.id}",
@@ -108,18 +201,24 @@ def _require(task: RestoreTask, restic: Restic) -> None:
             f"{task.snapshot.tree[:8]}",
             hint="Somebody rewrote it. Choose another recovery point.",
         )
+    return listed.get(task.snapshot.manifest)
 
 
-def _way(task: RestoreTask, restic: Restic, root: Path) -> tuple[str, bool]:
-    """Return the path that is wanted and whether it is a folder, after making the folders that lead there."""
+def _wanted(task: RestoreTask, restic: Restic, root: Path) -> tuple[str, bool]:
+    """Return the path that is wanted and whether it is a folder. Raises `NoSuchPath`."""
     parts = mounted.parts_of(task.path)
     path = "/".join(parts)
     entry = repository.entry(restic, task.snapshot.id, path)
     if entry is None:
         raise NoSuchPath(f"the snapshot has nothing at {path}", hint="Paths begin at the volume's root.")
-    for folder in mounted.missing_folders(root, parts[:-1]):
-        _make(root, folder, repository.entry(restic, task.snapshot.id, "/".join(folder)))
+    mounted.missing_folders(root, parts[:-1])
     return path, entry.type == "dir"
+
+
+def _make_way(task: RestoreTask, restic: Restic, root: Path) -> None:
+    """Make the folders that lead to the path."""
+    for folder in mounted.missing_folders(root, mounted.parts_of(task.path)[:-1]):
+        _make(root, folder, repository.entry(restic, task.snapshot.id, "/".join(folder)))
 
 
 def _make(root: Path, parts: tuple[str, ...], entry: Node | None) -> None:

@@ -28,7 +28,7 @@ from drsyncer.cluster import Cluster, urls
 from drsyncer.cluster.lease import LEASES, Election, Timing, identity
 from drsyncer.errors import ClusterError, Conflict, DrSyncerError, NotFound, Refused
 from drsyncer.json import encode, items_of
-from drsyncer.manifest import Manifest, ResourceType, metadata
+from drsyncer.manifest import Manifest, ResourceType, labels, metadata
 
 # A dispatcher that is cut off from its API server for shorter than this goes on as if nothing had been.
 TIMING: Final = Timing(duration=30.0, deadline=24.0, renew=5.0)
@@ -166,15 +166,18 @@ class Watcher:
     def living(self, name: str) -> bool:
         """Return whether the holder of the Lease `name` (namespace/name) renews it. It may take as long as that lasts.
 
-        Raises ClusterError when the cluster does not say.
+        A Lease of ours whose holder is dead is taken away. Raises ClusterError when the cluster does not say.
         """
         namespace, _, lease = name.partition("/")
         with self._lock:
-            if name in self._dead:
+            if name in self._dead or not (namespace and lease):
                 return False
-            if namespace and lease and self.holder(namespace, lease):
+            holder, found = self.watch(namespace, lease)
+            if holder:
                 return True
             self._dead.add(name)  # no other run will ever have this name
+            if found is not None and labels(found).get(own.PART_OF) == own.OWN_NAME:
+                _delete(self._cluster, found)
             return False
 
     def holder(self, namespace: str, lease: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.sides import Manner, source_of
+from drsyncer.cluster.lease import Timing
 from drsyncer.config.schema import Config
 from drsyncer.progress import Progress
 from drsyncer.snapshot import Record, Snapshot, decode
@@ -112,24 +113,17 @@ class Backups:
         self, *, namespaces: Iterable[str] = (), claims: Iterable[Key] = (), confirmed: Iterable[Key] = (), **mover: Any
     ) -> Ran:
         """Run a backup in this process to its end."""
-        config = Config.model_validate(self.config(**mover))
-        assert config.exporter is not None
-        assert config.volumes is not None
-        site = Site(
-            source_of(config.exporter, Manner(connections=8)), partial(source_of, config.exporter), self.namespace
-        )
-        try:
-            outcome = back_up(
-                config=config.volumes,
-                exporter=config.exporter,
-                site=site,
-                request=Request(Asked(frozenset(namespaces), frozenset(claims)), frozenset(confirmed)),
-                progress=Progress(silent=True),
-                interval=0.1,
-            )
-        finally:
-            site.cluster.close()
-        return Ran(outcome.exit_code, outcome.to_data(), "")
+        request = Request(Asked(frozenset(namespaces), frozenset(claims)), frozenset(confirmed))
+        return back_up_once(self.config(**mover), self.namespace, request)
+
+    def start_killable(self, namespace: str, kubeconfig: Path, **mover: Any) -> subprocess.Popen[str]:
+        """Begin a backup as a process of its own that others soon take for dead when it is killed."""
+        config = self.config(**mover)
+        config["exporter"]["kubeconfig"] = str(kubeconfig)
+        (self.folder / "killable.json").write_text(json.dumps(config))
+        argv = [sys.executable, "-m", "tests.integration.backups", str(self.folder / "killable.json"), self.namespace]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen([*argv, namespace], cwd=ROOT, stdout=subprocess.PIPE, stderr=None, text=True, env=env)
 
     def start(self, *arguments: str, **mover: Any) -> subprocess.Popen[str]:
         """Begin a backup by the command with these arguments."""
@@ -180,3 +174,33 @@ class Backups:
         """Return the names of the Leases that are held."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         return [one["metadata"]["name"] for one in self.cluster.list(path) if one["spec"].get("holderIdentity")]
+
+
+def back_up_once(config: dict[str, Any], leases: str, request: Request) -> Ran:
+    """Run a backup that looks at its movers often, and whose Lease is short."""
+    read = Config.model_validate(config)
+    assert read.exporter is not None
+    assert read.volumes is not None
+    connect = partial(source_of, read.exporter)
+    site = Site(
+        source_of(read.exporter, Manner(connections=8)), connect, leases, Timing(duration=3, deadline=2, renew=0.5)
+    )
+    try:
+        outcome = back_up(
+            config=read.volumes,
+            exporter=read.exporter,
+            site=site,
+            request=request,
+            progress=Progress(silent=True),
+            interval=0.1,
+        )
+    finally:
+        site.cluster.close()
+    return Ran(outcome.exit_code, outcome.to_data(), "")
+
+
+if __name__ == "__main__":
+    _file, _leases, _namespace = sys.argv[1:]
+    _ran = back_up_once(json.loads(Path(_file).read_text()), _leases, Request(Asked(frozenset({_namespace}))))
+    print(json.dumps(_ran.data))
+    sys.exit(_ran.code)

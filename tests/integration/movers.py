@@ -77,6 +77,10 @@ class Ran:
         return result.decode(self.left)
 
     @property
+    def touched(self) -> bool:
+        return self.result.touched
+
+    @property
     def state(self) -> State:
         return self.result.state
 
@@ -121,7 +125,7 @@ class Mover:
 
     def restore_task(self, snapshot: Snapshot, root: Path, **more: Any) -> RestoreTask:
         """The task for a restore of `snapshot` into the folder `root`."""
-        more = {"access": self.access, "volume": VOLUME, "verify": "none", **more}
+        more = {"access": self.access, "volume": VOLUME, "verify": "all", **more}
         more["repository_id"] = more.get("repository_id") or self.repository_id
         return RestoreTask(snapshot=snapshot, root=str(root), **more)
 
@@ -144,11 +148,12 @@ class Mover:
         finally:
             running.kill()
 
-    def restic(self, *arguments: str) -> str:
+    def restic(self, *arguments: str, stdin: str = "") -> str:
         """Run restic on the repository by hand; return what it printed."""
         done = subprocess.run(
             [find("restic"), *self.options, *arguments],
             env=self.environment,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -184,6 +189,19 @@ class Mover:
         """What is in the repository, without manifests."""
         found = json.loads(self.restic("snapshots", "--json", "--no-lock"))
         return [one for one in found if not any(tag.startswith("manifest-of=") for tag in one.get("tags", []))]
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """The manifests in the repository."""
+        found = json.loads(self.restic("snapshots", "--json", "--no-lock"))
+        return [one for one in found if any(tag.startswith("manifest-of=") for tag in one.get("tags", []))]
+
+    def forge_manifest(self, *, of: Snapshot, like: Snapshot) -> str:
+        """Store the manifest of the snapshot `like` as that of `of`; return its id."""
+        words = ("backup", "--stdin", "--stdin-filename", "manifest.jsonl", "--host", "prod", "--json")
+        tags = (f"pvc={VOLUME.namespace}/{VOLUME.name}", f"manifest-of={of.id}")
+        text = self.restic("dump", like.manifest, "/manifest.jsonl")
+        out = self.restic(*words, *(word for tag in tags for word in ("--tag", tag)), stdin=text)
+        return str(json.loads(out.splitlines()[-1])["snapshot_id"])
 
     def locks(self) -> list[str]:
         """The locks that are in the repository's folder."""

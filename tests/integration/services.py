@@ -136,6 +136,7 @@ class Services:
         *,
         server: dict[str, Any] | None = None,
         author: str = "",
+        volumes: dict[str, Any] | None = None,
         **section: Any,
     ) -> Service:
         """Start one. `section` is its section of the configuration; `author` is who its commits are by."""
@@ -144,6 +145,8 @@ class Services:
         port = _free_port()
         config = self.recovery.config(**{side: {"kubeconfig": str(cluster.kubeconfig), **section}})
         config["server"] = {"port": port, **(server or {})}
+        if volumes is not None:
+            config["volumes"] = volumes
         config["repository"]["cacheDir"] = str(folder / "cache")
         if author:
             config["repository"]["author"] = {"name": author}

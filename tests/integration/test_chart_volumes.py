@@ -23,6 +23,7 @@ from tests.integration.charts import (
 )
 from tests.integration.charts.rights import granted
 
+JOB = f"dr-syncer-{FULLNAME.format('exporter')}-{{}}"
 VOLUMES: dict[str, Any] = {
     "config": {"volumes": {"restic": {"repository": "s3:https://s3.example.com/backups"}}},
     "restic": {"existingSecret": "restic"},
@@ -72,7 +73,7 @@ def test_the_exporters_own_pods_get_nothing_of_the_restic_repository() -> None:
     assert pods(after) == pods(before)
     assert granted(after, account) == granted(before, account)
     assert [each["metadata"]["name"] for each in after if each["kind"] == "CronJob"] == [
-        f"{FULLNAME.format('exporter')}-{what}" for what in ("init", "backup", "verify")
+        JOB.format(what) for what in ("init", "backup", "verify")
     ]
 
 
@@ -94,7 +95,7 @@ def test_the_network_is_open_to_the_port_of_the_restic_repository(repository: st
 
     objects = rendered("exporter", merged(merged(values("exporter"), VOLUMES), given))
 
-    policy = one(objects, "NetworkPolicy", f"{FULLNAME.format('exporter')}-init")
+    policy = one(objects, "NetworkPolicy", JOB.format("init"))
     ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
     assert ports == [53, 53, PORTS[repository]]
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -113,10 +114,12 @@ def assert_not_whole(ran: Ran, state: State, reason: Reason, *, code: int) -> No
     assert ran.code == code != 0
     assert not ran.state.whole
     assert ran.result.message
-    assert ran.result.snapshot is None or not ran.result.snapshot.state.whole or reason in RESTORE_REASONS
 
 
-RESTORE_REASONS = (Reason.DAMAGED, Reason.TARGET_FULL, Reason.DIFFERS)  # name the snapshot that was asked for
+def assert_no_backup(ran: Ran, state: State, reason: Reason, *, code: int) -> None:
+    """As `assert_not_whole`, and no recovery point can name what it made."""
+    assert_not_whole(ran, state, reason, code=code)
+    assert ran.result.snapshot is None or not ran.result.snapshot.state.whole
 
 
 def port_of(place: Backend) -> int:
@@ -167,6 +170,9 @@ def test_a_result_says_what_was_made(mover: Mover, volume: Path) -> None:
     assert done.snapshot.files == 6
     assert done.snapshot.bytes > 5_000_000
     assert done.snapshot.start <= done.snapshot.end
+    (listed,) = mover.manifests()
+    assert listed["id"] == done.snapshot.manifest
+    assert {f"manifest-of={made['id']}", "state=Complete"} < set(listed["tags"])
     assert done.result.repository == mover.repository_id
 
 
@@ -192,14 +198,14 @@ def test_a_wrong_password_is_said(mover: Mover, volume: Path) -> None:
 
     done = wrong.backup(volume)
 
-    assert_not_whole(done, State.FAILED, Reason.WRONG_PASSWORD, code=1)
+    assert_no_backup(done, State.FAILED, Reason.WRONG_PASSWORD, code=1)
     assert "not the password" not in done.log
 
 
 def test_a_missing_repository_is_said_and_not_made(tmp_path: Path, path_backend: Backend, volume: Path) -> None:
     done = Mover(tmp_path / "movers", path_backend).backup(volume)
 
-    assert_not_whole(done, State.FAILED, Reason.NO_REPOSITORY, code=1)
+    assert_no_backup(done, State.FAILED, Reason.NO_REPOSITORY, code=1)
     assert "dr-syncer volumes init" in done.result.message
     assert not path_backend.folder.exists()
 
@@ -207,7 +213,7 @@ def test_a_missing_repository_is_said_and_not_made(tmp_path: Path, path_backend:
 def test_another_repository_at_the_same_place_is_no_fresh_start(mover: Mover, volume: Path) -> None:
     done = mover.backup(volume, repository_id="0" * 64)
 
-    assert_not_whole(done, State.FAILED, Reason.OTHER_REPOSITORY, code=1)
+    assert_no_backup(done, State.FAILED, Reason.OTHER_REPOSITORY, code=1)
     assert mover.snapshots() == []
 
 
@@ -221,7 +227,7 @@ def test_a_live_lock_is_said(mover: Mover, volume: Path) -> None:
         finally:
             somebody.kill()
 
-    assert_not_whole(done, State.LOCKED, Reason.LOCKED, code=1)
+    assert_no_backup(done, State.LOCKED, Reason.LOCKED, code=1)
     assert len(mover.snapshots()) == 1
 
 
@@ -230,7 +236,7 @@ def test_an_unreachable_backend_is_said(tmp_path: Path, volume: Path) -> None:
 
     done = Mover(tmp_path / "movers", nobody).backup(volume, options=QUICKLY)
 
-    assert_not_whole(done, State.FAILED, Reason.UNREACHABLE, code=1)
+    assert_no_backup(done, State.FAILED, Reason.UNREACHABLE, code=1)
     assert "connection refused" in done.result.message
 
 
@@ -241,7 +247,7 @@ def test_a_backend_that_does_not_know_us_is_said(tmp_path: Path, volume: Path) -
 
         done = Mover(tmp_path / "movers", stranger).backup(volume, options=QUICKLY)
 
-    assert_not_whole(done, State.FAILED, Reason.DENIED, code=1)
+    assert_no_backup(done, State.FAILED, Reason.DENIED, code=1)
     assert "not-the-login" not in done.log
 
 
@@ -249,7 +255,7 @@ def test_a_backend_with_a_certificate_of_nobody_is_said(tmp_path: Path, volume: 
     with backend("rest", tmp_path / "backend") as place:
         done = Mover(tmp_path / "movers", replace(place, ca_file=None)).backup(volume, options=QUICKLY)
 
-    assert_not_whole(done, State.FAILED, Reason.UNREACHABLE, code=1)
+    assert_no_backup(done, State.FAILED, Reason.UNREACHABLE, code=1)
     assert "volumes.restic.auth.caFile" in done.result.message
 
 
@@ -262,7 +268,7 @@ def test_a_backend_that_is_cut_off_in_the_middle_gives_no_snapshot(tmp_path: Pat
 
         done = through.backup(volume, options=QUICKLY)
 
-        assert_not_whole(done, State.FAILED, Reason.UNREACHABLE, code=1)
+        assert_no_backup(done, State.FAILED, Reason.UNREACHABLE, code=1)
         assert mover.snapshots() == []
 
 
@@ -291,7 +297,7 @@ def test_a_full_repository_is_said(kind: str, tmp_path: Path, volume: Path) -> N
 
         done = mover.backup(volume, options=QUICKLY)
 
-        assert_not_whole(done, State.FAILED, Reason.DISK_FULL, code=1)
+        assert_no_backup(done, State.FAILED, Reason.DISK_FULL, code=1)
         assert mover.snapshots() == []
 
 
@@ -318,7 +324,7 @@ def test_files_that_could_not_be_read_make_it_partial_and_are_named(mover: Mover
 
     done = mover.backup(volume, before=WITHOUT_CAPABILITIES)
 
-    assert_not_whole(done, State.PARTIAL, Reason.UNREADABLE, code=3)
+    assert_no_backup(done, State.PARTIAL, Reason.UNREADABLE, code=3)
     assert set(done.result.names) == {"deep/private", "closed"}
     assert done.snapshot.state is State.PARTIAL
     assert "permission denied" in done.result.message
@@ -332,10 +338,31 @@ WITHOUT_CAPABILITIES = (
 )
 
 
+def test_files_that_change_while_they_are_read_make_it_partial_and_are_named(mover: Mover, volume: Path) -> None:
+    (volume / "large").write_bytes(os.urandom(1_000_000))
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(0.01):
+            with (volume / "app.log").open("a") as stream:
+                stream.write("one more line\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        done = mover.backup(volume)
+    finally:
+        stop.set()
+        writer.join()
+
+    assert_no_backup(done, State.PARTIAL, Reason.CHANGED, code=3)
+    assert any(name.startswith("app.log (") for name in done.result.names)
+
+
 def test_a_volume_that_is_not_there_is_said(mover: Mover, tmp_path: Path) -> None:
     done = mover.backup(tmp_path / "nowhere")
 
-    assert_not_whole(done, State.FAILED, Reason.FAILED, code=1)
+    assert_no_backup(done, State.FAILED, Reason.FAILED, code=1)
     assert "not mounted" in done.result.message
 
 
@@ -350,7 +377,7 @@ def test_an_empty_volume_is_refused_until_somebody_confirms_it(
     confirmed = mover.backup(target, previous=previous, confirmed=True)
     again = mover.backup(target, previous=confirmed.snapshot)
 
-    assert_not_whole(refused, State.EMPTY, Reason.EMPTY, code=ExitCode.REFUSED)
+    assert_no_backup(refused, State.EMPTY, Reason.EMPTY, code=ExitCode.REFUSED)
     assert refused.result.snapshot is None
     for ran in (confirmed, again):
         assert (ran.code, ran.state, ran.reason) == (0, State.EMPTY, Reason.NONE)
@@ -370,7 +397,7 @@ def test_a_volume_that_lost_most_of_its_data_is_refused_until_somebody_confirms_
     refused = mover.backup(volume, previous=previous)
     confirmed = mover.backup(volume, previous=previous, confirmed=True)
 
-    assert_not_whole(refused, State.EMPTY, Reason.SHRUNK, code=ExitCode.REFUSED)
+    assert_no_backup(refused, State.EMPTY, Reason.SHRUNK, code=ExitCode.REFUSED)
     assert "bytes" in refused.result.message
     assert (confirmed.code, confirmed.state) == (0, State.COMPLETE)
 
@@ -410,7 +437,7 @@ def test_a_mover_that_is_told_to_stop_leaves_a_result_and_no_lock(mover: Mover, 
         running.signal(signal.SIGTERM)
         done = running.wait()
 
-    assert_not_whole(done, State.FAILED, Reason.INTERRUPTED, code=ExitCode.INTERRUPTED)
+    assert_no_backup(done, State.FAILED, Reason.INTERRUPTED, code=ExitCode.INTERRUPTED)
     assert mover.locks() == []
     assert mover.snapshots() == []
 
@@ -437,7 +464,7 @@ def test_a_restic_that_is_killed_is_a_failure_and_its_lock_goes(mover: Mover, la
             os.kill(pid, signal.SIGKILL)
         done = running.wait()
 
-    assert_not_whole(done, State.FAILED, Reason.FAILED, code=1)
+    assert_no_backup(done, State.FAILED, Reason.FAILED, code=1)
     assert "killed by signal 9" in done.result.message
     assert mover.locks() == []
 
@@ -489,6 +516,7 @@ def test_a_snapshot_that_is_not_the_one_leaves_the_volume_untouched(
 
     done = mover.restore(snapshot, target, volume=theirs)
 
+    assert not done.touched
     unknown = what in ("unknown", "abbreviated")
     assert_not_whole(done, State.FAILED, Reason.NO_SNAPSHOT if unknown else Reason.OTHER_SNAPSHOT, code=1)
     assert [file.name for file in target.iterdir()] == ["precious"]
@@ -529,6 +557,7 @@ def test_a_volume_that_is_too_small_is_refused_before_anything_is_written(
         done = mover.restore(snapshot, target)
 
         assert_not_whole(done, State.FAILED, Reason.TARGET_FULL, code=1)
+        assert not done.touched
         assert list(target.iterdir()) == []
 
 
@@ -574,8 +603,79 @@ def test_a_path_that_is_not_there_or_leads_out_is_refused(
     done = mover.restore(snapshot, target, path=path)
 
     assert_not_whole(done, State.FAILED, Reason.NO_SNAPSHOT, code=1)
+    assert not done.touched
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert [file.name for file in target.iterdir()] == ["link"]
+
+
+@pytest.mark.parametrize("verify", ["metadata", "all"])
+def test_a_restore_that_is_not_what_the_manifest_says_is_partial(
+    verify: str, mover: Mover, volume: Path, target: Path
+) -> None:
+    snapshot = mover.backup(volume).snapshot
+    (volume / "app.conf").chmod(0o600)
+    (volume / "more").write_text("x")
+    later = mover.backup(volume).snapshot
+    # The manifest of another state than that of the data: as if restic had not given back what it read.
+    forged = mover.forge_manifest(of=snapshot, like=later)
+
+    done = mover.restore(msgspec.structs.replace(snapshot, manifest=forged), target, verify=verify)
+
+    assert_not_whole(done, State.PARTIAL, Reason.DIFFERS, code=3)
+    assert done.touched
+    assert "app.conf: mode: expected 0600, found 0640" in done.result.names
+    assert "more: missing" in done.result.names
+
+
+def test_a_restore_that_cannot_be_compared_is_not_called_complete(mover: Mover, volume: Path, target: Path) -> None:
+    snapshot = mover.backup(volume).snapshot
+    mover.restic("forget", snapshot.manifest)
+
+    done = mover.restore(snapshot, target)
+    unasked = mover.restore(snapshot, target, verify="none")
+
+    assert_not_whole(done, State.PARTIAL, Reason.NO_SNAPSHOT, code=3)
+    assert portrait(target) == portrait(volume)
+    assert (unasked.code, unasked.state) == (0, State.COMPLETE)
+
+
+def test_the_volumes_own_folder_gets_its_mode_and_owner_back(mover: Mover, volume: Path, target: Path) -> None:
+    volume.chmod(0o2771)
+    os.setxattr(volume, "user.note", b"mine")
+    if os.geteuid() == 0:
+        os.chown(volume, 1234, 5678)
+
+    mover.restore(mover.backup(volume).snapshot, target)
+
+    found, wanted = target.stat(), volume.stat()
+    assert (found.st_mode, found.st_uid, found.st_gid) == (wanted.st_mode, wanted.st_uid, wanted.st_gid)
+    assert os.getxattr(target, "user.note") == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [("", ["deep", "file"]), ("deep/x", ["deep/x"]), ("deep/y", []), ("file/y", ["file"]), ("link/y", ["link"])],
+)
+def test_a_look_says_what_a_restore_would_take_away_and_changes_nothing(
+    path: str, there: list[str], mover: Mover, volume: Path, target: Path
+) -> None:
+    snapshot = mover.backup(volume).snapshot
+    if path == "link/y":
+        (target / "link").symlink_to("/etc")
+    (target / "deep").mkdir()
+    (target / "deep" / "x").write_text("x")
+    (target / "file").write_text("x")
+    (target / "lost+found").mkdir()
+    before = portrait(target)
+    shutil.rmtree(mover.backend.folder)  # nobody asks it
+
+    done = mover.restore(snapshot, target, path=path, look=True, repository_id="0" * 64)
+
+    assert (done.state, done.reason) == ((State.FAILED, Reason.NOT_EMPTY) if there else (State.EMPTY, Reason.NONE))
+    assert list(done.result.names) == there
+    assert done.code == bool(there)
+    assert not done.touched
+    assert portrait(target) == before
 
 
 # --- secrets, and faults of our own

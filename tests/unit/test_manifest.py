@@ -106,11 +106,11 @@ def test_a_manifest_of_a_newer_version_names_the_way_on() -> None:
 
 
 @given(st.lists(paths, max_size=8))
-def test_paths_are_ordered_like_a_walk_that_sorts_names(listed: list[bytes]) -> None:
-    by_names = sorted(listed, key=lambda path: path.split(b"/"))
+def test_paths_are_ordered_folder_by_folder_and_by_their_names(listed: list[bytes]) -> None:
+    by_names = sorted(listed, key=lambda path: (path.split(b"/")[:-1], path.split(b"/")[-1]))
 
     assert sorted(listed, key=order) == by_names
-    assert order(ROOT) < min([order(path) for path in listed], default=b"\1")
+    assert all(order(ROOT) < order(path) for path in listed)
 
 
 @given(st.sets(paths, max_size=8), st.sets(paths, max_size=8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 
 from tests.unit.volume_trees import make_odd
 from volumes import inspecting
-from volumes.describing import Described, describing
+from volumes.describing import Described, Describing, describing
 from volumes.inspecting import Looking, entries
 from volumes.manifest import Entry, Reader, Unsure
+from volumes.walking import Found
 
 Change = Callable[[Path], object]
 
@@ -32,13 +34,20 @@ def scratch(tmp_path: Path) -> Path:
     return folder
 
 
-def make(
-    root: Path, scratch: Path, meanwhile: Change = lambda _root: None, *, previous: Path | None = None
-) -> Described:
-    with describing(root, scratch=scratch, content=True, previous=previous) as manifest:
+def make(root: Path, scratch: Path, meanwhile: Change | None = None, *, previous: Path | None = None) -> Described:
+    """Make a manifest; `meanwhile` is done when everything has been read once."""
+    since = None if previous is None else start_of(previous)
+    with describing(root, scratch=scratch, content=True, since=since) as manifest:
         if meanwhile is not None:
+            assert manifest._thread is not None
+            manifest._thread.join()
             meanwhile(root)
-        return manifest.finish()
+        return manifest.finish(previous)
+
+
+def start_of(manifest: Path) -> int:
+    with manifest.open("rb") as file:
+        return Reader(file).header.start
 
 
 def read(described: Described) -> list[Entry]:
@@ -50,7 +59,7 @@ def there(root: Path) -> list[Entry]:
     def missed(path: bytes, error: OSError) -> None:
         raise AssertionError(path) from error
 
-    return list(entries(root, Looking(True), missed=missed))
+    return list(entries(root, content=True, missed=missed)[1])
 
 
 def unsure(described: Described) -> dict[bytes, Unsure]:
@@ -72,9 +81,7 @@ def test_a_quiet_volume_is_described_as_it_is(root: Path, scratch: Path) -> None
 
     assert described.sure
     assert described.names == ()
-    assert read(described) == list(
-        entries(root, Looking(True), missed=lambda path, error: pytest.fail(f"{path!r} {error}"))
-    )
+    assert read(described) == there(root)
     assert [file.name for file in scratch.iterdir()] == [described.file.name]
 
 
@@ -106,35 +113,35 @@ def written_and_put_back(root: Path) -> None:
 CHANGED = Unsure.CHANGED
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (appended_to, {b"appended": CHANGED}),
-        (lambda root: os.truncate(root / "truncated", 2), {b"truncated": CHANGED}),
-        (rewritten_with_its_old_time, {b"rewritten": CHANGED}),
-        (written_and_put_back, {b"rewritten": CHANGED}),
-        (replaced_by_a_likeness, {b".": CHANGED, b"replaced": CHANGED}),
-        (lambda root: (root / "chmod").chmod(0o600), {b"chmod": CHANGED}),
-        (lambda root: os.setxattr(root / "still", "user.x", b"1"), {b"still": CHANGED}),
-        (lambda root: (root / "removed").unlink(), {b".": CHANGED, b"removed": Unsure.VANISHED}),
-        (lambda root: (root / "new").touch(), {b".": CHANGED, b"new": Unsure.APPEARED}),
-        (
-            lambda root: (root / "folder" / "inner").rename(root / "other" / "inner"),
-            {
-                b"folder": CHANGED,
-                b"folder/inner": Unsure.VANISHED,
-                b"folder/inner/file": Unsure.VANISHED,
-                b"other": CHANGED,
-                b"other/inner": Unsure.APPEARED,
-                b"other/inner/file": Unsure.APPEARED,
-            },
-        ),
-        (
-            lambda root: (root / "one-more-name").hardlink_to(root / "still"),
-            {b".": CHANGED, b"still": CHANGED, b"one-more-name": Unsure.APPEARED},
-        ),
-    ],
-)
+CHANGES: list[tuple[Change, dict[bytes, Unsure]]] = [
+    (appended_to, {b"appended": CHANGED}),
+    (lambda root: os.truncate(root / "truncated", 2), {b"truncated": CHANGED}),
+    (rewritten_with_its_old_time, {b"rewritten": CHANGED}),
+    (written_and_put_back, {b"rewritten": CHANGED}),
+    (replaced_by_a_likeness, {b".": CHANGED, b"replaced": CHANGED}),
+    (lambda root: (root / "chmod").chmod(0o600), {b"chmod": CHANGED}),
+    (lambda root: os.setxattr(root / "still", "user.x", b"1"), {b"still": CHANGED}),
+    (lambda root: (root / "removed").unlink(), {b".": CHANGED, b"removed": Unsure.VANISHED}),
+    (lambda root: (root / "new").touch(), {b".": CHANGED, b"new": Unsure.APPEARED}),
+    (
+        lambda root: (root / "folder" / "inner").rename(root / "other" / "inner"),
+        {
+            b"folder": CHANGED,
+            b"folder/inner": Unsure.VANISHED,
+            b"folder/inner/file": Unsure.VANISHED,
+            b"other": CHANGED,
+            b"other/inner": Unsure.APPEARED,
+            b"other/inner/file": Unsure.APPEARED,
+        },
+    ),
+    (
+        lambda root: (root / "one-more-name").hardlink_to(root / "still"),
+        {b".": CHANGED, b"still": CHANGED, b"one-more-name": Unsure.APPEARED},
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES)
 def test_what_changes_while_the_backup_runs_is_unsure(
     root: Path, scratch: Path, change: Change, expected: dict[bytes, Unsure]
 ) -> None:
@@ -147,6 +154,39 @@ def test_what_changes_while_the_backup_runs_is_unsure(
     assert described.changed == len(expected)
     assert len(described.names) == len(expected)
     assert not any(entry.sha256 for entry in read(described) if entry.unsure)
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES)
+@pytest.mark.parametrize("again", [False, True])
+def test_what_changes_before_it_was_read_is_unsure_too(
+    root: Path,
+    scratch: Path,
+    change: Change,
+    expected: dict[bytes, Unsure],
+    again: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is gone by then has no entry, but its folder has changed. The manifest before knows its name."""
+    fill(root)
+    previous = make(root, scratch).file.rename(scratch / "previous") if again else None
+    changed = threading.Event()
+    look_behind = Describing._look_behind
+
+    def later(self: Describing) -> None:
+        changed.wait()
+        look_behind(self)
+
+    monkeypatch.setattr(Describing, "_look_behind", later)
+    since = None if previous is None else start_of(previous)
+    with describing(root, scratch=scratch, content=True, since=since) as manifest:
+        change(root)
+        changed.set()
+        described = manifest.finish(previous)
+
+    assert unsure(described) == {
+        path: why for path, why in expected.items() if why is not Unsure.VANISHED or previous is not None
+    }
+    assert not described.sure
 
 
 def test_a_file_that_is_only_read_stays_sure(root: Path, scratch: Path) -> None:
@@ -206,13 +246,13 @@ def test_hashes_of_unchanged_files_are_taken_over(root: Path, scratch: Path, mon
     before = read(Described(previous, first.footer, ()))
     rewritten_with_its_old_time(root)
     opened: list[bytes] = []
-    read_file = inspecting.Looking._read
+    read_file = inspecting.Looking._file
 
-    def counted(self: Looking, found: inspecting.Found) -> str:
+    def counted(self: Looking, found: Found) -> tuple[str, dict[str, bytes]]:
         opened.append(found.path)
         return read_file(self, found)
 
-    monkeypatch.setattr(inspecting.Looking, "_read", counted)
+    monkeypatch.setattr(inspecting.Looking, "_file", counted)
     described = make(root, scratch, previous=previous)
 
     assert opened == [b"rewritten"]
@@ -222,13 +262,67 @@ def test_hashes_of_unchanged_files_are_taken_over(root: Path, scratch: Path, mon
     assert now == there(root)
 
 
-def test_a_damaged_previous_manifest_is_said_and_not_believed(root: Path, scratch: Path) -> None:
+def test_a_previous_manifest_may_come_early_or_late(root: Path, scratch: Path) -> None:
+    fill(root)
+    previous = make(root, scratch).file.rename(scratch / "previous")
+    late = read(make(root, scratch, previous=previous))
+    with describing(root, scratch=scratch, content=True, previous=previous) as manifest:
+        early = read(manifest.finish())
+
+    assert early == late == there(root)
+
+
+def test_a_clock_that_is_wrong_costs_time_and_nothing_else(root: Path, scratch: Path) -> None:
+    """`since` only says what is worth reading early: a file server may have another time than we."""
+    fill(root)
+    previous = make(root, scratch).file.rename(scratch / "previous")
+    rewritten_with_its_old_time(root)
+    replaced_by_a_likeness(root)
+
+    for since in (0, 2**62):
+        with describing(root, scratch=scratch, content=True, since=since) as manifest:
+            described = manifest.finish(previous)
+        assert described.sure
+        assert read(described) == there(root)
+
+
+def test_what_changes_while_it_is_read_after_restic_has_ended_is_unsure(
+    root: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(root)
+    read_file = inspecting.Looking._file
+
+    def disturbed(self: Looking, found: Found) -> tuple[str, dict[str, bytes]]:
+        if found.path == b"rewritten":
+            rewritten_with_its_old_time(root)
+        return read_file(self, found)
+
+    with describing(root, scratch=scratch, content=True, since=2**62) as manifest:
+        assert manifest._thread is not None
+        manifest._thread.join()
+        monkeypatch.setattr(inspecting.Looking, "_file", disturbed)
+        described = manifest.finish()
+
+    assert unsure(described) == {b"rewritten": CHANGED}
+
+
+def test_a_previous_manifest_without_hashes_is_no_reason_to_have_none(root: Path, scratch: Path) -> None:
+    fill(root)
+    with describing(root, scratch=scratch, content=False) as manifest:
+        previous = manifest.finish().file.rename(scratch / "previous")
+
+    assert read(make(root, scratch, previous=previous)) == there(root)
+
+
+@pytest.mark.parametrize("length", [10, 400])
+def test_a_damaged_previous_manifest_is_said_and_not_believed(root: Path, scratch: Path, length: int) -> None:
     fill(root)
     first = make(root, scratch)
     previous = first.file.rename(scratch / "previous")
-    previous.write_bytes(previous.read_bytes()[:400])
+    previous.write_bytes(previous.read_bytes()[:length])
 
-    described = make(root, scratch, previous=previous)
+    with describing(root, scratch=scratch, content=True, previous=previous) as manifest:
+        described = manifest.finish()
 
     assert "previous manifest" in described.warning
     assert described.sure
@@ -243,6 +337,34 @@ def test_a_backup_that_fails_leaves_nothing_behind_and_does_not_wait_for_hashes(
     with pytest.raises(RuntimeError, match="restic failed"), describing(root, scratch=scratch, content=True):
         raise RuntimeError("restic failed")
 
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_large_file_is_not_read_far_ahead_of_restic_and_to_its_end_afterwards(root: Path, scratch: Path) -> None:
+    with (root / "sparse").open("wb") as file:
+        file.truncate(300 << 20)
+
+    with describing(root, scratch=scratch, content=True) as manifest:
+        manifest.reached(0)
+        assert manifest._thread is not None
+        manifest._thread.join(1.0)
+        assert manifest._thread.is_alive()
+        described = manifest.finish()
+
+    assert read(described) == there(root)
+
+
+def test_a_backup_that_fails_while_hashing_waits_for_restic_ends_at_once(root: Path, scratch: Path) -> None:
+    with (root / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+
+    def failing() -> None:
+        with describing(root, scratch=scratch, content=True) as manifest:
+            manifest.reached(0)
+            raise RuntimeError("restic failed")
+
+    with pytest.raises(RuntimeError, match="restic failed"):
+        failing()
     assert list(scratch.iterdir()) == []
 
 
@@ -263,9 +385,9 @@ def test_an_error_of_the_second_walk_is_not_swallowed(
 ) -> None:
     fill(root)
 
-    def broken(self: Looking, found: inspecting.Found) -> str:
+    def broken(self: Looking, found: Found) -> tuple[str, dict[str, bytes]]:
         raise MemoryError
 
-    monkeypatch.setattr(inspecting.Looking, "_read", broken)
+    monkeypatch.setattr(inspecting.Looking, "_file", broken)
     with pytest.raises(MemoryError):
         make(root, scratch)

@@ -12,9 +12,11 @@ from drsyncer.errors import ExitCode
 from drsyncer.snapshot import Snapshot, State
 from volumes import mover
 from volumes.answers import BackupSummary
-from volumes.backing_up import judge, names_of, shrunk
+from volumes.backing_up import Verdict, judge, names_of, shrunk
+from volumes.describing import Described
 from volumes.failure import NoRepository, RepositoryLocked, ResticError
 from volumes.hearing import Complaint, Outcome
+from volumes.manifest import Footer
 from volumes.result import Reason, Result
 from volumes.task import Access, BackupTask, Volume
 
@@ -59,41 +61,73 @@ def test_the_numbers_are_said() -> None:
     assert shrunk(task(snapshot()), now(3, 20)) == "the volume has 3 files, and 100 in its last whole snapshot"
 
 
-def verdict(asked: BackupTask, summary: BackupSummary, *, tree: str = "after", is_empty: bool = False) -> State:
-    return judge(asked, summary, tree=tree, is_empty=is_empty, outcome=Outcome("back up")).state
+def described(*names: str) -> Described:
+    """A manifest that is not sure of these."""
+    return Described(Path("manifest.jsonl"), Footer(entries=9, files=9, bytes=9, unsure=len(names)), names)
+
+
+def verdict(
+    asked: BackupTask,
+    summary: BackupSummary,
+    *,
+    tree: str = "after",
+    is_empty: bool = False,
+    outcome: Outcome | None = None,
+    manifest: Described | None = None,
+) -> Verdict:
+    return judge(
+        asked,
+        summary,
+        tree=tree,
+        is_empty=is_empty,
+        outcome=outcome or Outcome("back up"),
+        described=manifest or described(),
+    )
 
 
 def test_states_of_a_snapshot_that_restic_made_to_the_end() -> None:
     whole = now(100, 1000)
 
-    assert verdict(task(), whole) is State.COMPLETE
-    assert verdict(task(snapshot()), whole) is State.COMPLETE
-    assert verdict(task(snapshot()), whole, tree="before") is State.UNCHANGED
-    assert verdict(task(snapshot()), now(1, 1)) is State.EMPTY
-    assert verdict(task(snapshot(), confirmed=True), now(1, 1)) is State.COMPLETE
-    assert verdict(task(confirmed=True), now(0, 0), is_empty=True) is State.EMPTY
+    assert verdict(task(), whole).state is State.COMPLETE
+    assert verdict(task(snapshot()), whole).state is State.COMPLETE
+    assert verdict(task(snapshot()), whole, tree="before").state is State.UNCHANGED
+    assert verdict(task(snapshot()), now(1, 1)).state is State.EMPTY
+    assert verdict(task(snapshot(), confirmed=True), now(1, 1)).state is State.COMPLETE
+    assert verdict(task(confirmed=True), now(0, 0), is_empty=True).state is State.EMPTY
+
+
+def test_a_refusal_names_the_way_on() -> None:
+    assert "dr-syncer volumes backup --confirm shop/data" in verdict(task(snapshot()), now(1, 1)).message
 
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_what_could_not_be_read_makes_it_partial_whatever_the_exit_code(status: int) -> None:
     outcome = Outcome("back up", status=status, complaints=[Complaint("/data/k", "denied")], complaints_total=7)
 
-    found = judge(task(snapshot()), now(100, 1000), tree="before", is_empty=False, outcome=outcome)
+    found = verdict(task(snapshot()), now(100, 1000), tree="before", outcome=outcome)
 
     assert (found.state, found.reason) == (State.PARTIAL, Reason.UNREADABLE)
     assert found.message == "7 paths could not be read: /data/k (denied)"
 
 
 def test_an_incomplete_snapshot_without_a_word_is_partial() -> None:
-    found = judge(task(), now(1, 1), tree="t", is_empty=False, outcome=Outcome("back up", status=3))
+    assert verdict(task(), now(1, 1), outcome=Outcome("back up", status=3)).state is State.PARTIAL
 
-    assert found.state is State.PARTIAL
+
+def test_what_changed_meanwhile_makes_it_partial_whatever_restic_says() -> None:
+    found = verdict(task(snapshot()), now(100, 1000), tree="before", manifest=described("a.log (changed)"))
+
+    assert (found.state, found.reason) == (State.PARTIAL, Reason.CHANGED)
+    assert "1 path changed while the backup ran" in found.message
+    assert "a.log (changed)" in found.message
 
 
 def test_names_are_inside_the_volume_and_told_once() -> None:
-    complaints = [Complaint("/data/a/k", "x"), Complaint("a/k", "x"), Complaint("b", "x")]
+    outcome = Outcome("back up", complaints=[Complaint("/data/a/k", "x"), Complaint("a/k", "x"), Complaint("b", "x")])
 
-    assert names_of(Outcome("back up", complaints=complaints), Path("/data")) == ("a/k", "b")
+    names = names_of(outcome, described("b (unreadable)", "c (changed)"), Path("/data"))
+
+    assert names == ("a/k", "b", "c (changed)")
 
 
 def result(state: State, reason: Reason = Reason.NONE) -> Result:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.volume_trees import LONG, make_odd, make_too_deep, remove_too_deep
-from volumes.inspecting import Looking, entries
+from volumes.inspecting import entries
 from volumes.manifest import ROOT, Entry, Kind, order
 from volumes.walking import Walk
 
@@ -30,7 +30,7 @@ def walked(root: Path) -> list[bytes]:
 
 
 def described(root: Path) -> dict[bytes, Entry]:
-    return {entry.name: entry for entry in entries(root, Looking(True), missed=surely)}
+    return {entry.name: entry for entry in entries(root, content=True, missed=surely)[1]}
 
 
 def test_a_walk_finds_what_a_simple_one_finds_in_order(tmp_path: Path) -> None:
@@ -65,18 +65,17 @@ def test_a_tree_deeper_than_a_path_can_say_is_walked_with_few_open_folders(tmp_p
         remove_too_deep(tmp_path)
 
 
-def test_what_comes_after_a_deep_branch_is_found(tmp_path: Path) -> None:
-    folder = tmp_path
-    for _ in range(150):
-        folder = folder / "d"
-        folder.mkdir()
-        (folder / "z-after").touch()
+def test_what_comes_after_a_deep_branch_is_found_another_deep_one_too(tmp_path: Path) -> None:
+    first, second = tmp_path / "/".join("d" * 150), tmp_path / "/".join("d" * 80) / "/".join("e" * 70)
+    for folder in (first, second):
+        folder.mkdir(parents=True)
+        (folder / "bottom").touch()
 
-    assert walked(tmp_path) == [
-        ROOT,
-        *[b"/".join([b"d"] * level) for level in range(1, 151)],
-        *[b"/".join([b"d"] * level + [b"z-after"]) for level in range(150, 0, -1)],
-    ]
+    found = walked(tmp_path)
+
+    assert len(found) == 1 + 150 + 70 + 2
+    assert found == sorted(found, key=order)
+    assert {os.fsencode(folder.relative_to(tmp_path) / "bottom") for folder in (first, second)} <= set(found)
 
 
 @pytest.mark.parametrize("findable", [True, False])
@@ -88,8 +87,10 @@ def test_when_a_deep_branch_moves_away_during_the_walk_the_rest_is_found_or_said
         folder = folder / "d"
         folder.mkdir(parents=True)
         if level == 10:
-            (folder / "z-after").touch()
-    (tmp_path / "z").touch()
+            (folder / "z-after").mkdir()
+            (folder / "z-after" / "inside").touch()
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "inside").touch()
     missed: list[bytes] = []
     found = []
     for one in Walk(tmp_path, lambda path, _error: missed.append(path)):
@@ -100,8 +101,8 @@ def test_when_a_deep_branch_moves_away_during_the_walk_the_rest_is_found_or_said
             if not findable:
                 (tmp_path / "top").rename(tmp_path / "top-2")
 
-    after = b"/".join([b"top", *[b"d"] * 11, b"z-after"])
-    assert found[-1] == b"z"
+    after = b"/".join([b"top", *[b"d"] * 11, b"z-after", b"inside"])
+    assert found[-1] == b"z/inside"
     assert (after in found) == findable
     assert bool(missed) == (not findable)
 

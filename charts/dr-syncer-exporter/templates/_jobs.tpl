@@ -1,8 +1,13 @@
 {{- /* The CronJobs of volumes: who they are, what is mounted into their pods, and what they may do. */ -}}
 
-{{- /* Their names; a CronJob's has 52 characters at most. A list of the context and what it does. */ -}}
+{{- /*
+Their names; a CronJob's has 52 characters at most. They begin alike, and so do their pods: a lock in the restic
+repository names its pod, and one that is certainly ours can be told to be dead. A list of the context and what it does.
+*/ -}}
 {{- define "dr-syncer.jobname" -}}
-{{- printf "%s-%s" (include "dr-syncer.fullname" (index . 0) | trunc 45 | trimSuffix "-") (index . 1) -}}
+{{- $name := include "dr-syncer.fullname" (index . 0) -}}
+{{- if not (hasPrefix "dr-syncer" $name) -}}{{- $name = print "dr-syncer-" $name -}}{{- end -}}
+{{- printf "%s-%s" ($name | trunc 45 | trimSuffix "-") (index . 1) -}}
 {{- end -}}
 
 {{- /* Which of them there are, as a list. `init` is only ever run by hand. */ -}}
@@ -34,17 +39,22 @@
 {{- end -}}
 
 {{- /*
-Of what is mounted beside dr-syncer.yaml, what a job needs, as a list: all need the restic repository; verify and prune
-also need the recovery repository, whose recovery points name the snapshots that must be there, and stay. A list of the
+Of what is mounted beside dr-syncer.yaml, what a job needs, as a list: all need the restic repository; `verify` and
+`prune` also need the recovery repository, whose recovery points name the snapshots that must be there. A list of the
 context and what it does.
 */ -}}
 {{- define "dr-syncer.jobs.files" -}}
 {{- $files := list -}}
 {{- $what := index . 1 -}}
 {{- range include "dr-syncer.files" (index . 0) | fromYamlArray -}}
-{{- if or (hasPrefix "restic/" .file) (and (has $what (list "verify" "prune")) (hasPrefix "git/" .file)) -}}{{- $files = append $files . -}}{{- end -}}
+{{- if or (hasPrefix "restic/" .file) (and (include "dr-syncer.jobs.git" $what) (hasPrefix "git/" .file)) -}}{{- $files = append $files . -}}{{- end -}}
 {{- end -}}
 {{- toYaml $files -}}
+{{- end -}}
+
+{{- /* Whether a job reads the recovery repository. */ -}}
+{{- define "dr-syncer.jobs.git" -}}
+{{- if has . (list "verify" "prune") -}}true{{- end -}}
 {{- end -}}
 
 {{- /* A CronJob. A list of the context, what it does, and the name of the ConfigMap and Secret with its files. */ -}}
@@ -185,7 +195,7 @@ spec:
     {{- include "dr-syncer.egress.apiserver" $context | nindent 4 }}
     {{- end }}
     {{- include "dr-syncer.egress.restic" $context | nindent 4 }}
-    {{- if has $what (list "verify" "prune") }}
+    {{- if include "dr-syncer.jobs.git" $what }}
     {{- with include "dr-syncer.egress.git" $context }}
     {{- . | nindent 4 }}
     {{- end }}

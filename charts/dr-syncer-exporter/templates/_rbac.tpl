@@ -54,10 +54,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [create]
-# Why one does not start.
+# Why one does not start, and of what was not whole.
 - apiGroups: [""]
   resources: [events]
-  verbs: [list]
+  verbs: [list, create]
 {{- end }}
 
 {{- /*

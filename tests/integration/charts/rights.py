@@ -31,11 +31,12 @@ class Grant:
 
     def allows(self, event: AuditEvent, verb: str) -> bool:
         """Return whether a request falls under it, as far as it needs `verb`."""
+        resource = f"{event.resource}/{event.subresource}" if event.subresource else event.resource
         return (
             event.resource != ""
             and self.namespace in ("", event.namespace)
             and self.group in ("*", event.group)
-            and self.resource in ("*", event.resource)
+            and self.resource in ("*", resource)
             and self.verb == verb
             and (not self.names or event.name in self.names)
         )
@@ -151,7 +152,12 @@ def unused(grants: Iterable[Grant], events: Iterable[AuditEvent]) -> list[Grant]
 
 
 def verbs_of(event: AuditEvent) -> tuple[str, ...]:
-    """Return the verbs that a request needed: to apply an object that was not there needs `create`, too."""
+    """Return the verbs that a request needed: to apply an object that was not there needs `create`, too.
+
+    So does a command in a container, since Kubernetes 1.35.
+    """
     if event.status == FORBIDDEN:
         return ()
+    if event.subresource == "exec":
+        return ("get", "create")
     return ("patch", "create") if event.verb == "patch" and event.status == CREATED else (event.verb,)

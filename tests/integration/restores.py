@@ -1,0 +1,200 @@
+"""Restores in tests: volumes that are folders, snapshots that real movers made, recovery points that name them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cli.volumes_restoring import Asked, carried_out, planned, shown
+from drsyncer import own
+from drsyncer.cluster import Cluster, connect
+from drsyncer.config.schema import Config
+from drsyncer.manifest import ObjectRef
+from drsyncer.progress import Progress
+from drsyncer.recovery import identity, layout, volumes
+from drsyncer.recovery.git import Clone
+from drsyncer.restored import Marker
+from drsyncer.restored import Progress as How
+from drsyncer.snapshot import Record, Snapshot
+from drsyncer.yaml.emit import emit
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.kubelet import Kubelet, Volumes
+from tests.integration.movers import Mover
+from tests.integration.recovery import IMPATIENT, Recovery, namespace
+from tests.integration.written import SOURCE, claim, path_of
+from volumes.restore_outcome import Done, Outcome, undone
+from volumes.restore_plan import Key
+from volumes.restore_run import Restores
+from volumes.task import Volume
+
+SLOWLY = 100  # KiB/s
+SHOP = "shop"
+DATA = Key(SHOP, "data")
+
+
+@dataclass
+class Scene:
+    """A DR cluster with nodes, a restic repository, and the recovery repository that names its snapshots."""
+
+    dr: ControlPlane
+    recovery: Recovery
+    kubelet: Kubelet
+    mover: Mover  # for backups, as processes
+    folder: Path
+    commits: dict[Key, Record] = field(default_factory=dict)
+
+    # What there is
+
+    def volume(self, name: str = "data", *, where: str = SHOP, **more: Any) -> Path:
+        """Make a bound claim in DR; return the folder that is its volume."""
+        self.dr.apply([namespace(where)])
+        return Volumes(self.dr, self.folder / "dr").make(where, name, **more)
+
+    def available(self, name: str, *, where: str, storage_class: str) -> Path:
+        """Make a volume that the next claim of this name and class gets; return its folder."""
+        self.dr.apply([namespace(where)])
+        path = self.folder / "dr" / where / name
+        path.mkdir(parents=True)
+        spec = {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": storage_class,
+            "capacity": {"storage": "1Gi"},
+            "hostPath": {"path": str(path)},
+            "claimRef": {"namespace": where, "name": name},
+        }
+        metadata = {"name": f"{where}-{name}"}
+        self.dr.apply([{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec}])
+        return path
+
+    def backup(self, root: Path, source: Key = DATA, **more: Any) -> Snapshot:
+        """Back up a folder as the source's volume `source`."""
+        volume = Volume(host="prod", namespace=source.namespace, name=source.name)
+        return self.mover.backup(root, volume=volume, **more).snapshot
+
+    def record(self, snapshot: Snapshot | None, **more: Any) -> Record:
+        """Return what a claim's record says of a snapshot."""
+        return Record(repository=more.pop("repository", self.mover.repository_id), snapshot=snapshot, **more)
+
+    def point(
+        self, records: Mapping[Key, Record], *, message: str = "by hand", size: str = "1Gi", class_: str = "none"
+    ) -> str:
+        """Commit a recovery point with these records, and claims of the same names; return the commit."""
+        spaces = [namespace(name) for name in sorted({key.namespace for key in records})]
+        claims = [claim(key.namespace, key.name, size=size, storage_class=class_) for key in records]
+        files: dict[str, bytes | str | None] = {path_of(one): emit(one) for one in (*spaces, *claims)}
+        files[identity.FILE] = identity.emit(SOURCE)
+        for key, record in records.items():
+            ref = ObjectRef(layout.CLAIMS, key.namespace, key.name)
+            files[f"volumes/{key.namespace}/{key.name}.yaml"] = volumes.emit(record, ref)
+        return self.recovery.commit(files, message=message)
+
+    def marker(self, key: Key = DATA) -> Marker | None:
+        """Return the marker on a claim in DR."""
+        from drsyncer.restored import marker_of
+
+        return marker_of(self.dr.get(self.path(key)))
+
+    def states(self, key: Key = DATA) -> tuple[How | None, str]:
+        """Return what the marker says: state and reason."""
+        found = self.marker(key)
+        return (found.state, found.reason) if found else (None, "")
+
+    def path(self, key: Key = DATA) -> str:
+        """Return where a claim is in DR's API."""
+        return f"/api/v1/namespaces/{key.namespace}/persistentvolumeclaims/{key.name}"
+
+    # Restores
+
+    def config(self, **volumes: Any) -> dict[str, Any]:
+        """Return the configuration as a person would write it."""
+        secret = self.folder / "secret"
+        self.mover.backend.write(secret)
+        environment = secret / "environment"
+        if environment.exists():
+            shutil.rmtree(environment)
+        environment.mkdir()
+        for name, value in self.mover.backend.environment.items():
+            (environment / name).write_text(value)
+        auth = {"passwordFile": str(secret / "password"), "environmentDir": str(environment)}
+        if self.mover.backend.ca_file:
+            auth["caFile"] = str(self.mover.backend.ca_file)
+        restic = {"repository": self.mover.backend.repository, "auth": auth, "retryLock": "1s"}
+        mover = {"image": "example.com/dr-syncer:1", "jitter": "1ms", **volumes.pop("mover", {})}
+        section = {"restic": restic, "mover": mover, "restore": {"verify": "none"}, **volumes}
+        importer = {"retry": {"initial": "50ms", "max": "500ms", "attempts": 4}, "kubeconfig": str(self.dr.kubeconfig)}
+        return {**self.recovery.config(importer=importer), "volumes": section}
+
+    def restore(
+        self,
+        *,
+        plan_only: bool = False,
+        mover: Mapping[str, Any] = {},
+        slowly: bool = False,
+        between: Callable[[], object] = lambda: None,
+        **asked: Any,
+    ) -> Outcome:
+        """Restore in this process, as the command does. `between` the plan and its execution something may happen."""
+        written = self.config(mover=dict(mover))
+        written["volumes"]["restic"]["downloadLimit"] = SLOWLY if slowly else 0
+        config = Config.model_validate(written)
+        wanted = Asked(plan_only=plan_only, **asked)
+        cluster = self.cluster()
+        try:
+            with Clone.open(self.recovery.remote_of()) as clone:
+                found = planned(config, clone, cluster, wanted, Progress(silent=True))
+            between()
+            done: tuple[Done, ...] = (
+                tuple(map(undone, found.steps))
+                if plan_only
+                else carried_out(config, cluster, found, wanted, connect=self.cluster, started=self._started)
+            )
+            return shown(config, found, done, planned_only=plan_only, seconds=0.0)
+        finally:
+            cluster.close()
+
+    def _started(self, restores: Restores) -> None:
+        self.restores = restores
+
+    def cluster(self) -> Cluster:
+        """Return a connection to DR."""
+        return connect(kubeconfig=str(self.dr.kubeconfig), connections=20, schedule=IMPATIENT)
+
+    def cli(self, *words: str, **volumes: Any) -> subprocess.CompletedProcess[str]:
+        """Run `dr-syncer volumes restore` as a person does."""
+        file = self.folder / "dr-syncer.yaml"
+        file.write_bytes(emit(self.config(**volumes)))
+        argv = [sys.executable, "-m", "cli.main", "volumes", "restore", "-c", str(file), *words]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, cwd=self.folder)
+
+    def tidy(self) -> bool:
+        """Wait until no Job, pod or Secret of a mover is left in DR."""
+        paths = ("/apis/batch/v1/jobs", "/api/v1/pods", "/api/v1/secrets")
+        selector = f"labelSelector={own.PREFIX}operation"
+        self.dr.wait_for(
+            lambda: not any(self.dr.list(f"{path}?{selector}") for path in paths), what="movers to be gone", timeout=60
+        )
+        return True
+
+
+def endings(outcome: Outcome) -> dict[str, tuple[str, str]]:
+    """Return volume → ending and reason."""
+    return {str(done.step.source): (str(done.ending), done.reason) for done in outcome.volumes}
+
+
+def data(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return the JSON that a command printed."""
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def when(text: str) -> datetime:
+    """Return a time of a test."""
+    return datetime.fromisoformat(text)

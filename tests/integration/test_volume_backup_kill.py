@@ -1,0 +1,147 @@
+"""A dispatcher that dies at each step that writes, and two at once: nothing is lost, doubled or left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from drsyncer.errors import ExitCode
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.fault_proxy import FaultProxy
+from tests.cluster.kubelet import PROGRAM, Kubelet
+from tests.cluster.restic_servers import RestServer
+from tests.cluster.tools import find
+from tests.integration.backups import ROOT, Backups
+
+MakeNamespace = Callable[..., str]
+MakeProxy = Callable[[ControlPlane], FaultProxy]
+
+# The steps of a dispatcher, by the request that it is about to send when it dies.
+STEPS = {
+    "before the secret": ("POST", "/secrets"),
+    "before the start": ("PATCH", "/jobs/"),
+    "before the record": ("PATCH", "/persistentvolumeclaims/"),
+    "before the end": ("DELETE", "/jobs/"),
+}
+WAITING = """
+import os, sys, time
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.05)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.fixture
+def backups(source: ControlPlane, make_namespace: MakeNamespace, tmp_path: Path) -> Iterator[Backups]:
+    environment = {"PYTHONPATH": str(ROOT), "PATH": f"{find('restic').parent}:{os.environ['PATH']}"}
+    node = f"node-{uuid.uuid4().hex[:6]}"
+    with RestServer(tmp_path / "rest") as server, Kubelet(source, (node,), environment=environment) as kubelet:
+        made = Backups(source, tmp_path, server, kubelet, make_namespace(source, "dr-syncer"))
+        made.init()
+        yield made
+
+
+@pytest.fixture
+def shop(source: ControlPlane, make_namespace: MakeNamespace, backups: Backups) -> str:
+    """A namespace with one claim, `data`, that has one file."""
+    namespace = make_namespace(source, "shop")
+    (backups.volumes.make(namespace, "data") / "order").write_text("1 bicycle")
+    return namespace
+
+
+def _snapshots(backups: Backups) -> list[str]:
+    """Return the ids of the snapshots of data, oldest first; those of manifests are others."""
+    found = json.loads(backups.restic("snapshots", "--json"))
+    return [one["id"] for one in found if not any(tag.startswith("manifest-of=") for tag in one["tags"])]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_dispatcher_killed_at_any_step_is_made_up_for_by_the_next(
+    step: str, backups: Backups, shop: str, source: ControlPlane, fault_proxy: MakeProxy
+) -> None:
+    method, path = STEPS[step]
+    proxy = fault_proxy(source)
+    hanging = proxy.hang(60, method=method, path=path, times=None)
+    process = backups.start_killable(shop, proxy.kubeconfig)
+    source.wait_for(lambda: hanging.hits, what=step, timeout=60)
+    process.kill()
+    process.communicate()
+    made_before = _snapshots(backups)
+
+    ran = backups.run(namespaces=[shop])
+
+    assert ran.code == ExitCode.DONE, ran.data
+    assert backups.whole(shop, "data").id == _snapshots(backups)[-1]
+    assert len(_snapshots(backups)) == len(made_before) + 1
+    # What the first one's mover had found out was written down: the second one's knew of it.
+    assert ran.states() == {"data": "Unchanged" if made_before else "Complete"}
+    assert backups.left(shop) == []
+    source.wait_for(lambda: backups.leases() == [], what="the Leases to be given back")
+
+
+def test_a_mover_goes_on_without_its_dispatcher_and_the_next_one_waits_for_it(
+    backups: Backups, shop: str, source: ControlPlane
+) -> None:
+    # A mover that begins when it is told to.
+    gate = backups.folder / "gate"
+    backups.kubelet.program = (sys.executable, "-c", WAITING, str(gate), *PROGRAM)
+    process = backups.start_killable(shop, source.kubeconfig)
+    backups.kubelet.wait_for(f"{shop}/data")
+    process.kill()
+    process.communicate()
+    gate.touch()
+
+    ran = backups.run(namespaces=[shop])
+
+    assert ran.code == ExitCode.DONE, ran.data
+    assert ran.states() == {"data": "Unchanged"}
+    assert len(_snapshots(backups)) == 2
+    assert len(backups.kubelet.seen) == 2
+    assert backups.left(shop) == []
+
+
+def test_what_is_left_of_a_claim_that_is_not_asked_for_is_cleared_up_too(
+    backups: Backups, shop: str, source: ControlPlane, fault_proxy: MakeProxy
+) -> None:
+    proxy = fault_proxy(source)
+    hanging = proxy.hang(60, method="PATCH", path="/persistentvolumeclaims/", times=None)
+    process = backups.start_killable(shop, proxy.kubeconfig)
+    source.wait_for(lambda: hanging.hits, what="a result", timeout=60)
+    process.kill()
+    process.communicate()
+    (backups.volumes.make(shop, "more") / "order").write_text("2 bicycles")
+
+    ran = backups.run(claims=[(shop, "more")])
+
+    assert ran.states() == {"more": "Complete"}
+    assert backups.whole(shop, "data").files == 1
+    assert backups.left(shop) == []
+
+
+def test_two_dispatchers_at_once_never_move_the_same_volume(backups: Backups, shop: str, source: ControlPlane) -> None:
+    (backups.volumes.make(shop, "more") / "order").write_text("2 bicycles")
+    backups.kubelet.holds = lambda claim: claim.endswith("/data")
+    first = backups.start_killable(shop, source.kubeconfig)
+    jobs = f"/apis/batch/v1/namespaces/{shop}/jobs"
+    source.wait_for(
+        lambda: any("data" in job["metadata"]["name"] for job in source.list(jobs)), what="a Job", timeout=60
+    )
+
+    second = backups.run(namespaces=[shop])
+
+    data = second.volume("data")
+    assert (data["state"], data["reason"]) == ("Failed", "NotStarted")
+    assert "another run" in data["message"]
+    # The first one's is under way: what becomes of it is not the second one's to write down.
+    assert backups.record(shop, "data") is None
+    backups.kubelet.holds = lambda _: False
+    stdout, _ = first.communicate(timeout=60)
+    assert first.returncode in (ExitCode.DONE, ExitCode.PARTIAL), stdout
+    assert backups.whole(shop, "data").files == 1
+    assert backups.left(shop) == []

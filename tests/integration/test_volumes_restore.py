@@ -1,0 +1,259 @@
+"""Restores of volumes in a real DR cluster, by real movers, out of a real restic repository.
+
+"Equal" is what a walk of its own sees: content, mode, owner, times, links. See `movers.portrait`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from drsyncer.errors import ExitCode, RevisionNotFound
+from drsyncer.restored import Progress
+from drsyncer.snapshot import Attempt, State
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.kubelet import Kubelet, use
+from tests.cluster.tools import find
+from tests.integration.movers import Backend, Mover, fill, portrait
+from tests.integration.recovery import Recovery
+from tests.integration.restores import DATA, SHOP, Scene, endings
+from volumes.restore_plan import Key
+
+
+@pytest.fixture(scope="session")
+def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository to be copied: making one takes restic seconds."""
+    folder = tmp_path_factory.mktemp("repository")
+    Mover(folder / "movers", Backend(repository=str(folder / "r"), folder=folder / "r")).init()
+    return folder / "r"
+
+
+@pytest.fixture
+def scene(clean_dr: ControlPlane, recovery: Recovery, tmp_path: Path, empty_repository: Path) -> Iterator[Scene]:
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    backend = Backend(repository=str(folder / "repository"), folder=folder / "repository")
+    shutil.copytree(empty_repository, backend.folder)
+    env = {"PATH": f"{find('restic').parent}:{os.environ['PATH']}"}
+    with Kubelet(clean_dr, ("node-1", "node-2"), environment=env) as kubelet:
+        yield Scene(clean_dr, recovery, kubelet, Mover(folder / "movers", backend), folder)
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    """The source's volume, with data."""
+    (tmp_path / "origin").mkdir()
+    return fill(tmp_path / "origin")
+
+
+def exported(time: str) -> str:
+    """Return the message of a commit that was exported at that time."""
+    return f"prod: something changed\n\nDR-Syncer-Exported-At: {time}"
+
+
+def test_a_volume_comes_back_as_it_was_and_a_second_restore_moves_nothing(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    snapshot = scene.backup(origin)
+    commit = scene.point({DATA: scene.record(snapshot)})
+
+    outcome = scene.restore(confirmed=True)
+
+    assert endings(outcome) == {"shop/data": ("restored", "Confirmed")}
+    assert outcome.exit_code is ExitCode.DONE
+    assert portrait(volume) == portrait(origin)
+    marker = scene.marker()
+    assert marker is not None
+    assert (marker.state, marker.snapshot, marker.commit) == (Progress.COMPLETE, snapshot.id, commit)
+    assert scene.tidy()
+
+    started = len(scene.kubelet.seen)
+    assert endings(scene.restore()) == {"shop/data": ("unchanged", "SameSnapshot")}
+    assert len(scene.kubelet.seen) == started
+
+
+def test_a_claim_that_nothing_is_known_of_is_restored_only_when_it_is_empty(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    (volume / "somebody's").write_text("data")
+    (volume / "lost+found").mkdir()
+
+    refused = scene.restore()
+
+    assert endings(refused) == {"shop/data": ("refused", "NotEmpty")}
+    assert refused.exit_code is ExitCode.REFUSED
+    assert "somebody" in refused.volumes[0].text
+    assert sorted(file.name for file in volume.iterdir()) == ["lost+found", "somebody's"]
+    assert scene.marker() is None
+
+    (volume / "somebody's").unlink()
+    assert endings(scene.restore()) == {"shop/data": ("restored", "Unknown")}
+    assert portrait(volume).items() >= portrait(origin).items()
+
+
+def test_a_volume_that_a_pod_uses_is_refused_also_when_the_pod_came_after_the_plan(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    use(scene.dr, SHOP, "data", node="node-1")
+
+    outcome = scene.restore(confirmed=True)
+    assert endings(outcome) == {"shop/data": ("refused", "InUse")}
+    assert "web (Running on node-1)" in outcome.volumes[0].text
+
+    web = f"/api/v1/namespaces/{SHOP}/pods/web/status"
+    scene.dr.patch(web, {"status": {"phase": "Succeeded"}})  # one that has ended uses nothing
+    late = scene.restore(confirmed=True, between=lambda: use(scene.dr, SHOP, "data", node="node-1", name="late"))
+    assert endings(late) == {"shop/data": ("refused", "InUse")}
+    assert late.exit_code is ExitCode.REFUSED
+    assert list(volume.iterdir()) == []
+    assert scene.marker() is None
+    assert scene.kubelet.seen == []
+
+
+def test_a_killed_mover_leaves_a_volume_that_counts_as_half_and_the_next_run_makes_it_whole(
+    scene: Scene, origin: Path
+) -> None:
+    (origin / "large").write_bytes(os.urandom(3_000_000))
+    volume = scene.volume()
+    snapshot = scene.backup(origin)
+    scene.point({DATA: scene.record(snapshot)})
+    seen: list[Progress | None] = []
+
+    def kill() -> None:
+        scene.kubelet.wait_for(str(DATA))
+        scene.dr.wait_for(lambda: any(volume.iterdir()), what="the restore to write", timeout=60)
+        seen.append(scene.states()[0])
+        scene.kubelet.kill(str(DATA), reason="OOMKilled")
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    outcome = scene.restore(confirmed=True, slowly=True)
+    killer.join()
+
+    assert endings(outcome) == {"shop/data": ("failed", "Lost")}
+    assert outcome.exit_code is ExitCode.FAILED
+    assert seen == [Progress.IN_PROGRESS]
+    assert scene.states() == (Progress.PARTIAL, "Lost")
+
+    again = scene.restore()  # what is in it is ours: nobody needs to confirm that
+    assert endings(again) == {"shop/data": ("restored", "Resumed")}
+    assert portrait(volume) == portrait(origin)
+    assert scene.states() == (Progress.COMPLETE, "")
+
+
+def test_a_snapshot_that_is_not_the_volumes_own_leaves_volume_and_marker_alone(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    mine, other = scene.backup(origin), scene.backup(origin, Key("shop", "other"))
+    scene.point({DATA: scene.record(mine)})
+    scene.restore(confirmed=True)
+    before, marker = portrait(volume), scene.marker()
+    change = msgspec.structs.replace
+    wrong = [
+        ("NoSnapshot", scene.record(change(mine, id="f" * 64, tree="e" * 64))),
+        ("OtherSnapshot", scene.record(other)),  # of another claim
+        ("OtherSnapshot", scene.record(change(mine, host="staging"))),
+        ("OtherSnapshot", scene.record(change(mine, tree="e" * 64))),
+        ("OtherRepository", scene.record(mine, repository="9" * 64)),
+    ]
+    for reason, named in wrong:
+        scene.point({DATA: named})
+        outcome = scene.restore(again=True)
+        assert endings(outcome) == {"shop/data": ("failed", reason)}
+        assert "the volume is as it was before" in outcome.volumes[0].text
+
+    assert portrait(volume) == before
+    assert scene.marker() == marker
+
+
+def test_a_damaged_repository_never_gives_a_volume_that_counts_as_whole(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    snapshot = scene.backup(origin)
+    scene.point({DATA: scene.record(snapshot)})
+    for pack in (scene.mover.backend.folder / "data").rglob("*"):
+        if pack.is_file() and pack.stat().st_size > 100_000:
+            pack.chmod(0o600)
+            content = bytearray(pack.read_bytes())
+            content[1000:2000] = bytes(1000)
+            pack.write_bytes(content)
+
+    outcome = scene.restore(confirmed=True)
+
+    assert outcome.volumes[0].ending in ("partial", "failed")
+    assert outcome.exit_code in (ExitCode.PARTIAL, ExitCode.FAILED)
+    assert scene.states()[0] is Progress.PARTIAL
+    assert portrait(volume) != portrait(origin)
+
+
+def test_a_claim_that_is_too_small_is_not_touched(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    snapshot = msgspec.structs.replace(scene.backup(origin), bytes=2 << 30)
+    scene.point({DATA: scene.record(snapshot)}, size="3Gi")
+    outcome = scene.restore(confirmed=True)
+    assert endings(outcome) == {"shop/data": ("refused", "TooSmall")}
+    assert list(volume.iterdir()) == []
+
+
+def test_a_path_is_restored_and_nothing_beside_it(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    scene.restore(confirmed=True)
+    (volume / "app.conf").write_text("broken\n")
+    (volume / "deep" / "er" / "data.bin").write_text("changed since")
+    (volume / "new").write_text("since then")
+
+    outcome = scene.restore(path="app.conf")
+
+    assert endings(outcome) == {"shop/data": ("restored", "Path")}
+    assert (volume / "app.conf").read_text() == "colour = blue\n"
+    assert (volume / "deep" / "er" / "data.bin").read_text() == "changed since"
+    assert (volume / "new").read_text() == "since then"
+    marker = scene.marker()
+    assert marker is not None
+    assert (marker.path, marker.state) == ("app.conf", Progress.COMPLETE)
+    assert endings(scene.restore()) == {"shop/data": ("restored", "OtherSnapshot")}
+    assert portrait(volume) == portrait(origin)
+
+
+def test_the_newest_complete_recovery_point_is_taken_and_any_other_by_its_time(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    first = scene.backup(origin)
+    scene.point({DATA: scene.record(first)}, message=exported("2026-05-01T10:00:00Z"))
+    (origin / "second").write_text("2")
+    second = scene.backup(origin)
+    middle = scene.point({DATA: scene.record(second)}, message=exported("2026-05-01T11:00:00Z"))
+    failed = Attempt(state=State.FAILED, start=second.end, end=second.end, reason="Locked", message="locked")
+    newest = scene.point({DATA: scene.record(second, attempt=failed)}, message=exported("2026-05-01T12:00:00Z"))
+
+    outcome = scene.restore(confirmed=True)
+    assert outcome.revision == middle
+    assert f"the newest of all, {newest[:12]}" in " ".join(outcome.warnings)
+    assert (volume / "second").exists()
+
+    older = scene.restore(as_of="2026-05-01T10:59Z")
+    assert endings(older) == {"shop/data": ("restored", "OtherSnapshot")}
+    assert not (volume / "second").exists()
+
+    named = scene.restore(revision=newest)
+    assert endings(named) == {"shop/data": ("restored", "OtherSnapshot")}
+    assert "was Failed, so this is the data of" in named.volumes[0].step.note
+    with pytest.raises(RevisionNotFound, match="as old as"):
+        scene.restore(as_of="2001-01-01")
+
+
+def test_another_claim_is_made_where_somebody_says_so(scene: Scene, origin: Path) -> None:
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    copy = scene.available("copy", where="elsewhere", storage_class="none")
+
+    outcome = scene.restore(claims=(DATA,), to_namespace="elsewhere", to_claim="copy")
+
+    assert endings(outcome) == {"shop/data": ("restored", "Empty")}
+    assert portrait(copy) == portrait(origin)
+    made = scene.dr.get(scene.path(Key("elsewhere", "copy")))
+    assert made["spec"]["resources"]["requests"]["storage"] == "1Gi"
+    assert scene.states(Key("elsewhere", "copy"))[0] is Progress.COMPLETE
+    assert endings(scene.restore(claims=(DATA,))) == {"shop/data": ("left out", "Missing")}
