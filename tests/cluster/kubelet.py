@@ -60,12 +60,14 @@ class Kubelet:
 
     `program` is what movers are, before their arguments. `holds` says of which claims (namespace/name) pods are not
     started yet, and `waiting` what their status says meanwhile. `environment` is added to that of each mover.
+    `exec_port` is where an ExecServer answers for the nodes.
     """
 
     cluster: ControlPlane
     nodes: tuple[str, ...]
     program: Sequence[str] = PROGRAM
     environment: dict[str, str] = field(default_factory=dict)
+    exec_port: int = 0
     holds: Callable[[str], bool] = lambda _: False
     waiting: dict[str, str] = field(default_factory=lambda: {"reason": "ContainerCreating"})
     running: dict[str, Running] = field(default_factory=dict)  # by the pod's UID
@@ -261,8 +263,12 @@ class Kubelet:
 
     def _register(self, node: str) -> None:
         self.cluster.apply([{"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}}])
-        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": _now()}
-        self.cluster.patch(f"/api/v1/nodes/{node}/status", {"status": {"conditions": [ready]}}, content_type=MERGE)
+        status = {
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Tests", "lastHeartbeatTime": _now()}],
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self.exec_port}},
+        }
+        self.cluster.patch(f"/api/v1/nodes/{node}/status", {"status": status}, content_type=MERGE)
 
 
 @dataclass(frozen=True)
