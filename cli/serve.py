@@ -17,6 +17,7 @@ from cli import options
 from cli.context import Context
 
 if TYPE_CHECKING:
+    from cli.volumes_following import Beside
     from drsyncer.cluster import Cluster
     from drsyncer.cluster.lease import Election
     from drsyncer.config.schema import Config
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from drsyncer.service.http import Handler, Request
     from drsyncer.service.metrics import Metrics
     from drsyncer.service.reasons import Tell
+    from importer.observing import Observer
 
     Make = Callable[[Config, Metrics, Health, Board, Tell, Callable[[], bool]], Worker]
 
@@ -113,12 +115,7 @@ def _importing(
     section = config.importer
     assert section is not None  # a reload without the section was refused
     connect = _dialling(config, "importer", metrics, leading)
-    listeners, follower = [], None
-    if config.volumes is not None and config.volumes.restore.follow:
-        from cli.volumes_following import Heard, Told, follower_of
-
-        follower = follower_of(config, connect=connect, leading=leading, told=Told(metrics, board, tell))
-        listeners = [Heard(follower)]
+    listeners, besides = _about_volumes(config, connect, metrics, board, tell, leading)
     worker = worker_of(
         config=section,
         remote=remote_of(config.repository),
@@ -130,11 +127,32 @@ def _importing(
         leading=leading,
         listeners=listeners,
     )
-    if follower is None:
+    if not besides:
         return worker
     from cli.volumes_following import WithVolumes
 
-    return WithVolumes(worker, follower)
+    return WithVolumes(worker, *besides)
+
+
+def _about_volumes(
+    config: Config,
+    connect: Callable[[], Cluster],
+    metrics: Metrics,
+    board: Board,
+    tell: Tell,
+    leading: Callable[[], bool],
+) -> tuple[list[Observer], list[Beside]]:
+    """Return who listens to imports for the sake of volumes, and what works beside them."""
+    if config.volumes is None:
+        return [], []
+    from cli.volumes_following import Heard, Told, follower_of
+    from cli.volumes_watching import Ages, watch_of
+
+    watch = watch_of(config, leading=leading, told=Ages(metrics, board))
+    if not config.volumes.restore.follow:
+        return [], [watch]
+    follower = follower_of(config, connect=connect, leading=leading, told=Told(metrics, board, tell))
+    return [Heard(follower)], [watch, follower]
 
 
 def _dialling(config: Config, side: str, metrics: Metrics, leading: Callable[[], bool]) -> Callable[[], Cluster]:

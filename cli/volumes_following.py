@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -54,23 +55,35 @@ class Heard(Nobody):
         self._follower.imported(outcome.revision, changed=wrote or why in (Why.START, Why.ASKED))
 
 
-class WithVolumes:
-    """A worker with a follower beside it. See `drsyncer.service.frame.Worker`."""
+class Beside(Protocol):
+    """What works beside the imports, in a thread of its own."""
 
-    def __init__(self, worker: Worker, follower: Follower) -> None:
+    def run(self) -> None:
+        """Work until `stop`."""
+
+    def stop(self) -> None:
+        """Let `run` end soon."""
+
+
+class WithVolumes:
+    """A worker with others beside it. See `drsyncer.service.frame.Worker`."""
+
+    def __init__(self, worker: Worker, *others: Beside) -> None:
         self._worker = worker
-        self._follower = follower
+        self._others = others
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop`, both of them."""
-        thread = threading.Thread(target=self._follower.run, name="volumes", daemon=True)
-        thread.start()
+        """Work until `stop`, all of them."""
+        threads = [threading.Thread(target=other.run, name="volumes", daemon=True) for other in self._others]
+        for thread in threads:
+            thread.start()
         ended = threading.Event()
 
         def watch() -> None:
             while not ended.is_set() and not stop.wait(0.2):
                 pass
-            self._follower.stop()
+            for other in self._others:
+                other.stop()
 
         watcher = threading.Thread(target=watch, name="volumes watch", daemon=True)
         watcher.start()
@@ -79,9 +92,11 @@ class WithVolumes:
         finally:
             ended.set()
             watcher.join()
-            thread.join(_ENDING)
-            if thread.is_alive():
-                _logger.warning("the restore of volumes did not end in time; what it began goes on in the cluster")
+            until = time.monotonic() + _ENDING
+            for thread in threads:
+                thread.join(max(0.0, until - time.monotonic()))
+            if any(thread.is_alive() for thread in threads):
+                _logger.warning("the work on volumes did not end in time; what it began goes on in the cluster")
 
     def wake(self) -> None:
         """See `Worker`."""

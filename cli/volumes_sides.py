@@ -66,7 +66,7 @@ def meeting_of(config: Config, *, waits: Callable[[str], object]) -> Meeting:
         source_of(exporter),
         lambda: source_of(exporter, Manner(attempts=1, timeout=5.0)),
         namespace=place_of(config, "exporter").namespace,
-        repository=section.restic.repository,
+        repository=exporter.cluster,
         patience=section.restic.retry_lock,
         waits=waits,
     )

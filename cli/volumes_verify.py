@@ -21,20 +21,28 @@ if TYPE_CHECKING:
 @options.cluster
 @options.output
 @options.verbosity
+@click.option(
+    "--compare",
+    metavar="COUNT",
+    default="1",
+    help="Snapshots to hold against the lists of their files: a number, or all. Default: 1, of at most 10 GiB.",
+)
 @click.option("--read-data", "subset", metavar="SHARE", default="", help="Share of the data to read: 5%, 100%.")
-def verify(ctx: Context, subset: str) -> None:
+def verify(ctx: Context, compare: str, subset: str) -> None:
     """Check the restic repository, read a share of its data, and look for all that recovery points name.
 
     The share is `volumes.checkSubset`, another one each time. Each snapshot that a recovery point names
-    which `volumes prune` would keep must be there, and have the list of its files.
+    which `volumes prune` would keep must be there, and have the list of its files. One of them, another
+    one each time, is read as a whole and compared with that list: that is what the source had.
 
-    Exit codes: 0 all is well; 1 something is missing or damaged, or the check failed; 3 snapshots
-    without the list of their files; 4 refused: what Git knows is incomplete, or the repository is in use.
+    Exit codes: 0 all is well; 1 something is missing, damaged or different, or the check failed; 3
+    snapshots without the list of their files; 4 refused: what Git knows is incomplete, or the repository
+    is in use.
 
     \b
     Examples:
       dr-syncer volumes verify
-      dr-syncer volumes verify --read-data 100%
+      dr-syncer volumes verify --read-data 100% --compare all
     """
     from cli.volumes_sides import meeting_of, opening, section_of, subject_of
     from volumes.verifying import verify as run
@@ -46,6 +54,7 @@ def verify(ctx: Context, subset: str) -> None:
         opening(section),
         meeting_of(config, waits=lambda whom: warn([f"waiting for {whom}"])),
         subset=_share(subset) or section.check_subset,
+        compare=_count(compare),
         progress=ctx.progress,
     )
     ctx.show(lambda out: _draw(out, outcome), outcome.to_data)
@@ -62,11 +71,21 @@ def _share(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int | None:
+    from drsyncer.errors import UsageError
+
+    if text == "all":
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"--compare {text}: expected a number", hint="Such as 3, 0 for none, or all.")
+    return int(text)
+
+
 def _draw(out: Console, outcome: Outcome) -> None:
     from cli import render
     from drsyncer.wording import many
 
-    bad = bool(outcome.errors_total or outcome.missing or outcome.unlisted)
+    bad = outcome.exit_code != 0
     render.line(
         out,
         f"{outcome.cluster}: the restic repository {outcome.repository[:12]} "
@@ -74,6 +93,15 @@ def _draw(out: Console, outcome: Outcome) -> None:
         style="bold red" if bad else "bold",
     )
     render.line(out, f"{many(outcome.named, 'snapshot')} named by recovery points; data read: {outcome.subset}")
+    told = f"compared with what the source had: {len(outcome.compared):,} of {outcome.comparable:,}"
+    render.line(out, told)
+    for one in outcome.compared:
+        for text in one.differences:
+            render.paragraph(out, f"{one.pair.claim}, {one.pair.snapshot.id[:8]}: {text}", style="bold red")
+        if one.total > len(one.differences):
+            render.line(out, f"… and {one.total - len(one.differences):,} more")
+    for lock in outcome.unlocked:
+        render.paragraph(out, f"removed, since its pod is dead: {lock}")
     for claim, ids in outcome.missing.items():
         render.paragraph(out, f"{claim}: not in the repository: {_named(ids)}", style="bold red")
     for claim, ids in outcome.unlisted.items():

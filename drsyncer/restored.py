@@ -47,7 +47,7 @@ class Marker(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     started: datetime
     ended: datetime | None = None
     path: str = ""  # what was restored inside the volume; "": all of it
-    verified: str = ""  # how it was compared with the manifest, and found equal: metadata, all; "" for not
+    verified: str = ""  # how it is compared with the manifest before it counts as whole: none, metadata, all
     reason: str = ""  # of a state that is not complete: one word for machines
     message: str = ""  # and a sentence for people, without secrets
 

@@ -117,6 +117,11 @@ def dump(snapshot: str, path: str = MANIFEST_FILE) -> Command:
     return ("dump", "--no-lock", snapshot, f"/{path}")
 
 
+def archive(snapshot: str) -> Command:
+    """Write all of a snapshot to standard output, as tar."""
+    return ("dump", "--no-lock", "--archive", "tar", snapshot, "/")
+
+
 def configuration() -> Command:
     """Print the repository's own configuration, its id among it: what opens it and does nothing else."""
     return ("cat", "config", "--json", "--no-lock")

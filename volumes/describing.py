@@ -25,7 +25,9 @@ writes these pages out (half a minute or so), which restic's own detection of ch
 After the first backup, nothing is read that the manifest before knows in the same state, as restic does not read it
 either: the second walk is left to files that are newer (`since`), and the third looks the others up. When restic's root
 tree is the one of the snapshot before, restic found every path, owner, mode, time, inode and attribute as it was, and
-read nothing: then the manifest before is this snapshot's, too, and none has to be finished.
+read nothing: then the manifest before is this snapshot's, too (`unchanged`), and no third walk is needed.
+
+The second walk keeps near to restic where it is told how far that is (`reached`), and the kernel lets restic go first.
 
 In memory there are two numbers per path (`marks`): 16 MB for a million, and some more where something has changed.
 """
@@ -47,7 +49,8 @@ from typing import IO, Final, NamedTuple
 import msgspec
 
 from volumes.inspecting import GONE, Looking, Stopped, marks, path_mark
-from volumes.manifest import NAME, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, escape, joined
+from volumes.manifest import NAME, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, ends, escape, joined
+from volumes.pacing import Pace
 from volumes.walking import Found, Walk
 
 MOST_NAMES: Final = 100
@@ -153,6 +156,7 @@ class Describing:
     previous: Path | None = None
     start: int = field(default_factory=time.time_ns)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _pace: Pace = field(default_factory=Pace)
     _looking: Looking = field(init=False)
     _before: _Seen = field(init=False)
     _meanwhile: _Seen = field(default_factory=_Seen)
@@ -162,11 +166,15 @@ class Describing:
 
     def begin(self) -> None:
         """Make the first walk, and start the second. Raises OSError for a root that cannot be read."""
-        self._looking = Looking(self.root.stat().st_dev, self.content, self._stop)
+        self._looking = Looking(self.root.stat().st_dev, self.content, self._stop, self._pace)
         self._before, fractions = self._seen()
         time.sleep(_TICK if fractions else _WHOLE_SECONDS_TICK)
         self._thread = threading.Thread(target=self._run, name="manifest")
         self._thread.start()
+
+    def reached(self, bytes_done: int) -> None:
+        """Tell how far restic is, as often as it says so (`bytes_done`): files are then read from the disk once."""
+        self._pace.reached(bytes_done)
 
     def finish(self, previous: Path | None = None) -> Described:
         """Wait for the second walk, make the third, and return the manifest. restic has ended before.
@@ -176,6 +184,7 @@ class Describing:
         """
         if self._thread is None:
             raise RuntimeError("finish comes after begin")
+        self._pace.end()
         self._thread.join()
         if self._failure is not None:
             raise self._failure
@@ -187,9 +196,23 @@ class Describing:
             return Described(target, self._draft.footer, self._draft.names)
         return self._merged(self._draft.file, previous)
 
+    def unchanged(self, previous: Path) -> Described | None:
+        """Return the manifest of the snapshot before as this one's, for whom restic's root tree is the one before.
+
+        None when it will not do, since it is damaged, says of something that it is not sure, or has no hashes.
+        """
+        try:
+            with previous.open("rb") as file:
+                header, footer = ends(file)
+        except Damaged:
+            return None
+        described = Described(previous, footer, ())
+        return described if described.sure and (header.content or not self.content) else None
+
     def end(self) -> None:
         """Stop what is still running and remove what is in between; the finished manifest stays."""
         self._stop.set()
+        self._pace.end()
         if self._thread is not None:
             self._thread.join()
         self._draft_file.unlink(missing_ok=True)
@@ -231,6 +254,8 @@ class Describing:
                 for found in batch.found():
                     if self.since is None or self._is_to_be_read(found, self.since):
                         writing.add(self._looking.entry(found))
+                    elif stat.S_ISREG(found.stat.st_mode):
+                        self._pace.passed(found.stat.st_size)  # restic counts what it need not read, too
             self._draft = writing.close(self._draft_file, seen=seen, walk=walk, looking=self._looking)
 
     def _is_to_be_read(self, found: Found, since: int) -> bool:

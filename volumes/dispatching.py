@@ -111,7 +111,7 @@ class _Planning:
     def __init__(self, found: Found, config: Volumes, host: str, request: Request, run: str) -> None:
         self._found = found
         self.config = config
-        self._host = host
+        self.host = host
         self._request = request
         self._run = run
 
@@ -136,10 +136,10 @@ class _Planning:
     def task(self, claim: Claim, before: Record | None) -> BackupTask:
         """Return what a mover of the claim is told, when `before` is remembered of it."""
         known = before if not self._request.adopt else None
-        previous = known.snapshot if known and known.snapshot and known.snapshot.host == self._host else None
+        previous = known.snapshot if known and known.snapshot and known.snapshot.host == self.host else None
         return BackupTask(
             access=supplies.access_of(self.config.restic),
-            volume=Source(host=self._host, namespace=claim.namespace, name=claim.name),
+            volume=Source(host=self.host, namespace=claim.namespace, name=claim.name),
             run=self._run,
             repository_id=known.repository if known else "",
             previous=previous,
@@ -184,7 +184,7 @@ def _run(
             site.cluster,
             site.connect,
             namespace=site.namespace,
-            repository=config.restic.repository,
+            repository=planning.host,  # as who prunes calls it, who may have another address
             patience=config.restic.retry_lock,
             timing=site.timing,
             waits=lambda whom: task.advance(0, detail=f"waiting for {whom}"),

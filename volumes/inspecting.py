@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from volumes.manifest import Entry, Kind, Unsure, escape
+from volumes.pacing import Pace
 from volumes.walking import Batch, Found, Walk
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -55,6 +56,7 @@ class Looking:
     device: int  # of the volume's root
     content: bool  # whether the content of files is read
     stop: threading.Event = field(default_factory=threading.Event)
+    pace: Pace = field(default_factory=Pace)
     without_xattrs: list[bytes] = field(default_factory=list)  # where a file system begins that has none
     _devices: set[int] = field(default_factory=set)  # those file systems
     _hashed: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)  # names to come, and SHA-256
@@ -179,6 +181,7 @@ class Looking:
     def _sha256(self, fd: int, size: int) -> str:
         """Return the SHA-256 of an open file that has `size` bytes. Raises OSError where it has not."""
         if size <= _SMALL:
+            self.pace.passed(size)
             data = os.read(fd, size + 1)
             read, digest = len(data), _sha256(data)
         else:
@@ -186,6 +189,7 @@ class Looking:
         if read < size:
             buffer = memoryview(bytearray(_BUFFER))
             while read <= size and (count := os.readv(fd, [buffer])):
+                self.pace.passed(count)
                 if self.stop.is_set():
                     raise Stopped
                 digest.update(buffer[:count])

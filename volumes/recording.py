@@ -12,10 +12,10 @@ from drsyncer.cluster import Cluster, urls
 from drsyncer.cluster.events import EVENTS
 from drsyncer.errors import ClusterError, NotFound
 from drsyncer.manifest import Manifest, metadata
-from drsyncer.snapshot import State
+from drsyncer.snapshot import State, encode
 from volumes.claims import CLAIMS
 from volumes.endings import is_good
-from volumes.remembering import encode, record_of, remember
+from volumes.remembering import record_of, remember
 from volumes.result import Result
 
 _logger = log.get(__name__)
@@ -47,7 +47,7 @@ class Recorder:
         text = encode(remember(before, result))
         if text != (metadata(claim).get("annotations") or {}).get(own.BACKUP_RESULT):
             self._write(claim, text)
-        if not is_good(result):
+        if not is_good(result) or result.message:
             tell(self._cluster, claim, result, run=self._run)
 
     def _write(self, claim: Manifest, text: str) -> None:
@@ -76,7 +76,7 @@ def tell(cluster: Cluster, claim: Manifest, result: Result, *, run: str, what: s
 
 
 def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str = "Backup") -> Manifest:
-    """Return the Event about a claim whose backup, or restore, was not whole."""
+    """Return the Event about a claim whose backup, or restore, was not whole, or was and had trouble around it."""
     meta, when = metadata(claim), now.strftime("%Y-%m-%dT%H:%M:%SZ")
     words = f"{result.reason}: {result.message}" if result.reason else result.message
     about = {"apiVersion": "v1", "kind": CLAIMS.kind, "namespace": meta["namespace"], "name": meta["name"]}
@@ -90,7 +90,7 @@ def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str
         },
         "involvedObject": about | {"uid": meta["uid"]},
         "type": "Warning",
-        "reason": f"{what}{result.state if result.state in _TOLD_APART else State.FAILED}",
+        "reason": _reason(what, result),
         "message": words[:_LONGEST],
         "count": 1,
         "firstTimestamp": when,
@@ -102,3 +102,9 @@ def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str
 
 
 _TOLD_APART = frozenset({State.PARTIAL, State.EMPTY, State.LOCKED})
+
+
+def _reason(what: str, result: Result) -> str:
+    if is_good(result):
+        return f"{what}HookFailed"
+    return f"{what}{result.state if result.state in _TOLD_APART else State.FAILED}"

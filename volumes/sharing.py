@@ -40,8 +40,9 @@ _PAUSE = 0.5  # seconds between two looks at a Lease of somebody else
 class Meeting:
     """Where those meet who use the same repository.
 
-    `connect` gives a connection of its own to the cluster, for a thread that renews. `patience` are the seconds for
-    which others are waited for.
+    `connect` gives a connection of its own to the cluster, for a thread that renews. `repository` is the same for all
+    who use the same one: of backups and of who prunes, the source cluster's name, since pruning may well have another
+    address and other credentials. `patience` are the seconds for which others are waited for.
     """
 
     cluster: Cluster

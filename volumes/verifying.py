@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import random
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from drsyncer.errors import ExitCode
 from drsyncer.progress import Progress
-from volumes import commands
+from volumes import commands, locks, sampling
 from volumes.answers import Listed
 from volumes.commands import MANIFEST_OF
 from volumes.failure import FAILED
@@ -19,7 +21,8 @@ from volumes.pruning import Subject, ask_git
 from volumes.repository import repository_id, snapshots
 from volumes.restic import Restic
 from volumes.retention import Knowledge, is_ours
-from volumes.sharing import Meeting, exclusive
+from volumes.sampling import Compared, Pair
+from volumes.sharing import Meeting, exclusive, shared
 
 _MOST_ERRORS = 20  # lines of restic's that are told
 
@@ -29,7 +32,8 @@ class Outcome:
     """What was found. `subset` is the share of the data that was read, `errors` what restic says of the repository.
 
     `missing` are ids that kept recovery points name and that are not there, by claim; `unlisted` the snapshots of them
-    without a list of their files, so that no restore of them can be verified.
+    without a list of their files, so that no restore of them can be verified. `compared` of the `comparable` ones were
+    held against their list. `unlocked` are locks of dead pods that were removed.
     """
 
     cluster: str
@@ -41,11 +45,14 @@ class Outcome:
     errors: tuple[str, ...] = ()
     errors_total: int = 0
     warnings: tuple[str, ...] = field(default=())
+    compared: tuple[Compared, ...] = ()
+    comparable: int = 0
+    unlocked: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
         """1 when something that is needed is missing or damaged, 3 when only lists of files are, else 0."""
-        if self.errors_total or self.missing:
+        if self.errors_total or self.missing or any(one.total for one in self.compared):
             return ExitCode.FAILED
         return ExitCode.PARTIAL if self.unlisted else ExitCode.DONE
 
@@ -58,8 +65,20 @@ class Outcome:
             "named": self.named,
             "missing": {claim: list(ids) for claim, ids in self.missing.items()},
             "unlisted": {claim: list(ids) for claim, ids in self.unlisted.items()},
+            "comparable": self.comparable,
+            "compared": [
+                {
+                    "claim": one.pair.claim,
+                    "snapshot": one.pair.snapshot.id,
+                    "entries": one.entries,
+                    "differences": list(one.differences),
+                    "differencesTotal": one.total,
+                }
+                for one in self.compared
+            ],
             "errors": list(self.errors),
             "errorsTotal": self.errors_total,
+            "unlocked": list(self.unlocked),
             "warnings": list(self.warnings),
         }
 
@@ -70,21 +89,29 @@ def verify(
     meeting: Meeting,
     *,
     subset: str,
+    compare: int | None,
     progress: Progress,
 ) -> Outcome:
     """Check the restic repository, read the share `subset` of its data (`5%`; "" for none), and look for what is named.
 
-    Alone with the repository, as restic's check wants it. Raises Refused when what Git knows is incomplete or others do
-    not go in time, `ResticError` when the repository cannot be opened, GitError, ClusterError.
+    Of the snapshots that are, `compare` (None: all) are held against the lists of their files. Alone with the
+    repository while restic's check wants to be. Raises Refused when what Git knows is incomplete or others do not go in
+    time, `ResticError` when the repository cannot be opened, GitError, ClusterError.
     """
     with exclusive(meeting) as presence, restic_of(presence.holding) as restic:
         id_, found = repository_id(restic), snapshots(restic)
-        known, _ = ask_git(subject, id_)
+        known, now = ask_git(subject, id_)
+        # A mover that was killed must not keep checks away until somebody prunes, which may be never.
+        shared = any(one.hostname != subject.cluster for one in found)
+        removed, held = locks.remove_dead(restic, meeting.cluster, shared=shared, now=now)
         with progress.task("Checking the restic repository", total=None):
             heard = restic.run(
                 commands.check(restic.access, subset=subset), doing="check the repository", listener=_ignore
             )
     errors = _errors(heard)
+    pairs = pairs_of(found, known, host=subject.cluster)
+    chosen = sampling.choose(pairs, compare, dice=random.Random())  # noqa: S311 - a sample, and no secret
+    compared = _compared(chosen, restic_of, meeting, progress)
     there = {one.id for one in found}
     return Outcome(
         cluster=subject.cluster,
@@ -95,6 +122,10 @@ def verify(
         unlisted=by_claim(known, without_list(found, known, host=subject.cluster)),
         errors=tuple(errors[:_MOST_ERRORS]),
         errors_total=len(errors),
+        unlocked=tuple(map(str, removed)),
+        warnings=tuple(map(str, held)),
+        compared=tuple(compared),
+        comparable=len(pairs),
     )
 
 
@@ -115,6 +146,38 @@ def without_list(found: Iterable[Listed], known: Knowledge, *, host: str) -> lis
         for one in ours
         if one.id in known.named and one.id in known.whole and one.id not in listed and not one.tag(MANIFEST_OF)
     ]
+
+
+def pairs_of(found: Iterable[Listed], known: Knowledge, *, host: str) -> list[Pair]:
+    """Return the whole snapshots that recovery points name and that have a list of their files."""
+    ours = {one.id: one for one in found if is_ours(one, host=host)}
+    lists = {of: one.id for one in ours.values() if (of := one.tag(MANIFEST_OF))}
+    return [
+        Pair(known.named[id_], ours[id_], lists[id_])
+        for id_ in sorted(known.named)
+        if id_ in ours and id_ in lists and id_ in known.whole
+    ]
+
+
+def _compared(
+    pairs: Sequence[Pair],
+    restic_of: Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]],
+    meeting: Meeting,
+    progress: Progress,
+) -> list[Compared]:
+    """Hold snapshots against their lists, while nobody may prune. Backups go on."""
+    if not pairs:
+        return []
+    found = []
+    with (
+        shared(meeting, str(uuid.uuid4())) as presence,
+        restic_of(presence.holding) as restic,
+        progress.task("Comparing snapshots", total=len(pairs)) as task,
+    ):
+        for pair in pairs:
+            found.append(sampling.compare(restic, pair))
+            task.advance(1, detail=pair.claim)
+    return found
 
 
 def _errors(heard: Heard) -> list[str]:

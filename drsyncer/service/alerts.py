@@ -16,6 +16,7 @@ CRITICAL, WARNING = "critical", "warning"  # DR cannot be relied on; it will not
 EXPORTER, IMPORTER = "exporter", "importer"
 BOTH = (EXPORTER, IMPORTER)
 SLACK = 300  # seconds after which a sign of life that was promised is missed
+HOUR = 3600
 POINT = 900  # seconds that DR's state may be older than the exporter's rhythm makes it
 _ON = ", ".join(WHO)
 _SINCE = "{{ if eq $value 0.0 }}never since it was started{{ else }}{{ $value | humanizeTimestamp }}{{ end }}"
@@ -87,6 +88,11 @@ def _too_old(side: str) -> str:
     look = per("max", metric("last_look_timestamp_seconds"), side=side)
     bound = f"{POINT} + clamp_min({_due(side)} - {beat}, 0)"
     return f"(time() - {point}\n  > {bound}\n{_continuous(side)})\nor\n({look} - {point}\n  > {bound})"
+
+
+def _restic_silent(side: str) -> str:
+    answered = f"({per('max', metric('restic_answered_timestamp_seconds'), side=side, leading=True)} > 0)"
+    return f"time() - {answered} > {HOUR}"
 
 
 def _leading(name: str, **labels: str) -> Callable[[str], str]:
@@ -263,6 +269,33 @@ ALERTS: tuple[Alert, ...] = (
         _leading("drifted_objects"),
         "Somebody keeps changing {{ $value }} objects in {{ $labels.cluster }}",
         "Each look for 30 minutes found objects that other hands had changed: a controller, or another tool, fights.",
+    ),
+    Alert(
+        "DrSyncerVolumesTooOld",
+        (IMPORTER,),
+        CRITICAL,
+        "15m",
+        _leading("volumes_too_old"),
+        "The newest backup of {{ $value }} volumes is too old, as {{ $labels.cluster }} sees it",
+        "Their newest whole snapshot is older than volumes.maxAge, is not in the restic repository, or was never made.",
+    ),
+    Alert(
+        "DrSyncerVolumesNotRestored",
+        (IMPORTER,),
+        WARNING,
+        "1h",
+        _leading("volumes", state="~partial|failed|refused"),
+        "Volumes in {{ $labels.cluster }} do not have the data of the recovery point",
+        "For an hour, the restore of at least {{ $value }} of them has failed, was not whole, or was refused.",
+    ),
+    Alert(
+        "DrSyncerResticSilent",
+        (IMPORTER,),
+        CRITICAL,
+        "5m",
+        _restic_silent,
+        "The restic repository has not answered {{ $labels.cluster }} for {{ $value | humanizeDuration }}",
+        "A failover now would have no data but what is in DR's volumes already.",
     ),
     Alert(
         "DrSyncerWebhookRefused",

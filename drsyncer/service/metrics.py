@@ -148,6 +148,28 @@ METRICS: tuple[Metric, ...] = (
         side="importer",
         unit="dateTimeAsIso",
     ),
+    Metric(
+        "volumes_too_old",
+        Kind.GAUGE,
+        "Volumes of the source whose newest whole snapshot in the restic repository is older than volumes.maxAge, is "
+        "gone, or never was.",
+        side="importer",
+    ),
+    Metric(
+        "volume_backup_timestamp_seconds",
+        Kind.GAUGE,
+        "When the oldest of the newest whole snapshots was begun, one for each volume of the source, as the restic "
+        "repository has them: the RPO of the data.",
+        side="importer",
+        unit="dateTimeAsIso",
+    ),
+    Metric(
+        "restic_answered_timestamp_seconds",
+        Kind.GAUGE,
+        "When the restic repository last told which snapshots it has.",
+        side="importer",
+        unit="dateTimeAsIso",
+    ),
     Metric("volume_restores_total", Kind.COUNTER, "Restores of volumes, by how they ended.", ("result",), "importer"),
     Metric("volume_restored_bytes_total", Kind.COUNTER, "Bytes that restores wrote.", side="importer", unit="bytes"),
     Metric(

@@ -252,6 +252,22 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 unit="s",
             ),
             Panel(
+                "Age of the newest backups (RPO of the data)",
+                (
+                    Query(_age("volume_backup_timestamp_seconds", IMPORTER), "as {{cluster}} sees it"),
+                    Query(_age("restic_answered_timestamp_seconds", IMPORTER), "{{cluster}}, restic's last answer"),
+                ),
+                "Of the volume whose newest whole snapshot is the oldest.",
+                unit="s",
+            ),
+            Panel(
+                "Volumes whose backup is too old",
+                (Query(_now("volumes_too_old", IMPORTER), _CLUSTER),),
+                "Older than volumes.maxAge, gone from restic, or never made.",
+                kind="stat",
+                bad=1,
+            ),
+            Panel(
                 "Restores by how they ended",
                 (Query(_grew("volume_restores_total", IMPORTER, "result"), "{{cluster}} {{result}}"),),
                 "Volumes that a mover worked on.",

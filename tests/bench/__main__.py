@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import cpu, encryption, exports, imports, latency, machine, report
+from tests.bench import cpu, encryption, exports, imports, latency, machine, report, volumes
 from tests.bench.report import Figure
 from tests.bench.sides import Sides
 from tests.cluster.control_plane import ControlPlane
 
-PARTS = ("import", "export", "memory", "cpu", "encryption", "latency")
+# Volumes first, before there are API servers: they take processor time also when nobody asks them anything.
+PARTS = ("volumes", "import", "export", "memory", "cpu", "encryption", "latency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,21 @@ class Sizes:
     rounds: int = 3
     followed: int = 1_000
     changes: int = 200
+    large_files: int = 1_000
+    large_bytes: int = 5_000_000  # each
+    small_files: int = 100_000
 
 
-QUICK = Sizes(imported=300, exported=600, in_memory=1_200, rounds=1, followed=300, changes=20)
+QUICK = Sizes(
+    imported=300,
+    exported=600,
+    in_memory=1_200,
+    rounds=1,
+    followed=300,
+    changes=20,
+    large_files=20,
+    small_files=2_000,
+)
 
 
 def main() -> int:
@@ -49,28 +63,38 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dr-syncer-bench-")))
         _forget_the_machine(folder)
-        sides = _start(stack, folder)
-        work: dict[str, Callable[[], list[Figure]]] = {
-            "import": lambda: imports.measure(sides, objects=sizes.imported, rounds=sizes.rounds),
-            "export": lambda: exports.measure(sides, objects=sizes.exported, rounds=sizes.rounds),
-            "cpu": lambda: cpu.measure(sides),
-            "encryption": lambda: encryption.measure(folder, rounds=sizes.rounds),
-            "latency": lambda: latency.measure(sides, objects=sizes.followed, changes=sizes.changes),
-            "memory": lambda: exports.measure_memory(sides, objects=sizes.in_memory),
-        }
-        for part, measure in work.items():
-            if part in parts:
-                begun = time.monotonic()
-                figures += measure()
-                print(f"{part}: measured in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+        figures += _measure(stack, folder, sizes, parts)
     print(report.table(figures))
     if options.json:
         report.write_json(options.json, machine=about, sizes=asdict(sizes), figures=figures)
     return 0
 
 
+def _measure(stack: ExitStack, folder: Path, sizes: Sizes, parts: Sequence[str]) -> list[Figure]:
+    sides = functools.cache(lambda: _start(stack, folder))
+    large = sizes.large_files, sizes.large_bytes
+    work: dict[str, Callable[[], list[Figure]]] = {
+        "volumes": lambda: volumes.measure(folder, large=large, small=sizes.small_files, rounds=sizes.rounds),
+        "import": lambda: imports.measure(sides(), objects=sizes.imported, rounds=sizes.rounds),
+        "export": lambda: exports.measure(sides(), objects=sizes.exported, rounds=sizes.rounds),
+        "cpu": lambda: cpu.measure(sides()),
+        "encryption": lambda: encryption.measure(folder, rounds=sizes.rounds),
+        "latency": lambda: latency.measure(sides(), objects=sizes.followed, changes=sizes.changes),
+        "memory": lambda: exports.measure_memory(sides(), objects=sizes.in_memory),
+    }
+    figures: list[Figure] = []
+    for part, measure in work.items():
+        if part in parts:
+            begun = time.monotonic()
+            figures += measure()
+            print(f"{part}: measured in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    return figures
+
+
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure against kubectl, side by side.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description="Measure against kubectl and restic, side by side."
+    )
     parser.add_argument("--quick", action="store_true", help="few objects, one round: to try the bench, not to quote")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many rounds (default 3)")
     parser.add_argument("--only", action="append", choices=PARTS, help="measure only this; repeatable")

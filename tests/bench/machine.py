@@ -20,6 +20,7 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "git": _first_line("git", "version").removeprefix("git version "),
+        "restic": _first_line(str(tools.find("restic")), "version").removeprefix("restic ").split()[0],
         "Kubernetes": f"{tools.kubernetes_version()} (kube-apiserver, kube-controller-manager, kubectl)",
         "etcd": _first_line(str(tools.find("etcd")), "--version").removeprefix("etcd Version: ") + ", without fsync",
     }

@@ -39,13 +39,13 @@ def dr_syncer(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cli.main", *arguments]
 
 
-def run(argv: Sequence[str], *, env: Mapping[str, str], output: Path | None = None) -> Run:
+def run(argv: Sequence[str], *, env: Mapping[str, str], output: Path | None = None, cwd: Path = ROOT) -> Run:
     """Run `argv` to its end; its output goes to the file `output`, or comes back. Raises RuntimeError when it fails."""
     log = output or Path(env["BENCH_OUTPUT"])
     errors = log.with_suffix(".err")
     with log.open("wb") as out, errors.open("wb") as err:
         begun = time.perf_counter()
-        process = subprocess.Popen(list(argv), stdout=out, stderr=err, env=dict(env), cwd=ROOT)
+        process = subprocess.Popen(list(argv), stdout=out, stderr=err, env=dict(env), cwd=cwd)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begun
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -30,7 +30,8 @@ WITNESS = Path(__file__).with_name("odd_files.py")
 
 def values(git: GitServer) -> Object:
     """What both charts are told about the restic repository."""
-    volumes = {"restic": {"repository": git.restic_url}, "select": {"include": [{"namespaces": ["shop"]}]}}
+    volumes: Object = {"restic": {"repository": git.restic_url}, "copyMethod": "direct"}
+    volumes["select"] = {"include": [{"namespaces": ["shop"]}]}
     return {"config": {"volumes": volumes}, "restic": {"existingSecret": SECRET, "knownHosts": git.known_hosts}}
 
 
@@ -198,7 +199,7 @@ def _write(cluster: Cluster, text: str) -> None:
 
 def _restore_by_hand(cluster: Cluster) -> str:
     """What a restore by hand says, in the importer's own pod; it must be refused."""
-    command = ("dr-syncer", "volumes", "restore", "--pvc", f"shop/{CLAIM}")
+    command = ("dr-syncer", "volumes", "restore", "--pvc", f"shop/{CLAIM}", "--output", "json")
     try:
         cluster("exec", f"deployment/{told.RELEASE}-importer", "--namespace", NAMESPACE, "--", *command)
     except LabFailed as refusal:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.cheap_key import make_cheap
 from tests.cluster.tools import find
 
 PASSWORD = "correct horse battery staple"
@@ -35,7 +36,7 @@ class PlainRestic:
     def run(self, *words: str, cwd: Path | None = None, codes: tuple[int, ...] = (0,)) -> str:
         """Run restic and return its standard output; fail for any other exit code."""
         result = subprocess.run(
-            [shutil.which("restic") or str(find("restic")), *words],
+            [find("restic"), *words],
             cwd=cwd or self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -48,9 +49,10 @@ class PlainRestic:
         return result.stdout.decode(errors="surrogateescape")
 
     def init(self) -> PlainRestic:
-        """Make the repository. Return this restic."""
+        """Make the repository, with a key that opens it at once. Return this restic."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.run("init")
+        make_cheap(self.folder / "repository", PASSWORD)
         return self
 
     def copied_to(self, folder: Path) -> PlainRestic:

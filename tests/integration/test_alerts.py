@@ -89,7 +89,10 @@ def values(value: object) -> str:
 
 def changed(side: str, *, pod: str = "a", **series: object) -> dict[str, str]:
     """Series to lay over healthy ones; `__` parts a name from the value of its only label."""
-    labels = {"objects": "action", "watches": "state", "failures_total": "reason", "webhook_calls_total": "verdict"}
+    labels = {
+        **{"objects": "action", "watches": "state", "volumes": "state"},
+        **{"failures_total": "reason", "webhook_calls_total": "verdict"},
+    }
     found = {}
     for name, value in series.items():
         base, _, label = name.partition("__")
@@ -283,6 +286,27 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     ("importer", "an object was blocked", 25, set(), {"objects__blocked": steps((5, 0), (10, 2), (END, 0))}),
     ("importer", "drift was put back", 40, set(), {"drifted_objects": steps((5, 0), (10, 4), (END, 0))}),
     ("importer", "drift keeps coming", 40, {"DriftKeepsComing"}, {"drifted_objects": steps((5, 0), (END, 4))}),
+    ("importer", "a backup is late for a moment", 25, set(), {"volumes_too_old": steps((5, 0), (10, 1), (END, 0))}),
+    ("importer", "a backup is too old", 25, {"VolumesTooOld"}, {"volumes_too_old": steps((5, 0), (END, 2))}),
+    (
+        "importer",
+        "a volume waits for its pod to end",
+        60,
+        set(),
+        {"volumes__refused": steps((5, 0), (50, 1), (END, 0))},
+    ),
+    (
+        "importer",
+        "a volume is half restored",
+        70,
+        {"VolumesNotRestored"},
+        {"volumes__partial": steps((5, 0), (END, 1))},
+    ),
+    ("importer", "volumes are restored", 70, set(), {"volumes__whole": 7, "volumes__partial": 0}),
+    ("importer", "restic answers", 2 * HOUR, set(), {"restic_answered_timestamp_seconds": NOW}),
+    ("importer", "restic was never asked", 2 * HOUR, set(), {"restic_answered_timestamp_seconds": 0}),
+    ("importer", "restic is away", AT + 66, {"ResticSilent"}, {"restic_answered_timestamp_seconds": FROZEN}),
+    ("importer", "restic is away for a while", AT + 30, set(), {"restic_answered_timestamp_seconds": FROZEN}),
     ("importer", "one call was refused", 30, set(), {"webhook_calls_total__wrong": steps((10, 0), (END, 1))}),
     ("importer", "calls are refused", 30, {"WebhookRefused"}, {"webhook_calls_total__wrong": f"0x5 0+1x{END}"}),
 )

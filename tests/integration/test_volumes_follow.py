@@ -14,22 +14,32 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet, use
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
+from tests.integration.backups import Backups
 from tests.integration.movers import Backend, Mover, fill, portrait
-from tests.integration.recovery import Recovery
-from tests.integration.restores import DATA, SHOP, SLOWLY, Scene, data
+from tests.integration.recovery import Recovery, namespace
+from tests.integration.restores import DATA, SHOP, SLOWLY, Scene, data, endings
 from tests.integration.services import Service, Services, until
 
 WHOLE, REFUSED = 'dr_syncer_volumes{state="whole"}', 'dr_syncer_volumes{state="refused"}'
 
 
 @pytest.fixture
-def scene(clean_dr: ControlPlane, recovery: Recovery, tmp_path: Path) -> Iterator[Scene]:
+def server(tmp_path: Path) -> Iterator[RestServer]:
+    with RestServer(tmp_path / "scene" / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def scene(
+    clean_dr: ControlPlane,
+    recovery: Recovery,
+    server: RestServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Scene]:
     folder = tmp_path / "scene"
-    env = {"PATH": f"{find('restic').parent}:{os.environ['PATH']}"}
-    with (
-        RestServer(folder / "server") as server,
-        Kubelet(clean_dr, ("node-1",), environment=env) as kubelet,
-    ):
+    monkeypatch.setenv("PATH", f"{find('restic').parent}:{os.environ['PATH']}")
+    with Kubelet(clean_dr, ("node-1",)) as kubelet:
         backend = Backend(server.url("r"), server.root / "r", server.environment, server.ca_file)
         mover = Mover(folder / "movers", backend)
         mover.init()
@@ -43,9 +53,9 @@ def origin(tmp_path: Path) -> Path:
     return fill(tmp_path / "origin")
 
 
-def follow(services: Services, scene: Scene, **restic: object) -> Service:
+def follow(services: Services, scene: Scene, *, max_age: str = "24h", **restic: object) -> Service:
     """Start an importer whose volumes follow."""
-    volumes = scene.config(restore={"verify": "none", "follow": True})["volumes"]
+    volumes = scene.config(restore={"verify": "none", "follow": True}, maxAge=max_age)["volumes"]
     volumes["restic"] |= restic
     return services.start("importer", scene.dr, volumes=volumes, interval="500ms")
 
@@ -54,7 +64,8 @@ def test_volumes_follow_each_import_and_wait_for_the_pods_that_use_them(
     scene: Scene, origin: Path, services: Services
 ) -> None:
     volume = scene.volume()
-    scene.point({DATA: scene.record(scene.backup(origin))}, class_="")
+    first = scene.backup(origin)
+    scene.point({DATA: scene.record(first)}, class_="")
     importer = follow(services, scene)
 
     until(lambda: scene.states()[0] is Progress.COMPLETE, "the volume to follow")
@@ -62,6 +73,9 @@ def test_volumes_follow_each_import_and_wait_for_the_pods_that_use_them(
     until(lambda: importer.metric(WHOLE) == 1, "the metric to tell it")
     restored = 'dr_syncer_volume_restores_total{result="restored"}'
     assert importer.metric(restored) == 1
+    until(lambda: importer.metric("dr_syncer_restic_answered_timestamp_seconds") > 0, "restic to be asked")
+    assert importer.metric("dr_syncer_volume_backup_timestamp_seconds") == pytest.approx(first.start.timestamp(), abs=1)
+    assert importer.metric("dr_syncer_volumes_too_old") == 0
 
     use(scene.dr, SHOP, "data", node="node-1")
     (origin / "second").write_text("2")
@@ -101,12 +115,13 @@ def test_a_service_that_ends_leaves_its_mover_to_the_next_one(scene: Scene, orig
     assert mover.process.poll() is None
     assert scene.states()[0] is Progress.IN_PROGRESS
 
-    follow(services, scene)
+    second = follow(services, scene, max_age="1s")
     until(lambda: scene.states()[0] is Progress.COMPLETE, "the next one to see it to its end", patience=120)
     assert len(scene.kubelet.seen) == 2
     marker = scene.marker()
     assert marker is not None
     assert marker.snapshot == snapshot.id
+    until(lambda: second.metric("dr_syncer_volumes_too_old") == 1, "the age of the data to be told")
     assert portrait(volume) == portrait(origin)
 
 
@@ -146,3 +161,32 @@ def test_the_command_says_what_it_would_do_and_what_it_did(scene: Scene, origin:
     assert failed.returncode == 1
     assert "WrongPassword" in data(scene.cli("--again", "-o", "json", restic=restic))["volumes"][0]["reason"]
     assert scene.marker() == before
+
+
+def test_data_comes_from_one_cluster_to_the_other_with_the_objects_that_belong_to_it(
+    clean_source: ControlPlane, scene: Scene, server: RestServer, tmp_path: Path
+) -> None:
+    clean_source.apply([namespace(SHOP)])
+    with Kubelet(clean_source, ("node-1",)) as kubelet:
+        backups = Backups(clean_source, tmp_path / "source", server, kubelet, "dr-syncer", repository="r")
+        (tmp_path / "source").mkdir()
+        origin = fill(backups.volumes.make(SHOP, "data"))
+        assert backups.run().states() == {"data": "Complete"}
+    exported = scene.recovery.export(clean_source)
+    bound_to = clean_source.get(scene.path())["spec"]["volumeName"]
+    volume = scene.available("data", where=SHOP, storage_class="", volume=bound_to)
+    assert scene.recovery.import_into(scene.dr).exit_code == 0
+    scene.dr.wait_for(
+        lambda: scene.dr.get(scene.path())["status"].get("phase") == "Bound", what="the claim to be bound"
+    )
+
+    outcome = scene.restore(verify="all")
+
+    assert endings(outcome) == {"shop/data": ("restored", "Unknown")}
+    assert (outcome.revision, outcome.warnings) == (exported.commit, ())
+    assert portrait(volume) == portrait(origin)
+    marker = scene.marker()
+    assert marker is not None
+    assert (marker.state, marker.verified) == (Progress.COMPLETE, "all")
+    # What is in a volume of DR is about DR: it is neither drift, nor is it exported from there.
+    assert scene.recovery.import_into(scene.dr).drifted == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -21,6 +22,8 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.tools import find
 from tests.integration.recovery import Recovery, namespace
 from tests.integration.test_volume_records import note, pvc
+from volumes.inspecting import entries
+from volumes.manifest import Writer
 
 PASSWORD = "correct horse battery staple"
 NOW = datetime.now(UTC)
@@ -85,7 +88,7 @@ class Keeping:
         listing = ""
         if manifest:
             words = ("backup", "--stdin", "--stdin-filename", "manifest.jsonl", *labels)
-            self.restic(*words, "--tag", f"manifest-of={made['id']}", stdin=b"{}\n")
+            self.restic(*words, "--tag", f"manifest-of={made['id']}", stdin=_listing(volume))
             listing = self._newest()["id"]
         return Snapshot(
             id=made["id"],
@@ -291,6 +294,7 @@ def test_verify_finds_damaged_data_and_missing_snapshots(kept: Keeping) -> None:
     kept.export(first)
     code, found = kept.data("verify", "--read-data", "100%", cluster=True)
     assert (code, found["errors"], found["named"]) == (ExitCode.DONE, [], 2)
+    assert [(one["snapshot"], one["entries"], one["differences"]) for one in found["compared"]] == [(first.id, 2, [])]
 
     kept.restic("forget", first.manifest)
     code, found = kept.data("verify", cluster=True)
@@ -305,6 +309,40 @@ def test_verify_finds_damaged_data_and_missing_snapshots(kept: Keeping) -> None:
     code, found = kept.data("verify", "--read-data", "100%", cluster=True)
     assert code == ExitCode.FAILED
     assert any(pack.name in error for error in found["errors"]), found["errors"]
+
+
+def test_verify_finds_that_a_snapshot_is_not_what_the_source_had(kept: Keeping) -> None:
+    volume = kept.folder / "volume-data"
+    volume.mkdir()
+    (volume / "odd\udcff\nname").write_text("x")
+    (volume / "folder").mkdir()
+    (volume / "folder" / "link").symlink_to("../file")
+    kept.export(kept.snapshot("one"))
+    code, found = kept.data("verify", "--compare", "all", cluster=True)
+    assert (code, found["compared"][0]["differences"]) == (ExitCode.DONE, []), found
+
+    # The list of one snapshot with the data of another: as if restic had lost and mixed up files.
+    second = kept.snapshot("two", manifest=False)
+    words = ("backup", "--stdin", "--stdin-filename", "manifest.jsonl", "--host", "prod", "--tag", "pvc=shop/data")
+    (volume / "file").write_text("three")
+    (volume / "lost").write_text("")
+    kept.restic(*words, "--tag", "run=1", "--tag", f"manifest-of={second.id}", stdin=_listing(volume))
+    kept.export(second)
+    code, out, _ = kept.cli("verify", "--compare", "all", cluster=True)
+    assert code == ExitCode.FAILED
+    assert f"shop/data, {second.id[:8]}: file: size: expected 5 bytes, found 3 bytes" in out
+    assert f"shop/data, {second.id[:8]}: lost: missing" in out
+
+
+def _listing(root: Path) -> bytes:
+    """Return the manifest of a folder."""
+    paper = io.BytesIO()
+    writer = Writer(paper, content=True, start=0)
+    _, found = entries(root, content=True, missed=lambda path, error: pytest.fail(str(error)))
+    for entry in found:
+        writer.add(entry)
+    writer.close()
+    return paper.getvalue()
 
 
 def _lock(kept: Keeping, hostname: str) -> None:

@@ -262,6 +262,25 @@ def test_hashes_of_unchanged_files_are_taken_over(root: Path, scratch: Path, mon
     assert now == there(root)
 
 
+def test_the_manifest_of_an_unchanged_tree_is_the_one_before_unless_it_will_not_do(root: Path, scratch: Path) -> None:
+    fill(root)
+    first = make(root, scratch)
+    previous = first.file.rename(scratch / "previous")
+    cut = scratch / "cut"
+    cut.write_bytes(previous.read_bytes()[:-3])
+    with describing(root, scratch=scratch, content=False) as manifest:
+        without = manifest.finish().file.rename(scratch / "without")
+        assert manifest.unchanged(without) is not None
+    partial = make(root, scratch, appended_to).file.rename(scratch / "partial")
+
+    with describing(root, scratch=scratch, content=True, since=start_of(previous)) as manifest:
+        assert manifest.unchanged(previous) == Described(previous, first.footer, ())
+        assert manifest.unchanged(cut) is None
+        assert manifest.unchanged(without) is None
+        assert manifest.unchanged(partial) is None
+        assert manifest.finish(previous).sure
+
+
 def test_a_previous_manifest_may_come_early_or_late(root: Path, scratch: Path) -> None:
     fill(root)
     previous = make(root, scratch).file.rename(scratch / "previous")
@@ -270,6 +289,40 @@ def test_a_previous_manifest_may_come_early_or_late(root: Path, scratch: Path) -
         early = read(manifest.finish())
 
     assert early == late == there(root)
+
+
+def test_a_clock_that_is_wrong_costs_time_and_nothing_else(root: Path, scratch: Path) -> None:
+    """`since` only says what is worth reading early: a file server may have another time than we."""
+    fill(root)
+    previous = make(root, scratch).file.rename(scratch / "previous")
+    rewritten_with_its_old_time(root)
+    replaced_by_a_likeness(root)
+
+    for since in (0, 2**62):
+        with describing(root, scratch=scratch, content=True, since=since) as manifest:
+            described = manifest.finish(previous)
+        assert described.sure
+        assert read(described) == there(root)
+
+
+def test_what_changes_while_it_is_read_after_restic_has_ended_is_unsure(
+    root: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(root)
+    read_file = inspecting.Looking._file
+
+    def disturbed(self: Looking, found: Found) -> tuple[str, dict[str, bytes]]:
+        if found.path == b"rewritten":
+            rewritten_with_its_old_time(root)
+        return read_file(self, found)
+
+    with describing(root, scratch=scratch, content=True, since=2**62) as manifest:
+        assert manifest._thread is not None
+        manifest._thread.join()
+        monkeypatch.setattr(inspecting.Looking, "_file", disturbed)
+        described = manifest.finish()
+
+    assert unsure(described) == {b"rewritten": CHANGED}
 
 
 def test_a_previous_manifest_without_hashes_is_no_reason_to_have_none(root: Path, scratch: Path) -> None:
@@ -303,6 +356,34 @@ def test_a_backup_that_fails_leaves_nothing_behind_and_does_not_wait_for_hashes(
     with pytest.raises(RuntimeError, match="restic failed"), describing(root, scratch=scratch, content=True):
         raise RuntimeError("restic failed")
 
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_large_file_is_not_read_far_ahead_of_restic_and_to_its_end_afterwards(root: Path, scratch: Path) -> None:
+    with (root / "sparse").open("wb") as file:
+        file.truncate(300 << 20)
+
+    with describing(root, scratch=scratch, content=True) as manifest:
+        manifest.reached(0)
+        assert manifest._thread is not None
+        manifest._thread.join(1.0)
+        assert manifest._thread.is_alive()
+        described = manifest.finish()
+
+    assert read(described) == there(root)
+
+
+def test_a_backup_that_fails_while_hashing_waits_for_restic_ends_at_once(root: Path, scratch: Path) -> None:
+    with (root / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+
+    def failing() -> None:
+        with describing(root, scratch=scratch, content=True) as manifest:
+            manifest.reached(0)
+            raise RuntimeError("restic failed")
+
+    with pytest.raises(RuntimeError, match="restic failed"):
+        failing()
     assert list(scratch.iterdir()) == []
 
 

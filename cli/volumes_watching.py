@@ -1,0 +1,141 @@
+"""How old the data of the source's volumes is, as the DR side sees it: by Git and by the restic repository itself.
+
+A source that died backs up nothing and says nothing. So its own word does not count here: the age of a snapshot grows
+by the clock, and a snapshot counts only while restic has it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cli.sides import remote_of
+from cli.volumes_sides import restic_of
+from drsyncer import log
+from drsyncer.errors import DrSyncerError
+from drsyncer.recovery.git import Clone
+from drsyncer.service.repeats import Repeats
+from volumes.listing import Listing
+from volumes.reviewing import review
+
+if TYPE_CHECKING:
+    from drsyncer.config.schema import Config
+    from drsyncer.service.board import Board
+    from drsyncer.service.metrics import Metrics
+
+_logger = log.get(__name__)
+INTERVAL = 300.0  # seconds between two looks
+_SOON = 5.0  # seconds until the next one, where there was nothing to look at
+_SLICE = 0.5
+_CLONE = 60.0  # seconds for which an import may have the clone
+WHAT = "asking the restic repository"
+
+# Asks restic (or not), and goes on while the second says so; None: there is no recovery point yet.
+Look = Callable[[bool, Callable[[], bool]], Listing | None]
+
+
+class Watch:
+    """Looks again and again. `run` is for one thread, once; `stop` for any."""
+
+    def __init__(self, look: Look, *, leading: Callable[[], bool], told: Ages, interval: float = INTERVAL) -> None:
+        self._look = look
+        self._leading = leading
+        self._told = told
+        self._interval = interval
+        self._stopped = threading.Event()
+        self._next = 0.0
+
+    def stop(self) -> None:
+        """Let `run` end soon."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        while not self._stopped.wait(_SLICE):
+            if not self._leading():
+                self._next = 0.0
+            elif time.monotonic() >= self._next:
+                self._next = time.monotonic() + (self._interval if self._turn() else _SOON)
+
+    def _goes_on(self) -> bool:
+        return not self._stopped.is_set() and self._leading()
+
+    def _turn(self) -> bool:
+        """Look once; return whether there was anything to see. What restic does not tell, Git tells by half."""
+        try:
+            found = self._look(True, self._goes_on)
+        except DrSyncerError as error:
+            if not self._goes_on():
+                return False
+            self._told.failed(str(error))
+            return self._by_git()
+        if found is not None:
+            self._told.seen(found)
+        return found is not None
+
+    def _by_git(self) -> bool:
+        try:
+            found = self._look(False, self._goes_on)
+        except DrSyncerError as error:
+            _logger.debug("the age of the volumes' data is not known", why=str(error))
+            return False
+        if found is not None:
+            self._told.seen(found)
+        return found is not None
+
+
+class Ages:
+    """Told by the watch: metrics, the log and the status."""
+
+    def __init__(self, metrics: Metrics, board: Board) -> None:
+        self._metrics = metrics
+        self._repeats = Repeats(_logger, listener=board.trouble)
+        self._metrics.count("failures_total", 0, reason="restic")  # a first failure is a growth, too
+
+    def seen(self, found: Listing) -> None:
+        """Tell how old the data is."""
+        starts = [
+            row.record.snapshot.start.timestamp()
+            for row in found.rows
+            if row.age is not None and row.record is not None and row.record.snapshot is not None
+        ]
+        late = [row for row in found.rows if row.age is None or (found.max_age is not None and row.age > found.max_age)]
+        self._metrics.set("volumes_too_old", len(late))
+        self._metrics.set("volume_backup_timestamp_seconds", min(starts, default=0.0))
+        if not found.unasked:
+            self._metrics.set("restic_answered_timestamp_seconds", time.time())
+            self._repeats.worked(WHAT)
+
+    def failed(self, text: str) -> None:
+        """Tell that restic did not answer."""
+        self._metrics.count("failures_total", reason="restic")
+        self._repeats.failed(WHAT, f"{WHAT}: {text}")
+
+
+def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watch:
+    """Return what watches over the age of the data in the repositories that `config` names."""
+    section = config.volumes
+    assert section is not None
+
+    def look(ask: bool, goes_on: Callable[[], bool]) -> Listing | None:
+        asks = ask and bool(section.restic.auth.password_file)
+        with ExitStack() as stack:
+            restic = stack.enter_context(restic_of(section, goes_on)) if asks else None
+            clone = stack.enter_context(Clone.open(remote_of(config.repository), wait=_CLONE, goes_on=goes_on))
+            if clone.base() is None:
+                return None
+            return review(
+                clone,
+                head=f"refs/heads/{config.repository.branch}",
+                select=section.select,
+                max_age=section.max_age,
+                restic=restic,
+                now=datetime.now(UTC),
+                unasked="" if asks else "it was not asked",
+            )
+
+    return Watch(look, leading=leading, told=told)

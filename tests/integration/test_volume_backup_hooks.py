@@ -1,0 +1,191 @@
+"""Hooks of the workload, run in its pods through a real API server, and the copies that drivers make.
+
+Commands run as processes (tests/cluster/exec_server.py); with containers around them, in the end-to-end story.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from drsyncer.cluster import connect
+from drsyncer.cluster.exec import CommandTimedOut, execute
+from drsyncer.errors import ExitCode, Forbidden, NotFound
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.exec_server import ExecServer
+from tests.cluster.kubelet import Kubelet, Volumes, use
+from tests.cluster.restic_servers import RestServer
+from tests.cluster.snapshotter import DRIVER, Snapshotter
+from tests.cluster.tools import find
+from tests.integration.backups import ROOT, Backups
+
+MakeNamespace = Callable[..., str]
+
+PRE, POST = "dr-syncer.io/pre-backup", "dr-syncer.io/post-backup"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[ExecServer]:
+    (tmp_path / "container").mkdir()
+    with ExecServer(tmp_path / "container") as server:
+        yield server
+
+
+@pytest.fixture
+def backups(source: ControlPlane, make_namespace: MakeNamespace, tmp_path: Path, node: ExecServer) -> Iterator[Backups]:
+    environment = {"PYTHONPATH": str(ROOT), "PATH": f"{find('restic').parent}:{os.environ['PATH']}"}
+    nodes = (f"node-{uuid.uuid4().hex[:6]}",)
+    with (
+        RestServer(tmp_path / "rest") as server,
+        Kubelet(source, nodes, environment=environment, exec_port=node.port) as kubelet,
+    ):
+        made = Backups(source, tmp_path, server, kubelet, make_namespace(source, "dr-syncer"))
+        made.init()
+        yield made
+
+
+def _shell(script: str, **more: str) -> str:
+    return json.dumps({"command": ["/bin/sh", "-c", script], **more})
+
+
+def _shop(backups: Backups, namespace: str, **annotations: str) -> None:
+    """Make a claim with these annotations, one file, and a pod that uses it."""
+    folder = backups.volumes.make(namespace, "data", annotations=annotations)
+    (folder / "order").write_text("1 bicycle")
+    use(backups.cluster, namespace, "data", node=backups.kubelet.nodes[0])
+
+
+def test_a_command_runs_in_a_container_and_says_how_it_ended(
+    backups: Backups, source: ControlPlane, make_namespace: MakeNamespace, node: ExecServer
+) -> None:
+    shop = make_namespace(source, "shop")
+    _shop(backups, shop)
+    cluster = connect(kubeconfig=str(source.kubeconfig))
+    where = {"namespace": shop, "pod": "web", "container": "app"}
+
+    done = execute(cluster, **where, command=["/bin/sh", "-c", "echo out; echo err >&2; exit 7"], timeout=30)
+
+    assert (done.exit_code, sorted(done.output.split())) == (7, ["err", "out"])
+    assert [command.where for command in node.commands] == [f"{shop}/web/app"]
+    assert execute(cluster, **where, command=["true"], timeout=30).exit_code == 0
+    with pytest.raises(CommandTimedOut, match="did not end within 1 s"):
+        execute(cluster, **where, command=["sleep", "3"], timeout=1)
+    with pytest.raises(NotFound, match="gone"):
+        execute(cluster, **{**where, "pod": "gone"}, command=["true"], timeout=30)
+    limited = connect(kubeconfig=str(source.kubeconfig_for("limited")))
+    with pytest.raises(Forbidden, match="pods/exec"):
+        execute(limited, **where, command=["true"], timeout=30)
+    limited.close()
+    cluster.close()
+
+
+def test_hooks_run_before_and_after_the_volume_is_read(
+    backups: Backups, source: ControlPlane, make_namespace: MakeNamespace, node: ExecServer
+) -> None:
+    shop = make_namespace(source, "shop")
+    volume = backups.folder / "volumes" / shop / "data"
+    _shop(backups, shop, **{PRE: _shell(f"echo frozen > {volume}/state"), POST: _shell(f"rm {volume}/state")})
+
+    ran = backups.run(namespaces=[shop])
+
+    assert ran.code == ExitCode.DONE, ran.data
+    assert backups.restic("dump", backups.whole(shop, "data").id, "/state") == "frozen\n"
+    assert not (volume / "state").exists()
+
+
+def test_a_hook_that_fails_before_is_a_failed_backup_and_the_hook_after_runs_all_the_same(
+    backups: Backups, source: ControlPlane, make_namespace: MakeNamespace, node: ExecServer
+) -> None:
+    shop = make_namespace(source, "shop")
+    _shop(backups, shop, **{PRE: _shell("echo no lock >&2; exit 3"), POST: '["echo", "after"]'})
+
+    ran = backups.run(namespaces=[shop])
+
+    data = ran.volume("data")
+    assert (ran.code, data["state"], data["reason"]) == (ExitCode.FAILED, "Failed", "Hook")
+    assert "exit code 3: no lock" in data["message"]
+    assert node.words()[-1] == "after"
+    assert backups.kubelet.seen == []
+    assert [reason for reason, _ in backups.events(shop, "data")] == ["BackupFailed"]
+
+
+def test_a_hook_that_fails_after_leaves_a_whole_backup_and_is_told(
+    backups: Backups, source: ControlPlane, make_namespace: MakeNamespace
+) -> None:
+    shop = make_namespace(source, "shop")
+    _shop(backups, shop, **{PRE: _shell("exit 1", onError="continue"), POST: _shell("exit 4")})
+
+    ran = backups.run(namespaces=[shop])
+
+    data = ran.volume("data")
+    assert (ran.code, data["state"], data["reason"]) == (ExitCode.PARTIAL, "Complete", "Hook")
+    assert "post-backup hook in pod" in data["message"]
+    assert backups.whole(shop, "data").files == 1
+    assert [reason for reason, _ in backups.events(shop, "data")] == ["BackupHookFailed"]
+
+
+@pytest.fixture
+def snapshotter(source: ControlPlane, make_namespace: MakeNamespace, backups: Backups) -> Iterator[Snapshotter]:
+    """A driver that makes copies, for the claims of a new namespace."""
+    volumes = Volumes(source, backups.folder / "volumes", driver=DRIVER)
+    with Snapshotter(source, volumes, make_namespace(source, "shop")) as made:
+        yield made
+
+
+def test_a_copy_is_read_where_the_driver_makes_one_and_nothing_of_it_stays(
+    backups: Backups, source: ControlPlane, snapshotter: Snapshotter, node: ExecServer
+) -> None:
+    """A volume that only one pod can mount, too; and the workload goes on as soon as there is a copy."""
+    shop = snapshotter.namespace
+    snapshotter.make_class("fast", default=True)
+    folder = snapshotter.volumes.make(
+        shop,
+        "data",
+        modes=["ReadWriteOncePod"],
+        annotations={POST: _shell(f"rm {backups.folder}/volumes/{shop}/data/order")},
+    )
+    (folder / "order").write_text("1 bicycle")
+    use(source, shop, "data", node=backups.kubelet.nodes[0])
+
+    ran = backups.run(namespaces=[shop])
+
+    assert ran.states() == {"data": "Complete"}, ran.data
+    assert ran.volume("data")["copied"]
+    assert snapshotter.made == ["data"]
+    assert not (folder / "order").exists()
+    assert backups.restic("dump", backups.whole(shop, "data").id, "/order") == "1 bicycle"
+    source.wait_for(lambda: not snapshotter.snapshots() and not backups.left(shop), what="the copy to be gone")
+
+
+def test_a_copy_that_cannot_be_made_is_a_failed_backup(backups: Backups, snapshotter: Snapshotter) -> None:
+    shop = snapshotter.namespace
+    snapshotter.make_class("fast")
+    snapshotter.error = "the array is full"
+    snapshotter.volumes.make(shop, "data")
+
+    ran = backups.run(namespaces=[shop], startTimeout="1s")
+
+    data = ran.volume("data")
+    assert (data["state"], data["reason"]) == ("Failed", "Failed")
+    assert "the array is full" in data["message"]
+
+
+def test_without_volume_snapshots_a_copy_is_refused_and_auto_reads_the_volume(
+    backups: Backups, source: ControlPlane, make_namespace: MakeNamespace
+) -> None:
+    shop = make_namespace(source, "shop")
+    _shop(backups, shop)
+
+    backups.section = {"copyMethod": "snapshot"}
+    refused = backups.run(namespaces=[shop])
+    backups.section = {"copyMethod": "auto"}
+    read = backups.run(namespaces=[shop])
+
+    assert refused.code == ExitCode.REFUSED
+    assert "no VolumeSnapshots" in refused.volume("data")["why"]
+    assert read.states() == {"data": "Complete"}

@@ -1,0 +1,134 @@
+"""The watch over the age of the volumes' data: what a dead source, a lost snapshot and a silent restic come to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from cli.volumes_watching import Ages, Watch
+from drsyncer.errors import DrSyncerError
+from drsyncer.manifest import ObjectRef
+from drsyncer.recovery.identity import Identity
+from drsyncer.service.metrics import Metrics
+from drsyncer.snapshot import Record, Snapshot, State
+from volumes.listing import Listing, Stored, listing
+from volumes.points import Point, Records
+
+NOW = datetime(2026, 5, 2, tzinfo=UTC)
+DAY = 86_400.0
+REPOSITORY = "d" * 64
+
+
+def record(letter: str, *, age: float) -> Record:
+    start = NOW - timedelta(seconds=age)
+    made = Snapshot(
+        id=letter * 64, tree=letter * 64, host="prod", state=State.COMPLETE, start=start, end=start, files=1, bytes=1
+    )
+    return Record(repository=REPOSITORY, snapshot=made)
+
+
+def seen(*records: Record, there: str = "abc", unasked: str = "") -> Listing:
+    claims = {ObjectRef("persistentvolumeclaims", "shop", f"v{index}"): one for index, one in enumerate(records)}
+    point = Point("c" * 40, "c" * 40, NOW, Identity("prod", "uid"), Records(claims, {}), (), None)
+    stored = None if unasked else Stored(REPOSITORY, {letter * 64 for letter in there})
+    return listing(point, wanted=(), stored=stored, max_age=DAY, now=NOW, unasked=unasked)
+
+
+@dataclass
+class Board:
+    troubles: dict[str, str | None] = field(default_factory=dict)
+
+    def trouble(self, what: str, text: str | None) -> None:
+        self.troubles[what] = text
+
+
+def ages() -> tuple[Ages, Metrics, Board]:
+    metrics, board = Metrics("importer"), Board()
+    return Ages(metrics, board), metrics, board  # type: ignore[arg-type]
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    found = metrics.registry.get_sample_value(f"dr_syncer_{name}", labels)
+    return -1.0 if found is None else found
+
+
+def test_the_oldest_of_the_newest_snapshots_counts() -> None:
+    told, metrics, _ = ages()
+    told.seen(seen(record("a", age=60), record("b", age=3 * DAY / 4)))
+    assert value(metrics, "volumes_too_old") == 0
+    assert value(metrics, "volume_backup_timestamp_seconds") == (NOW - timedelta(seconds=3 * DAY / 4)).timestamp()
+    assert value(metrics, "restic_answered_timestamp_seconds") > 0
+
+
+def test_what_is_too_old_gone_or_never_was_is_counted() -> None:
+    told, metrics, _ = ages()
+    never = Record(repository=REPOSITORY, attempt=None)
+    told.seen(seen(record("a", age=2 * DAY), record("f", age=60), record("b", age=60), never))
+    assert value(metrics, "volumes_too_old") == 3
+
+
+def test_by_git_alone_a_dead_source_is_noticed_as_well() -> None:
+    told, metrics, _ = ages()
+    told.seen(seen(record("a", age=2 * DAY), unasked="it is away"))
+    assert value(metrics, "volumes_too_old") == 1
+    assert value(metrics, "restic_answered_timestamp_seconds") == 0
+
+
+@contextmanager
+def watching(
+    look: Callable[[bool, Callable[[], bool]], Listing | None],
+    told: Ages,
+    *,
+    leading: Callable[[], bool] = lambda: True,
+) -> Iterator[None]:
+    watch = Watch(look, leading=leading, told=told, interval=0.1)
+    thread = threading.Thread(target=watch.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        watch.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_restic_that_does_not_answer_is_told_and_git_is_asked_instead() -> None:
+    told, metrics, board = ages()
+    away = threading.Event()
+    away.set()
+
+    def look(ask: bool, _: Callable[[], bool]) -> Listing:
+        if ask and away.is_set():
+            raise DrSyncerError("wrong password")
+        return seen(record("a", age=2 * DAY), unasked="" if ask else "it is away")
+
+    with watching(look, told):
+        until(lambda: value(metrics, "failures_total", reason="restic") >= 1)
+        until(lambda: value(metrics, "volumes_too_old") == 1)
+        assert "wrong password" in str(board.troubles)
+        away.clear()
+        until(lambda: value(metrics, "restic_answered_timestamp_seconds") > 0)
+        until(lambda: set(board.troubles.values()) == {None})
+
+
+def test_whoever_does_not_lead_asks_nobody() -> None:
+    told, _, _ = ages()
+    asked: list[bool] = []
+
+    def look(ask: bool, _: Callable[[], bool]) -> None:
+        asked.append(ask)
+
+    with watching(look, told, leading=lambda: False):
+        time.sleep(1.2)  # two turns of its loop
+    assert asked == []
