@@ -22,6 +22,7 @@ from volumes.answers import BackupSummary, Listed, utc
 from volumes.describing import Described, describing
 from volumes.failure import DONE, INCOMPLETE, Interrupted, RepositoryDamaged, ResticError
 from volumes.hearing import Message, Outcome
+from volumes.manifest import Damaged, Reader
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import BackupTask
@@ -122,9 +123,14 @@ def judge(made: Made, task: BackupTask) -> Verdict:
         )
     if made.is_empty:
         return Verdict(State.EMPTY)
-    if task.previous is not None and made.listed.tree == task.previous.tree:
+    if _is_same(made.listed, task):
         return Verdict(State.UNCHANGED)
     return Verdict(State.COMPLETE)
+
+
+def _is_same(made: Listed, task: BackupTask) -> bool:
+    """Whether the snapshot has the very data, owners, modes and times of the one before."""
+    return task.previous is not None and made.tree == task.previous.tree
 
 
 def shrunk(task: BackupTask, summary: BackupSummary) -> str:
@@ -167,7 +173,13 @@ def _make(
         ThreadPoolExecutor(1) as pool,
     ):
         fetching = pool.submit(_manifest_before, task, restic, before)
-        outcome, is_empty = _run(task, restic, root, parent=before.parent, listener=listener)
+
+        def both(message: Message) -> None:
+            if isinstance(done := message.get("bytes_done"), int):
+                description.reached(done)
+            listener(message)
+
+        outcome, is_empty = _run(task, restic, root, parent=before.parent, listener=both)
         if is_empty and not _may_be_empty(task):
             return None
         if outcome.status not in (DONE, INCOMPLETE):
@@ -175,10 +187,24 @@ def _make(
         summary = _summary(outcome, is_empty=is_empty)
         looking = pool.submit(_listed, restic, task, summary)
         previous, warning = fetching.result()
-        described = description.finish(previous)
+        described = None
+        is_quiet = outcome.status == DONE and summary.is_quiet
+        if previous and is_quiet and _is_same(looking.result(), task) and _is_root_same(previous, root):
+            described = description.unchanged(previous)
+        described = described or description.finish(previous)
         listed = looking.result()
     warnings = (*before.warnings, *filter(None, (warning, described.warning)))
     return Made(outcome, summary, listed, described, is_empty, warnings)
+
+
+def _is_root_same(manifest: Path, root: Path) -> bool:
+    """Whether the volume's own folder, which is in no tree of restic's, is as the manifest has it."""
+    try:
+        with manifest.open("rb") as file:
+            entry = next(iter(Reader(file)), None)
+    except Damaged:
+        return False
+    return entry is not None and entry.ctime == root.stat().st_ctime_ns
 
 
 def _run(

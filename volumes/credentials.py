@@ -119,7 +119,7 @@ def environment(
     ours = {
         "RESTIC_REPOSITORY": repository,
         "RESTIC_PASSWORD_FILE": str(credentials.password_file),
-        "RESTIC_PROGRESS_FPS": "1",
+        "RESTIC_PROGRESS_FPS": "5",
         "TMPDIR": str(scratch),
         "HOME": str(scratch),
         "LC_ALL": "C.UTF-8",

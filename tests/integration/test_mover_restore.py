@@ -179,13 +179,17 @@ def test_a_restore_that_cannot_be_compared_is_not_called_complete(mover: Mover, 
 
 
 def test_the_volumes_own_folder_gets_its_mode_and_owner_back(mover: Mover, volume: Path, target: Path) -> None:
+    before = mover.backup(volume).snapshot
+    # Nothing that restic keeps changes with these.
     volume.chmod(0o2771)
     os.setxattr(volume, "user.note", b"mine")
     if os.geteuid() == 0:
         os.chown(volume, 1234, 5678)
 
-    mover.restore(mover.backup(volume).snapshot, target)
+    after = mover.backup(volume, previous=before)
+    mover.restore(after.snapshot, target)
 
+    assert after.state is State.UNCHANGED
     found, wanted = target.stat(), volume.stat()
     assert (found.st_mode, found.st_uid, found.st_gid) == (wanted.st_mode, wanted.st_uid, wanted.st_gid)
     assert os.getxattr(target, "user.note") == b"mine"
