@@ -20,7 +20,7 @@ from drsyncer.snapshot import Snapshot, State
 from drsyncer.wording import many, printable, some
 from volumes import attesting, commands, mounted, repository
 from volumes.answers import BackupSummary, Listed, utc
-from volumes.describing import Described, describing
+from volumes.describing import Described, Describing, describing
 from volumes.failure import DONE, INCOMPLETE, Interrupted, RepositoryDamaged, ResticError
 from volumes.hearing import Message, Outcome
 from volumes.restic import Restic
@@ -131,7 +131,7 @@ def judge(made: Made, task: BackupTask) -> Verdict:
         )
     if made.is_empty:
         return Verdict(State.EMPTY)
-    if task.previous is not None and made.listed.tree == task.previous.tree:
+    if _is_previous(made.listed, task):
         return Verdict(State.UNCHANGED)
     return Verdict(State.COMPLETE)
 
@@ -176,7 +176,8 @@ def _make(
         ThreadPoolExecutor(1) as pool,
     ):
         fetching = pool.submit(_manifest_before, task, restic, before)
-        outcome, is_empty = _run(task, restic, root, parent=before.parent, listener=listener)
+        hear = _followed(description, listener)
+        outcome, is_empty = _run(task, restic, root, parent=before.parent, listener=hear)
         if is_empty and not _may_be_empty(task):
             return None
         if outcome.status not in (DONE, INCOMPLETE):
@@ -184,10 +185,29 @@ def _make(
         summary = _summary(outcome, is_empty=is_empty)
         looking = pool.submit(_listed, restic, task, summary)
         previous, warning = fetching.result()
-        described = description.finish(previous)
+        described = None
+        if previous is not None and outcome.status == DONE and not summary.files_new + summary.files_changed:
+            described = description.unchanged(previous) if _is_previous(looking.result(), task) else None
+        described = described or description.finish(previous)
         listed = looking.result()
     warnings = (*before.warnings, *filter(None, (warning, described.warning)))
     return Made(outcome, summary, listed, described, is_empty, warnings)
+
+
+def _followed(description: Describing, listener: Callable[[Message], None]) -> Callable[[Message], None]:
+    """Return a listener that also tells the manifest in the making how far restic is."""
+
+    def hear(message: Message) -> None:
+        done = message.get("bytes_done")
+        if message.get("message_type") == "status" and isinstance(done, int):
+            description.reached(done)
+        listener(message)
+
+    return hear
+
+
+def _is_previous(listed: Listed, task: BackupTask) -> bool:
+    return task.previous is not None and listed.tree == task.previous.tree
 
 
 def _run(
