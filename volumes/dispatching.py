@@ -66,7 +66,7 @@ class Site:
 
 
 def back_up(
-    *, config: Volumes, exporter: Exporter, site: Site, request: Request, progress: Progress, interval: float = 2.0
+    *, config: Volumes, exporter: Exporter, site: Site, request: Request, progress: Progress, interval: float = 1.0
 ) -> Outcome:
     """Back up the claims that are selected and return what became of each.
 

@@ -70,7 +70,7 @@ class Movers:
     """Runs movers in one cluster. `run` is for one thread, `stop` for any; `stopping` is set once all is to end."""
 
     def __init__(
-        self, cluster: Cluster, way: Way, *, interval: float = 2.0, stopping: threading.Event | None = None
+        self, cluster: Cluster, way: Way, *, interval: float = 1.0, stopping: threading.Event | None = None
     ) -> None:
         self._cluster = cluster
         self._way = way
@@ -124,12 +124,12 @@ class Movers:
             end.set()
 
     def _work_on(self, slots: Slots, results: dict[int, Result]) -> None:
+        # Those that come first are spread; the later ones are, by the ends of the earlier ones. Not for secrecy.
+        self._stopping.wait(random.uniform(0.0, self._way.mover.jitter))  # noqa: S311
         while not self._stopping.is_set() and (taken := slots.take()):
             index, move = taken
             begun = _now()
             try:
-                # Spread, not secrecy.
-                self._stopping.wait(random.uniform(0.0, self._way.mover.jitter))  # noqa: S311
                 result = self._one(move, partial(slots.placed, index))
             except DrSyncerError as error:
                 result = failure(Reason.FAILED, _sentence(error), start=begun, end=_now())
@@ -209,8 +209,8 @@ class Movers:
         until = time.monotonic() + self._way.mover.start_timeout
         while True:
             try:
-                capabilities = making.allowed(self._cluster, move, self._way.mover, self._way.by)
-                return making.make_job(self._cluster, move, self._way.mover, self._way.by, capabilities)
+                mover, capabilities = making.allowed(self._cluster, move, self._way.mover, self._way.by)
+                return making.make_job(self._cluster, move, mover, self._way.by, capabilities)
             except TakenByAnother as other:
                 raise _NotNow(Reason.NOT_STARTED, str(other), theirs=True) from None
             except NotLetIn as refusal:
