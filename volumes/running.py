@@ -19,7 +19,7 @@ from typing import Final
 from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.config.volumes import Mover
-from drsyncer.errors import DrSyncerError
+from drsyncer.errors import ClusterError, DrSyncerError
 from drsyncer.manifest import Manifest, metadata
 from volumes import making
 from volumes.endings import Seen, ending, failure, name_of, why_not_started
@@ -158,14 +158,14 @@ class Movers:
             move = self._way.ready(move)
             placed(move.placement.where)
             job = self._made(move)
-        except NotReady as why:
-            result = failure(Reason.NOT_STARTED, _sentence(why), start=begun, end=_now())
-            self._way.record(move, result)
-            return result
         except _NotNow as reason:
             result = failure(reason.reason, str(reason), start=begun, end=_now())
             if not reason.theirs:
                 self._way.record(move, result)
+            return result
+        except DrSyncerError as error:
+            result = failure(Reason.NOT_STARTED, _sentence(error), start=begun, end=_now())
+            self._way.record(move, result)
             return result
         try:
             result = self._way.around(move, job, lambda: self._moved(move, job, placed))
@@ -175,10 +175,17 @@ class Movers:
         except BaseException:
             self._end(job)  # whatever happened, no mover goes on that nobody follows
             raise
-        making.remove_secret(self._cluster, move)  # whatever comes, nobody needs the credentials any more
+        self._put_away(move)
         self._way.record(move, result)
         making.remove(self._cluster, job)
         return result
+
+    def _put_away(self, move: Move) -> None:
+        """Take the credentials away as soon as nobody needs them. They go with the Job, at the latest."""
+        try:
+            making.remove_secret(self._cluster, move)
+        except ClusterError as error:
+            _logger.warning("the credentials of a mover stay as long as its Job", volume=str(move), why=str(error))
 
     # What is there already
 
@@ -196,7 +203,7 @@ class Movers:
             if not seen.suspended:
                 result = self._followed(seen.job, _now(), placed=lambda _: None)
                 self._way.record(move, result)
-            making.remove_secret(self._cluster, move)
+            self._put_away(move)
             making.remove(self._cluster, seen.job)
         if not self._gone(seen.job, patience=self._way.mover.start_timeout):
             text = "the pod of an earlier mover of this volume does not end; is its node alive?"

@@ -15,6 +15,7 @@ import pytest
 
 from drsyncer.errors import ExitCode
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
@@ -166,6 +167,17 @@ def test_resources_are_made_to_fit_the_namespaces_limits(backups: Backups, shop:
 
 def test_a_repository_that_is_not_there(backups: Backups, shop: str) -> None:
     _failed(backups.run(namespaces=[shop]), backups, shop, "NoRepository", "repository")
+
+
+def test_an_api_server_that_takes_no_jobs(
+    backups: Backups, shop: str, source: ControlPlane, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    proxy = fault_proxy(source)
+    proxy.status(500, method="POST", path="/jobs", reason="the webhook is down", times=None)
+
+    ran = backups.end(backups.start_killable(shop, proxy.kubeconfig))
+
+    _failed(ran, backups, shop, "NotStarted", "create")
 
 
 def test_a_failure_of_one_leaves_the_others_alone(backups: Backups, shop: str) -> None:
