@@ -206,7 +206,8 @@ class Mover:
     def locks(self) -> list[str]:
         """The locks that are in the repository's folder."""
         folder = self.backend.folder / "locks"
-        return [file.name for file in folder.iterdir()] if folder.is_dir() else []  # S3 has no empty folders
+        names = [file.name for file in folder.iterdir()] if folder.is_dir() else []  # S3 has no empty folders
+        return [name for name in names if "-tmp-" not in name]  # not there yet
 
 
 class Running:
