@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class Kubelet:
     running: dict[str, Running] = field(default_factory=dict)  # by the pod's UID
     seen: list[Object] = field(default_factory=list)  # every pod that was started, as it was then
     at_once: int = 0  # the most that ran at the same time
+    _fault: str = ""
     _ended: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -95,6 +97,8 @@ class Kubelet:
             with contextlib.suppress(ApiError):
                 self.cluster.delete(f"/api/v1/nodes/{node}", wait=False)
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self._fault:
+            raise RuntimeError(f"the kubelet of the tests failed\n{self._fault}")
 
     # What tests do to pods
 
@@ -146,11 +150,15 @@ class Kubelet:
     # What a scheduler and a kubelet do
 
     def _run(self) -> None:
-        while not self._stop.wait(TICK):
-            for pod in self._pods():
-                # The pod, or what it mounts, may be gone or not there yet: then it is looked at again.
-                with self._lock, contextlib.suppress(ApiError):
-                    self._attend(pod)
+        try:
+            while not self._stop.wait(TICK):
+                for pod in self._pods():
+                    # The pod, or what it mounts, may be gone or not there yet: then it is looked at again.
+                    with self._lock, contextlib.suppress(ApiError):
+                        self._attend(pod)
+        except Exception:
+            self._fault = traceback.format_exc()
+            raise
 
     def _pods(self) -> list[Object]:
         found = self.cluster.list(f"/api/v1/pods?labelSelector={MOVERS}")
@@ -195,6 +203,8 @@ class Kubelet:
             self._patch_status(pod, _status("Pending", {"waiting": self.waiting}))
             return
         root = self._mounted(namespace, claim)
+        if root is None:
+            return
         secret = self.cluster.get(f"/api/v1/namespaces/{namespace}/secrets/{volumes['task']['secret']['secretName']}")
         folder = self._folder / uid
         (folder / "secret").mkdir(parents=True)
@@ -217,10 +227,12 @@ class Kubelet:
         self.seen.append(pod)
         self._patch_status(pod, _status("Running", {"running": {"startedAt": _now()}}))
 
-    def _mounted(self, namespace: str, claim: str) -> Path:
+    def _mounted(self, namespace: str, claim: str) -> Path | None:
         found = self.cluster.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}")
+        if found.get("status", {}).get("phase") != "Bound":
+            return None
         volume = self.cluster.get(f"/api/v1/persistentvolumes/{found['spec']['volumeName']}")
-        return Path(volume["spec"]["hostPath"]["path"])
+        return folder_of(volume)
 
     def _end(self, pod: Object, one: Running) -> None:
         """Ask a process to end, and kill it when its grace is over."""
@@ -271,12 +283,19 @@ class Kubelet:
         self.cluster.patch(f"/api/v1/nodes/{node}/status", {"status": status}, content_type=MERGE)
 
 
+def folder_of(volume: Object) -> Path:
+    """Return the folder that a PersistentVolume of `Volumes` is."""
+    spec = volume["spec"]
+    return Path(spec["csi"]["volumeHandle"] if "csi" in spec else spec["hostPath"]["path"])
+
+
 @dataclass(frozen=True)
 class Volumes:
-    """Makes bound claims whose volumes are folders below `folder`."""
+    """Makes bound claims whose volumes are folders below `folder`, those of the CSI driver `driver` if there is one."""
 
     cluster: ControlPlane
     folder: Path
+    driver: str = ""
 
     def make(self, namespace: str, name: str, *, modes: Sequence[str] = ("ReadWriteOnce",), **meta: Any) -> Path:
         """Make a claim and its volume, wait until they are bound, and return the folder. `meta` is the claim's."""
@@ -286,17 +305,7 @@ class Volumes:
         spec: dict[str, Any] = {"accessModes": list(modes), "storageClassName": ""}
         self.cluster.apply(
             [
-                {
-                    "apiVersion": "v1",
-                    "kind": "PersistentVolume",
-                    "metadata": {"name": volume},
-                    "spec": {
-                        **spec,
-                        "capacity": {"storage": "1Gi"},
-                        "hostPath": {"path": str(path)},
-                        "claimRef": {"namespace": namespace, "name": name},
-                    },
-                },
+                self.volume(volume, path, namespace=namespace, claim=name, modes=modes),
                 {
                     "apiVersion": "v1",
                     "kind": "PersistentVolumeClaim",
@@ -310,6 +319,18 @@ class Volumes:
             lambda: self.cluster.get(claim).get("status", {}).get("phase") == "Bound", what=f"{claim} to be bound"
         )
         return path
+
+    def volume(self, name: str, path: Path, *, namespace: str, claim: str, modes: Sequence[str]) -> Object:
+        """Return a PersistentVolume for a claim."""
+        csi = {"csi": {"driver": self.driver, "volumeHandle": str(path)}}
+        spec = {
+            "accessModes": list(modes),
+            "storageClassName": "",
+            "capacity": {"storage": "1Gi"},
+            "claimRef": {"namespace": namespace, "name": claim},
+            **(csi if self.driver else {"hostPath": {"path": str(path)}}),
+        }
+        return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
 
 
 def use(cluster: ControlPlane, namespace: str, claim: str, *, node: str, name: str = "web", **spec: Any) -> None:

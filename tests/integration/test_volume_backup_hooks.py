@@ -18,8 +18,9 @@ from drsyncer.cluster.exec import CommandTimedOut, execute
 from drsyncer.errors import ExitCode, Forbidden, NotFound
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.exec_server import ExecServer
-from tests.cluster.kubelet import Kubelet, use
+from tests.cluster.kubelet import Kubelet, Volumes, use
 from tests.cluster.restic_servers import RestServer
+from tests.cluster.snapshotter import DRIVER, Snapshotter
 from tests.cluster.tools import find
 from tests.integration.backups import ROOT, Backups
 
@@ -126,3 +127,65 @@ def test_a_hook_that_fails_after_leaves_a_whole_backup_and_is_told(
     assert "post-backup hook in pod" in data["message"]
     assert backups.whole(shop, "data").files == 1
     assert [reason for reason, _ in backups.events(shop, "data")] == ["BackupHookFailed"]
+
+
+@pytest.fixture
+def snapshotter(source: ControlPlane, make_namespace: MakeNamespace, backups: Backups) -> Iterator[Snapshotter]:
+    """A driver that makes copies, for the claims of a new namespace."""
+    volumes = Volumes(source, backups.folder / "volumes", driver=DRIVER)
+    with Snapshotter(source, volumes, make_namespace(source, "shop")) as made:
+        yield made
+
+
+def test_a_copy_is_read_where_the_driver_makes_one_and_nothing_of_it_stays(
+    backups: Backups, source: ControlPlane, snapshotter: Snapshotter, node: ExecServer
+) -> None:
+    """A volume that only one pod can mount, too; and the workload goes on as soon as there is a copy."""
+    shop = snapshotter.namespace
+    snapshotter.make_class("fast", default=True)
+    folder = snapshotter.volumes.make(
+        shop,
+        "data",
+        modes=["ReadWriteOncePod"],
+        annotations={POST: _shell(f"rm {backups.folder}/volumes/{shop}/data/order")},
+    )
+    (folder / "order").write_text("1 bicycle")
+    use(source, shop, "data", node=backups.kubelet.nodes[0])
+
+    ran = backups.run(namespaces=[shop])
+
+    assert ran.states() == {"data": "Complete"}, ran.data
+    assert ran.volume("data")["copied"]
+    assert snapshotter.made == ["data"]
+    assert not (folder / "order").exists()
+    assert backups.restic("dump", backups.whole(shop, "data").id, "/order") == "1 bicycle"
+    source.wait_for(lambda: not snapshotter.snapshots() and not backups.left(shop), what="the copy to be gone")
+
+
+def test_a_copy_that_cannot_be_made_is_a_failed_backup(backups: Backups, snapshotter: Snapshotter) -> None:
+    shop = snapshotter.namespace
+    snapshotter.make_class("fast")
+    snapshotter.error = "the array is full"
+    snapshotter.volumes.make(shop, "data")
+
+    ran = backups.run(namespaces=[shop], startTimeout="1s")
+
+    data = ran.volume("data")
+    assert (data["state"], data["reason"]) == ("Failed", "Failed")
+    assert "the array is full" in data["message"]
+
+
+def test_without_volume_snapshots_a_copy_is_refused_and_auto_reads_the_volume(
+    backups: Backups, source: ControlPlane, make_namespace: MakeNamespace
+) -> None:
+    shop = make_namespace(source, "shop")
+    _shop(backups, shop)
+
+    backups.section = {"copyMethod": "snapshot"}
+    refused = backups.run(namespaces=[shop])
+    backups.section = {"copyMethod": "auto"}
+    read = backups.run(namespaces=[shop])
+
+    assert refused.code == ExitCode.REFUSED
+    assert "no VolumeSnapshots" in refused.volume("data")["why"]
+    assert read.states() == {"data": "Complete"}
