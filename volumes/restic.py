@@ -219,7 +219,7 @@ class Restic:
                 while stream.read(1 << 16):
                     pass
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_GLANCE)
+                process.wait(_GLANCE / 10)
         if process.poll() is None:
             # Its session bears its number, which is not given away again before `wait`.
             with contextlib.suppress(ProcessLookupError):
