@@ -224,7 +224,8 @@ class Restic:
             # Its session bears its number, which is not given away again before `wait`.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        if process.wait() < 0:
+        # One that SIGTERM itself ended had not even begun to listen for it: it has no lock yet.
+        if process.wait() < 0 and process.returncode != -signal.SIGTERM:
             self._remove_lock_of(process.pid)
 
     def _remove_lock_of(self, pid: int) -> None:

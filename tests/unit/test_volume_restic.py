@@ -70,7 +70,7 @@ def test_one_that_says_much_before_it_ends_comes_to_its_end(restic: Callable[...
 
 
 def test_one_that_answers_nothing_is_given_up(restic: Callable[..., Restic]) -> None:
-    with restic("sleep 60") as it, pytest.raises(RepositoryUnreachable, match="given up"):
+    with restic("exec sleep 60") as it, pytest.raises(RepositoryUnreachable, match="given up"):
         it.ask(commands.version(), doing="ask", limit=0.3)
 
 
@@ -79,17 +79,17 @@ def test_one_that_tries_again_and_again_is_given_up(restic: Callable[..., Restic
         "while :; do echo 'Save(<data/1>) returned error, retrying after 1s: connection refused' >&2; sleep 0.1; done"
     )
 
-    with restic(script, patience=0.5) as it, pytest.raises(RepositoryUnreachable, match="connection refused"):
+    with restic(script, patience=0.3) as it, pytest.raises(RepositoryUnreachable, match="connection refused"):
         it.run(commands.version(), doing="save")
 
 
 def test_one_whose_next_try_helps_goes_on(restic: Callable[..., Restic]) -> None:
     script = (
         "echo 'Save(<data/1>) returned error, retrying after 1s: connection refused' >&2\n"
-        "echo 'Save(<data/1>) operation successful after 1 retries' >&2\nsleep 1"
+        "echo 'Save(<data/1>) operation successful after 1 retries' >&2\nsleep 0.6"
     )
 
-    with restic(script, patience=0.4) as it:
+    with restic(script, patience=0.2) as it:
         assert it.run(commands.version(), doing="save").status == 0
 
 
