@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -20,24 +19,17 @@ from drsyncer.snapshot import Snapshot, State
 from drsyncer.wording import many, printable, some
 from volumes import attesting, commands, mounted, repository
 from volumes.answers import BackupSummary, Listed, utc
-from volumes.describing import Described, Describing, describing
+from volumes.describing import Described, describing
 from volumes.failure import DONE, INCOMPLETE, Interrupted, RepositoryDamaged, ResticError
 from volumes.hearing import Message, Outcome
+from volumes.manifest import Damaged, Reader
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import BackupTask
+from volumes.verdict import Verdict
 
 _NOTHING = "snapshot is empty"  # restic's words
 _log = log.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a backup is worth."""
-
-    state: State
-    reason: Reason = Reason.NONE
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +123,14 @@ def judge(made: Made, task: BackupTask) -> Verdict:
         )
     if made.is_empty:
         return Verdict(State.EMPTY)
-    if _is_previous(made.listed, task):
+    if _is_same(made.listed, task):
         return Verdict(State.UNCHANGED)
     return Verdict(State.COMPLETE)
+
+
+def _is_same(made: Listed, task: BackupTask) -> bool:
+    """Whether the snapshot has the very data, owners, modes and times of the one before."""
+    return task.previous is not None and made.tree == task.previous.tree
 
 
 def shrunk(task: BackupTask, summary: BackupSummary) -> str:
@@ -176,8 +173,13 @@ def _make(
         ThreadPoolExecutor(1) as pool,
     ):
         fetching = pool.submit(_manifest_before, task, restic, before)
-        hear = _followed(description, listener)
-        outcome, is_empty = _run(task, restic, root, parent=before.parent, listener=hear)
+
+        def both(message: Message) -> None:
+            if isinstance(done := message.get("bytes_done"), int):
+                description.reached(done)
+            listener(message)
+
+        outcome, is_empty = _run(task, restic, root, parent=before.parent, listener=both)
         if is_empty and not _may_be_empty(task):
             return None
         if outcome.status not in (DONE, INCOMPLETE):
@@ -186,28 +188,23 @@ def _make(
         looking = pool.submit(_listed, restic, task, summary)
         previous, warning = fetching.result()
         described = None
-        if previous is not None and outcome.status == DONE and not summary.files_new + summary.files_changed:
-            described = description.unchanged(previous) if _is_previous(looking.result(), task) else None
+        is_quiet = outcome.status == DONE and summary.is_quiet
+        if previous and is_quiet and _is_same(looking.result(), task) and _is_root_same(previous, root):
+            described = description.unchanged(previous)
         described = described or description.finish(previous)
         listed = looking.result()
     warnings = (*before.warnings, *filter(None, (warning, described.warning)))
     return Made(outcome, summary, listed, described, is_empty, warnings)
 
 
-def _followed(description: Describing, listener: Callable[[Message], None]) -> Callable[[Message], None]:
-    """Return a listener that also tells the manifest in the making how far restic is."""
-
-    def hear(message: Message) -> None:
-        done = message.get("bytes_done")
-        if message.get("message_type") == "status" and isinstance(done, int):
-            description.reached(done)
-        listener(message)
-
-    return hear
-
-
-def _is_previous(listed: Listed, task: BackupTask) -> bool:
-    return task.previous is not None and listed.tree == task.previous.tree
+def _is_root_same(manifest: Path, root: Path) -> bool:
+    """Whether the volume's own folder, which is in no tree of restic's, is as the manifest has it."""
+    try:
+        with manifest.open("rb") as file:
+            entry = next(iter(Reader(file)), None)
+    except Damaged:
+        return False
+    return entry is not None and entry.ctime == root.stat().st_ctime_ns
 
 
 def _run(
@@ -282,19 +279,12 @@ def _manifest_before(task: BackupTask, restic: Restic, before: Before) -> tuple[
 
 
 def _summary(outcome: Outcome, *, is_empty: bool) -> BackupSummary:
-    summary = _converted(outcome.summary)
-    if summary is None or not summary.snapshot_id:
+    summary = outcome.counted(BackupSummary)
+    if not summary.snapshot_id:
         raise ResticError("restic: back up: it ended without saying which snapshot it made")
     if is_empty:  # but for the placeholder
         return msgspec.structs.replace(summary, total_files_processed=0, total_bytes_processed=0, files_new=0)
     return summary
-
-
-def _converted(message: dict[str, Any] | None) -> BackupSummary | None:
-    try:
-        return None if message is None else msgspec.convert(message, BackupSummary)
-    except msgspec.ValidationError as error:
-        raise ResticError(f"restic: back up: its summary is not understood: {error}") from error
 
 
 def _listed(restic: Restic, task: BackupTask, summary: BackupSummary) -> Listed:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +30,6 @@ from volumes.failure import (
     NoSnapshot,
     NoSuchPath,
     OtherSnapshot,
-    ResticError,
     TargetFull,
 )
 from volumes.hearing import Message, Outcome
@@ -39,22 +37,10 @@ from volumes.manifest import Damaged, Reader
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import RestoreTask
+from volumes.verdict import Verdict
 
 SAFE_DELETE = (0, 20)
 _log = log.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a restore is worth."""
-
-    state: State
-    reason: Reason = Reason.NONE
-    message: str = ""
-    names: tuple[str, ...] = ()
-    names_total: int = 0
-    verified: str = ""
-    warnings: tuple[str, ...] = ()
 
 
 def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], None]) -> Result:
@@ -275,7 +261,4 @@ def _summary(outcome: Outcome) -> RestoreSummary:
     """Return what restic counted. Raises `ResticError` when it did not come to its end."""
     if outcome.status not in (DONE, FAILED) or outcome.summary is None:
         raise outcome.failed(writes_to_volume=True)
-    try:
-        return msgspec.convert(outcome.summary, RestoreSummary)
-    except msgspec.ValidationError as error:
-        raise ResticError(f"restic: restore: its summary is not understood: {error}") from error
+    return outcome.counted(RestoreSummary)

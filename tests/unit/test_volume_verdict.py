@@ -12,13 +12,14 @@ from drsyncer.errors import ExitCode
 from drsyncer.snapshot import Snapshot, State
 from volumes import mover
 from volumes.answers import BackupSummary, Listed
-from volumes.backing_up import Made, Verdict, judge, names_of, shrunk
+from volumes.backing_up import Made, judge, names_of, shrunk
 from volumes.describing import Described
 from volumes.failure import NoRepository, RepositoryLocked, ResticError
 from volumes.hearing import Complaint, Outcome
 from volumes.manifest import Footer
 from volumes.result import Reason, Result
 from volumes.task import Access, BackupTask, Volume
+from volumes.verdict import Verdict
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
