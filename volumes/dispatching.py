@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.cluster.lease import Timing
-from drsyncer.errors import UsageError
+from drsyncer.errors import ClusterError, UsageError
 from drsyncer.snapshot import Record
 from drsyncer.wording import some
 from volumes import supplies
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from drsyncer.config.schema import Exporter
     from drsyncer.config.volumes import Volumes
     from drsyncer.progress import Progress
+
+_logger = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Site:
 
 
 def back_up(
-    *, config: Volumes, exporter: Exporter, site: Site, request: Request, progress: Progress, interval: float = 2.0
+    *, config: Volumes, exporter: Exporter, site: Site, request: Request, progress: Progress, interval: float = 1.0
 ) -> Outcome:
     """Back up the claims that are selected and return what became of each.
 
@@ -212,7 +215,10 @@ def _remember_refusals(backups: Sequence[Backup], recorder: Recorder) -> None:
         if backup.chosen.choice is Choice.REFUSED:
             claim = backup.chosen.claim
             result = failure(Reason.NOT_STARTED, f"refused: {backup.chosen.reason}", start=now, end=now)
-            recorder.record(claim.namespace, claim.name, result)
+            try:
+                recorder.record(claim.namespace, claim.name, result)
+            except ClusterError as error:
+                _logger.warning("nothing is written down of a refusal", claim=str(claim), why=str(error))
 
 
 def _check_confirmed(request: Request, found: Found) -> None:

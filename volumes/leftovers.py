@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from drsyncer import log
 from drsyncer.cluster import Cluster
-from drsyncer.manifest import labels
+from drsyncer.errors import ClusterError
+from drsyncer.manifest import Manifest, labels
 from volumes import making
 from volumes.endings import ending, name_of
 from volumes.jobs import OPERATION, claim_of, presence_of, run_of
@@ -31,23 +32,36 @@ def sweep(
     """Clear up the Jobs of `operation` whose dispatcher is dead, and return how many they were.
 
     Those of the claims `but` (namespace and name) are left to whoever moves them. A mover that still runs is left to
-    finish: its result is found by the next run. `record` writes a result down for a claim. Raises ClusterError.
+    finish: its result is found by the next run. `record` writes a result down for a claim. What cannot be cleared up is
+    told in the log, and left to the next run. Raises ClusterError when the Jobs cannot be listed.
     """
     sightings = Sightings(cluster)
     count = 0
     for job in sightings.jobs():
-        if labels(job).get(OPERATION) != operation or claim_of(job) in but or living(presence_of(job)):
+        if labels(job).get(OPERATION) != operation or claim_of(job) in but:
             continue
-        seen = sightings.look(name_of(job))
-        if seen.job is None:
-            continue
-        if not seen.suspended:
-            now = datetime.now(UTC)
-            result = ending(seen, since=now, now=now)
-            if result is None:
+        volume = "/".join(claim_of(job))
+        try:
+            if living(presence_of(job)) or not _cleared(cluster, sightings, job, record):
                 continue
-            record(*claim_of(job), result)
-        making.remove(cluster, job)
+        except ClusterError as error:
+            _logger.warning("what an earlier run left stays", volume=volume, run=run_of(job), why=str(error))
+            continue
         count += 1
-        _logger.info("cleared up after an earlier run", volume="/".join(claim_of(job)), run=run_of(job))
+        _logger.info("cleared up after an earlier run", volume=volume, run=run_of(job))
     return count
+
+
+def _cleared(cluster: Cluster, sightings: Sightings, job: Manifest, record: Callable[[str, str, Result], None]) -> bool:
+    """Write down how a Job's mover ended, and delete the Job; return False when it still runs."""
+    seen = sightings.look(name_of(job))
+    if seen.job is None:
+        return False
+    if not seen.suspended:
+        now = datetime.now(UTC)
+        result = ending(seen, since=now, now=now)
+        if result is None:
+            return False
+        record(*claim_of(job), result)
+    making.remove(cluster, job)
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -14,10 +15,14 @@ from drsyncer.errors import ClusterError, Conflict, DrSyncerError, Forbidden, In
 from drsyncer.json import items_of
 from drsyncer.manifest import Manifest, ResourceType, metadata
 from volumes import jobs
+from volumes.fitting import fitted
 from volumes.jobs import JOBS, PODS, SECRETS, Dispatcher, Move
 
+_LIMIT_RANGES = ResourceType("", "v1", "limitranges", "LimitRange", namespaced=True)
+_LIMITS = re.compile(r"(?:maximum|minimum) \S+ usage per|must be less than or equal to \S+ limit")
 _POD_SECURITY = "violates PodSecurity"
 _QUOTA = "exceeded quota"
+_UNSAID = "must specify"  # what a quota counts
 _NO_RIGHT = "cannot create resource"
 _NO_QUOTA_YET = "status unknown for quota"  # the quota was made a moment ago
 
@@ -34,12 +39,25 @@ class TakenByAnother(DrSyncerError):
     """Another run was faster with this claim."""
 
 
-def allowed(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple[str, ...]:
-    """Return the smallest set of capabilities with which the namespace lets the mover's pod in.
+def allowed(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple[Mover, tuple[str, ...]]:
+    """Return the settings and the smallest set of capabilities with which the namespace lets the mover's pod in.
 
     The API server is asked, by a dry run: quotas, LimitRanges, Pod Security and webhooks say what they think of this
-    very pod before anything is made. Raises NotLetIn with their words.
+    very pod before anything is made. Where LimitRanges do not let it in as it is configured, its resources are made to
+    fit them. Raises NotLetIn with their words.
     """
+    try:
+        return mover, _allowed(cluster, move, mover, by)
+    except NotLetIn as refusal:
+        if not _LIMITS.search(str(refusal)):
+            raise
+        fitting = mover.model_copy(update={"resources": fitted(mover.resources, _limit_ranges(cluster, move))})
+        if fitting == mover:
+            raise
+        return fitting, _allowed(cluster, move, fitting, by)
+
+
+def _allowed(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple[str, ...]:
     refusal: ClusterError | None = None
     for capabilities in jobs.capability_sets(move, mover):
         body = jobs.encode(jobs.pod(move, mover, by, capabilities=capabilities))
@@ -57,6 +75,15 @@ def allowed(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple
             return capabilities
     assert refusal is not None
     raise _not_let_in(refusal, move, mover)
+
+
+def _limit_ranges(cluster: Cluster, move: Move) -> list[Manifest]:
+    """Return the LimitRanges of a namespace; none where they may not be read."""
+    try:
+        pages = cluster.pages(_LIMIT_RANGES, namespace=move.namespace)
+        return [msgspec.json.decode(item) for page in pages for item in page.items]
+    except Forbidden:
+        return []
 
 
 def make_job(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher, capabilities: tuple[str, ...]) -> Manifest:
@@ -156,7 +183,8 @@ def _not_let_in(error: ClusterError, move: Move, mover: Mover) -> NotLetIn:
             hint="Set volumes.mover.user to a user that may read the volumes' files, or let the namespace enforce a "
             "lower level.",
         )
-    return NotLetIn(text, hint=error.hint, passes=_is_about_quota(error))
+    hint = "A quota of the namespace counts it: set volumes.mover.resources." if _UNSAID in text else error.hint
+    return NotLetIn(text, hint=hint, passes=_is_about_quota(error))
 
 
 def _is_about_quota(error: ClusterError) -> bool:

@@ -168,7 +168,7 @@ _encoder = msgspec.json.Encoder()
 _headers = msgspec.json.Decoder(Header)
 _entries = msgspec.json.Decoder(Entry)
 _footers = msgspec.json.Decoder(Footer)
-_FOOTER = b'{"entries":'
+FOOTER: Final = b'{"entries":'
 _LONGEST_FOOTER = 1 << 20
 
 
@@ -241,7 +241,7 @@ class Reader:
         count = 0
         for line in self._file:
             try:
-                if line.startswith(_FOOTER):
+                if line.startswith(FOOTER):
                     self.footer = _footers.decode(line)
                     break
                 yield _entries.decode(line)
@@ -258,7 +258,7 @@ def ends(file: IO[bytes]) -> tuple[Header, Footer]:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _LONGEST_FOOTER))
     last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-    if not last.startswith(_FOOTER):
+    if not last.startswith(FOOTER):
         raise Damaged("the manifest was cut off", hint=_HINT)
     try:
         return header, _footers.decode(last)

@@ -19,7 +19,7 @@ from typing import Final
 from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.config.volumes import Mover
-from drsyncer.errors import DrSyncerError
+from drsyncer.errors import ClusterError, DrSyncerError
 from drsyncer.manifest import Manifest, metadata
 from volumes import making
 from volumes.endings import Seen, ending, failure, name_of, why_not_started
@@ -70,7 +70,7 @@ class Movers:
     """Runs movers in one cluster. `run` is for one thread, `stop` for any; `stopping` is set once all is to end."""
 
     def __init__(
-        self, cluster: Cluster, way: Way, *, interval: float = 2.0, stopping: threading.Event | None = None
+        self, cluster: Cluster, way: Way, *, interval: float = 1.0, stopping: threading.Event | None = None
     ) -> None:
         self._cluster = cluster
         self._way = way
@@ -124,12 +124,12 @@ class Movers:
             end.set()
 
     def _work_on(self, slots: Slots, results: dict[int, Result]) -> None:
+        # Those that come first are spread; the later ones are, by the ends of the earlier ones. Not for secrecy.
+        self._stopping.wait(random.uniform(0.0, self._way.mover.jitter))  # noqa: S311
         while not self._stopping.is_set() and (taken := slots.take()):
             index, move = taken
             begun = _now()
             try:
-                # Spread, not secrecy.
-                self._stopping.wait(random.uniform(0.0, self._way.mover.jitter))  # noqa: S311
                 result = self._one(move, partial(slots.placed, index))
             except DrSyncerError as error:
                 result = failure(Reason.FAILED, _sentence(error), start=begun, end=_now())
@@ -158,14 +158,14 @@ class Movers:
             move = self._way.ready(move)
             placed(move.placement.where)
             job = self._made(move)
-        except NotReady as why:
-            result = failure(Reason.NOT_STARTED, _sentence(why), start=begun, end=_now())
-            self._way.record(move, result)
-            return result
         except _NotNow as reason:
             result = failure(reason.reason, str(reason), start=begun, end=_now())
             if not reason.theirs:
                 self._way.record(move, result)
+            return result
+        except DrSyncerError as error:
+            result = failure(Reason.NOT_STARTED, _sentence(error), start=begun, end=_now())
+            self._way.record(move, result)
             return result
         try:
             result = self._way.around(move, job, lambda: self._moved(move, job, placed))
@@ -175,10 +175,17 @@ class Movers:
         except BaseException:
             self._end(job)  # whatever happened, no mover goes on that nobody follows
             raise
-        making.remove_secret(self._cluster, move)  # whatever comes, nobody needs the credentials any more
+        self._put_away(move)
         self._way.record(move, result)
         making.remove(self._cluster, job)
         return result
+
+    def _put_away(self, move: Move) -> None:
+        """Take the credentials away as soon as nobody needs them. They go with the Job, at the latest."""
+        try:
+            making.remove_secret(self._cluster, move)
+        except ClusterError as error:
+            _logger.warning("the credentials of a mover stay as long as its Job", volume=str(move), why=str(error))
 
     # What is there already
 
@@ -196,7 +203,7 @@ class Movers:
             if not seen.suspended:
                 result = self._followed(seen.job, _now(), placed=lambda _: None)
                 self._way.record(move, result)
-            making.remove_secret(self._cluster, move)
+            self._put_away(move)
             making.remove(self._cluster, seen.job)
         if not self._gone(seen.job, patience=self._way.mover.start_timeout):
             text = "the pod of an earlier mover of this volume does not end; is its node alive?"
@@ -209,8 +216,8 @@ class Movers:
         until = time.monotonic() + self._way.mover.start_timeout
         while True:
             try:
-                capabilities = making.allowed(self._cluster, move, self._way.mover, self._way.by)
-                return making.make_job(self._cluster, move, self._way.mover, self._way.by, capabilities)
+                mover, capabilities = making.allowed(self._cluster, move, self._way.mover, self._way.by)
+                return making.make_job(self._cluster, move, mover, self._way.by, capabilities)
             except TakenByAnother as other:
                 raise _NotNow(Reason.NOT_STARTED, str(other), theirs=True) from None
             except NotLetIn as refusal:

@@ -1,4 +1,4 @@
-"""What the API server says of mover Jobs: two requests for all of them every few seconds, however many there are.
+"""What the API server says of mover Jobs: two requests for all of them every second, however many there are.
 
 They are answered from the API server's cache (resourceVersion=0), which may be a little behind. So whoever reads here
 that something ended, or does not see what it has just made, asks again with `look`, which is never behind.
@@ -32,7 +32,7 @@ class Sightings:
     `trouble` is why nothing more can be seen: a right that is missing.
     """
 
-    def __init__(self, cluster: Cluster, *, namespace: str = "", interval: float = 2.0) -> None:
+    def __init__(self, cluster: Cluster, *, namespace: str = "", interval: float = 1.0) -> None:
         self._cluster = cluster
         self._namespace = namespace
         self._interval = interval

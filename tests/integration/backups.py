@@ -123,7 +123,9 @@ class Backups:
         (self.folder / "killable.json").write_text(json.dumps(config))
         argv = [sys.executable, "-m", "tests.integration.backups", str(self.folder / "killable.json"), self.namespace]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen([*argv, namespace], cwd=ROOT, stdout=subprocess.PIPE, stderr=None, text=True, env=env)
+        return subprocess.Popen(
+            [*argv, namespace], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+        )
 
     def start(self, *arguments: str, **mover: Any) -> subprocess.Popen[str]:
         """Begin a backup by the command with these arguments."""

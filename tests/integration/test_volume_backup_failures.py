@@ -15,6 +15,7 @@ import pytest
 
 from drsyncer.errors import ExitCode
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
@@ -151,8 +152,32 @@ def test_a_namespace_of_the_baseline_level_is_backed_up(backups: Backups, shop: 
     assert backups.run(namespaces=[shop]).states() == {"data": "Complete"}
 
 
+def test_resources_are_made_to_fit_the_namespaces_limits(backups: Backups, shop: str, source: ControlPlane) -> None:
+    limit = {"type": "Container", "max": {"memory": "128Mi"}, "min": {"cpu": "200m"}, "default": {"cpu": "200m"}}
+    meta = {"metadata": {"name": "small", "namespace": shop}, "spec": {"limits": [limit]}}
+    source.apply([{"apiVersion": "v1", "kind": "LimitRange", **meta}])
+    backups.init()
+
+    ran = backups.run(namespaces=[shop])
+
+    assert ran.states() == {"data": "Complete"}, ran.volume("data")
+    (pod,) = backups.kubelet.seen
+    assert pod["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "200m", "memory": "128Mi"}
+
+
 def test_a_repository_that_is_not_there(backups: Backups, shop: str) -> None:
     _failed(backups.run(namespaces=[shop]), backups, shop, "NoRepository", "repository")
+
+
+def test_an_api_server_that_takes_no_jobs(
+    backups: Backups, shop: str, source: ControlPlane, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    proxy = fault_proxy(source)
+    proxy.status(500, method="POST", path="/jobs", reason="the webhook is down", times=None)
+
+    ran = backups.end(backups.start_killable(shop, proxy.kubeconfig))
+
+    _failed(ran, backups, shop, "NotStarted", "create")
 
 
 def test_a_failure_of_one_leaves_the_others_alone(backups: Backups, shop: str) -> None:
