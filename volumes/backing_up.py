@@ -169,7 +169,7 @@ def _make(
         since = int(task.previous.start.timestamp() * 1_000_000_000)
     content = task.manifest == "full"
     with (
-        describing(root, scratch=scratch, content=content, since=since) as description,
+        describing(root, scratch=scratch, content=content, since=since, goes_on=restic.goes_on) as description,
         ThreadPoolExecutor(1) as pool,
     ):
         fetching = pool.submit(_manifest_before, task, restic, before)
