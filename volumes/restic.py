@@ -34,7 +34,8 @@ from volumes.task import Access
 OLDEST: Final = (0, 18)
 PATIENCE: Final = 900.0  # seconds of tries in vain after which a backend counts as away; restic's own limit, too
 QUESTION: Final = 180.0  # seconds that the answer to a small question may take
-GRACE: Final = 20.0  # seconds from SIGTERM to SIGKILL: a pod has 30
+GRACE: Final = 20.0  # seconds from SIGTERM to SIGKILL: a pod has 60
+_AFTERMATH = 10.0  # seconds for each question after that
 _GLANCE = 0.25  # seconds between two looks at whether to go on
 _LONGEST_LINE = 500
 _SSH_LOG = "ssh.log"
@@ -58,14 +59,17 @@ class Restic:
         tried: Callable[[str], None] = lambda _: None,
         patience: float = PATIENCE,
         grace: float = GRACE,
+        cleans: bool = True,
         inherited: Mapping[str, str] = os.environ,
     ) -> None:
+        """`patience` and `grace`: seconds. `cleans`: the lock of a restic that had to be killed is removed."""
         self.access = access
         self._credentials = credentials
         self.goes_on = goes_on
         self._tried = tried
         self._patience = patience
         self._grace = grace
+        self._cleans = cleans
         self._inherited = inherited
         self._scratch: Path | None = None
         self._environment: dict[str, str] = {}
@@ -212,7 +216,8 @@ class Restic:
         while process.poll() is None and time.monotonic() < deadline:
             # Read, or it would wait for a reader; what it says by now is of no interest.
             for stream in streams:
-                stream.read(1 << 16)
+                while stream.read(1 << 16):
+                    pass
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_GLANCE)
         if process.poll() is None:
@@ -228,18 +233,21 @@ class Restic:
         `unlock` removes the locks of this host whose process is gone, but also old ones, so not where there are any.
         Failure is not told: this is the aftermath of an error that is, and who finds the lock is told of it.
         """
-        aftermath = Restic(self.access, self._credentials, grace=1.0, inherited=self._inherited)
+        if not self._cleans:
+            return
+        limit = min(self._grace, _AFTERMATH)
+        aftermath = Restic(self.access, self._credentials, grace=1.0, cleans=False, inherited=self._inherited)
         with contextlib.suppress(failure.ResticError, msgspec.DecodeError), aftermath:
             ours, old = False, False
-            for id_ in aftermath.ask(commands.locks(), doing="list locks", limit=self._grace).decode().split():
-                answer = aftermath.ask(commands.lock(id_), doing="read a lock", limit=self._grace)
+            for id_ in aftermath.ask(commands.locks(), doing="list locks", limit=limit).decode().split():
+                answer = aftermath.ask(commands.lock(id_), doing="read a lock", limit=limit)
                 lock = msgspec.json.decode(answer, type=Lock)
                 if (lock.hostname, lock.pid) == (os.uname().nodename, pid):
                     ours = True
                 elif (datetime.now(UTC) - lock.time).total_seconds() > _LOCK_AGE:
                     old = True
             if ours and not old:
-                aftermath.ask(commands.unlock(), doing="remove the lock of a killed restic", limit=self._grace)
+                aftermath.ask(commands.unlock(), doing="remove the lock of a killed restic", limit=limit)
 
     def _private_key(self, scratch: Path) -> Path | None:
         """ssh takes a key only from a file that nobody else can read, and with a newline at its end."""
