@@ -5,7 +5,7 @@ Any of the three may be gone. What cannot be reached is told as such, and counts
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from cli.sides import Manner, place_of, remote_of, side_of
-from drsyncer.errors import DrSyncerError, RevisionNotFound, UsageError
+from drsyncer.errors import DrSyncerError, Forbidden, RevisionNotFound, UsageError
 from drsyncer.recovery import message
 from drsyncer.recovery.audit import Entry, trail
 from drsyncer.recovery.git import Clone, Commit
@@ -23,9 +23,10 @@ from drsyncer.service.cron import Cron
 from drsyncer.service.judging import BEAT_LATE, TICK_LATE, UNHEARD, Concern, concerns
 from drsyncer.service.place import Place
 from drsyncer.service.status import Status
-from drsyncer.wording import many, span
+from drsyncer.wording import many, some, span
 from importer.inventory import Inventory
 from importer.memory import recall
+from volumes.restore_look import half_restored_in
 
 if TYPE_CHECKING:
     from drsyncer.cluster import Cluster
@@ -80,6 +81,7 @@ class Side:
     error: str = ""
     status: Status | None = None
     inventory: Inventory | None = None  # DR's
+    half_restored: Mapping[str, str] = field(default_factory=dict)  # DR's volumes that must not be used, and why
 
     @property
     def known(self) -> bool:
@@ -196,8 +198,16 @@ def _asked(cluster: Cluster, config: Config, found: Side, *, anywhere: bool) -> 
     if found.side == "importer" and config.importer is not None:
         section = config.importer
         inventory = recall(cluster, namespace=section.state_namespace, importer=section.name)
-        found = replace(found, inventory=inventory)
+        found = replace(found, inventory=inventory, half_restored=_half_restored(cluster))
     return found
+
+
+def _half_restored(cluster: Cluster) -> dict[str, str]:
+    """Return DR's volumes that were restored half, with the reasons; none for an account that may not list claims."""
+    try:
+        return {str(key): why for key, why in half_restored_in(cluster).items()}
+    except Forbidden:
+        return {}
 
 
 # Judging
@@ -247,6 +257,10 @@ def _wrong(found: Overview, config: Config) -> Iterator[Found]:
             yield from (Found(side.side, concern) for concern in concerns(side.status, found.now))
     for text in filter(None, (_torn(found), _lag(found, config))):
         yield Found("importer", Concern(text))
+    if half := found.importer.half_restored:
+        told = some([f"{volume}: {why}" for volume, why in sorted(half.items())])
+        count = many(len(half), "volume in DR is", "volumes in DR are")
+        yield Found("importer", Concern(f"{count} half restored: {told}", "`dr-syncer volumes restore`"))
 
 
 def _wrong_in_git(found: Overview, config: Config) -> Iterator[tuple[str, str]]:

@@ -245,7 +245,11 @@ def _data(found: Overview) -> dict[str, Any]:
         "behind": found.behind,
         "repository": _repository_data(found.repository),
         "exporter": _side_data(found.exporter),
-        "importer": _side_data(found.importer) | {"inventory": _inventory_data(found.importer)},
+        "importer": {
+            **_side_data(found.importer),
+            "inventory": _inventory_data(found.importer),
+            "halfRestored": dict(found.importer.half_restored),
+        },
     }
 
 

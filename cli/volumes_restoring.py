@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cli.sides import ELECTION, dr_of, remote_of
-from drsyncer.errors import ConfigurationError, Fault, Refused
+from cli.volumes_sides import section_of
+from drsyncer.errors import Refused
 from drsyncer.progress import Progress
 from drsyncer.recovery.audit import when
 from drsyncer.recovery.git import Clone
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from cli.context import Context
     from drsyncer.cluster import Cluster
     from drsyncer.config.schema import Config, Importer
-    from drsyncer.config.volumes import Volumes
     from drsyncer.manifest import Manifest
     from volumes.points import Point
 
@@ -79,16 +79,6 @@ class Planned:
     steps: tuple[Step, ...]
     warnings: tuple[str, ...]
     manifests: dict[Key, Manifest] = field(default_factory=dict)
-
-
-def section_of(config: Config, file: str) -> Volumes:
-    """Return the section `volumes`. Raises ConfigurationError when there is none."""
-    if config.volumes is None:
-        fault = Fault(file, 0, "volumes", "this command needs this section and it is missing")
-        raise ConfigurationError(
-            [fault], hint="Add `volumes:` with `restic: {repository: …}`; `dr-syncer init -` shows all its keys."
-        )
-    return config.volumes
 
 
 def planned(config: Config, clone: Clone, cluster: Cluster, asked: Asked, progress: Progress) -> Planned:
@@ -233,9 +223,8 @@ def carried_out(
 def restore_volumes(ctx: Context, asked: Asked) -> Outcome:
     """Restore what was asked for, or plan it, for the command line."""
     begun = time.monotonic()
-    loaded = ctx.load()
     config, section = ctx.load_importer()
-    volumes = section_of(config, loaded.file)
+    volumes = section_of(config)
     cluster, progress = dr_of(section), ctx.progress
     with Clone.open(remote_of(config.repository)) as clone:
         found = planned(config, clone, cluster, asked, progress)

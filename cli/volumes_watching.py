@@ -103,8 +103,11 @@ class Ages:
             for row in found.rows
             if row.age is not None and row.record is not None and row.record.snapshot is not None
         ]
-        late = [row for row in found.rows if row.age is None or (found.max_age is not None and row.age > found.max_age)]
+        # A claim that nobody has tried to back up yet is a new one: when no backups run, the others tell.
+        tried = [row for row in found.rows if row.record is not None]
+        late = [row for row in tried if row.age is None or (found.max_age is not None and row.age > found.max_age)]
         self._metrics.set("volumes_too_old", len(late))
+        self._metrics.set("volumes_never_backed_up", len(found.rows) - len(tried))
         self._metrics.set("volume_backup_timestamp_seconds", min(starts, default=0.0))
         if not found.unasked:
             self._metrics.set("restic_answered_timestamp_seconds", time.time())

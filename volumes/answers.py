@@ -17,6 +17,8 @@ class Summary(msgspec.Struct, frozen=True):
     backup_end: datetime = EPOCH
     files_new: int = 0
     files_changed: int = 0
+    dirs_new: int = 0
+    dirs_changed: int = 0
     data_added: int = 0
     total_files_processed: int = 0
     total_bytes_processed: int = 0
@@ -26,6 +28,11 @@ class BackupSummary(Summary, frozen=True):
     """The last line of a backup."""
 
     snapshot_id: str = ""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether restic found nothing new; only the tree says whether that is so."""
+        return not (self.files_new or self.files_changed or self.dirs_new or self.dirs_changed)
 
 
 class Listed(msgspec.Struct, frozen=True):

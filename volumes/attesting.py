@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from drsyncer.snapshot import Snapshot, State
 from volumes import commands
 from volumes.answers import BackupSummary, Listed
@@ -28,12 +26,9 @@ def store(task: BackupTask, restic: Restic, manifest: Path, *, snapshot: str, st
             stdin=stream,
             listener=_ignore,
         )
-    if outcome.status != DONE or outcome.complaints_total or outcome.summary is None:
+    if outcome.status != DONE or outcome.complaints_total:
         raise outcome.failed()
-    try:
-        id_ = msgspec.convert(outcome.summary, BackupSummary).snapshot_id
-    except msgspec.ValidationError as error:
-        raise ResticError(f"restic: store the manifest: its summary is not understood: {error}") from error
+    id_ = outcome.counted(BackupSummary).snapshot_id
     if not id_:
         raise ResticError("restic: store the manifest: it ended without saying which snapshot it made")
     return id_

@@ -7,10 +7,10 @@ called whole. Everything else has another state, and the reason why.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -22,30 +22,38 @@ from volumes.answers import BackupSummary, Listed, utc
 from volumes.describing import Described, describing
 from volumes.failure import DONE, INCOMPLETE, Interrupted, RepositoryDamaged, ResticError
 from volumes.hearing import Message, Outcome
+from volumes.manifest import Damaged, Reader
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import BackupTask
+from volumes.verdict import Verdict
 
 _NOTHING = "snapshot is empty"  # restic's words
 _log = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a backup is worth."""
+class Before:
+    """What the repository has of the snapshot before: `parent` is what restic compares with.
 
-    state: State
-    reason: Reason = Reason.NONE
-    message: str = ""
+    `manifest` is how its manifest is listed, None when there is none to be had.
+    """
+
+    parent: str = ""
+    manifest: Listed | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """What the repository has of the snapshot before: what restic compares with, and its manifest, as a file."""
+class Made:
+    """What restic made of the volume, and the manifest that was made meanwhile, in a file."""
 
-    parent: str = ""
-    manifest: Path | None = None
-    warnings: tuple[str, ...] = ()
+    outcome: Outcome
+    summary: BackupSummary
+    listed: Listed
+    described: Described
+    is_empty: bool
+    warnings: tuple[str, ...]
 
 
 def back_up(task: BackupTask, restic: Restic, *, listener: Callable[[Message], None]) -> Result:
@@ -57,58 +65,43 @@ def back_up(task: BackupTask, restic: Restic, *, listener: Callable[[Message], N
     start = datetime.now(UTC)
     root = mounted.root_of(task.root)
     restic.version()
-    id_ = repository.repository_id(restic, known=task.repository_id)
+    # Each question costs restic half a second of one core, for the key: two at a time where none needs the other.
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(_before, task, restic)
+        id_ = repository.repository_id(restic, known=task.repository_id)
+        before = asking.result()
     if mounted.is_empty(root) and not _may_be_empty(task):
         return _refused(task, id_, start)
-    before = _before(task, restic)
-    scratch = restic.scratch / "manifest"
-    scratch.mkdir()
-    with describing(root, scratch=scratch, content=task.manifest == "full", previous=before.manifest) as description:
-        outcome, is_empty = _run(task, restic, root, parent=before.parent, listener=listener)
-        if is_empty and not _may_be_empty(task):
-            return _refused(task, id_, start)
-        if outcome.status not in (DONE, INCOMPLETE):
-            raise outcome.failed()
-        described = description.finish()
-    summary = _summary(outcome, is_empty=is_empty)
-    found = _made(restic, task, summary)
-    verdict = judge(task, summary, tree=found.tree, is_empty=is_empty, outcome=outcome, described=described)
+    made = _make(task, restic, root, before, listener=listener)
+    if made is None:
+        return _refused(task, id_, start)
+    summary, described = made.summary, made.described
+    verdict = judge(made, task)
     # Also of what is not whole: who restores it for want of anything better learns what he has.
-    manifest = attesting.store(task, restic, described.file, snapshot=found.id, state=verdict.state)
-    names = names_of(outcome, described, root)
-    warnings = (*before.warnings, *filter(None, (described.warning,)))
-    for warning in warnings:
+    manifest = attesting.store(task, restic, described.file, snapshot=made.listed.id, state=verdict.state)
+    names = names_of(made.outcome, described, root)
+    for warning in made.warnings:
         _log.warning(warning)
     return Result(
         state=verdict.state,
         start=start,
         end=datetime.now(UTC),
         repository=id_,
-        snapshot=_snapshot(found, summary, verdict.state, manifest=manifest),
+        snapshot=_snapshot(made, verdict.state, manifest=manifest),
         reason=verdict.reason,
         message=verdict.message,
         names=names,
-        names_total=max(len(names), outcome.complaints_total, described.changed),
+        names_total=max(len(names), made.outcome.complaints_total, described.changed),
         files_new=summary.files_new,
         files_changed=summary.files_changed,
         bytes_added=summary.data_added,
-        warnings=warnings,
+        warnings=made.warnings,
     )
 
 
-def judge(
-    task: BackupTask,
-    summary: BackupSummary,
-    *,
-    tree: str,
-    is_empty: bool,
-    outcome: Outcome,
-    described: Described,
-) -> Verdict:
-    """Return what a snapshot is worth that restic has made. Pure.
-
-    `tree`: its root tree. `is_empty`: there was nothing in the volume. `described`: its manifest.
-    """
+def judge(made: Made, task: BackupTask) -> Verdict:
+    """Return what a snapshot is worth that restic has made. Pure."""
+    outcome, described = made.outcome, made.described
     if outcome.status == INCOMPLETE or outcome.complaints_total:
         names = [printable(complaint.item) for complaint in outcome.complaints]
         why = outcome.complaints[0].message if outcome.complaints else "restic does not say which"
@@ -124,15 +117,20 @@ def judge(
             f"{many(described.changed, 'path')} changed while the backup ran, so nobody knows what the snapshot has of "
             f"{'it' if described.changed == 1 else 'them'}: {some([printable(name) for name in described.names])}",
         )
-    if not task.confirmed and (loss := shrunk(task, summary)):
+    if not task.confirmed and (loss := shrunk(task, made.summary)):
         return Verdict(
             State.EMPTY, Reason.SHRUNK, f"{loss}. The snapshot counts for nothing before that; {_way_on(task)}"
         )
-    if is_empty:
+    if made.is_empty:
         return Verdict(State.EMPTY)
-    if task.previous is not None and tree == task.previous.tree:
+    if _is_same(made.listed, task):
         return Verdict(State.UNCHANGED)
     return Verdict(State.COMPLETE)
+
+
+def _is_same(made: Listed, task: BackupTask) -> bool:
+    """Whether the snapshot has the very data, owners, modes and times of the one before."""
+    return task.previous is not None and made.tree == task.previous.tree
 
 
 def shrunk(task: BackupTask, summary: BackupSummary) -> str:
@@ -158,6 +156,55 @@ def names_of(outcome: Outcome, described: Described, root: Path) -> tuple[str, .
     # The manifest says behind each what is the matter with it.
     changed = [name for name in described.names if name.rpartition(" (")[0] not in known]
     return tuple(dict.fromkeys((*unread, *changed)))
+
+
+def _make(
+    task: BackupTask, restic: Restic, root: Path, before: Before, *, listener: Callable[[Message], None]
+) -> Made | None:
+    """Let restic back up while the volume is described. None: there was nothing, and nobody confirmed that."""
+    scratch = restic.scratch / "manifest"
+    scratch.mkdir()
+    since = None
+    if before.manifest is not None and task.previous is not None:
+        since = int(task.previous.start.timestamp() * 1_000_000_000)
+    content = task.manifest == "full"
+    with (
+        describing(root, scratch=scratch, content=content, since=since) as description,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        fetching = pool.submit(_manifest_before, task, restic, before)
+
+        def both(message: Message) -> None:
+            if isinstance(done := message.get("bytes_done"), int):
+                description.reached(done)
+            listener(message)
+
+        outcome, is_empty = _run(task, restic, root, parent=before.parent, listener=both)
+        if is_empty and not _may_be_empty(task):
+            return None
+        if outcome.status not in (DONE, INCOMPLETE):
+            raise outcome.failed()
+        summary = _summary(outcome, is_empty=is_empty)
+        looking = pool.submit(_listed, restic, task, summary)
+        previous, warning = fetching.result()
+        described = None
+        is_quiet = outcome.status == DONE and summary.is_quiet
+        if previous and is_quiet and _is_same(looking.result(), task) and _is_root_same(previous, root):
+            described = description.unchanged(previous)
+        described = described or description.finish(previous)
+        listed = looking.result()
+    warnings = (*before.warnings, *filter(None, (warning, described.warning)))
+    return Made(outcome, summary, listed, described, is_empty, warnings)
+
+
+def _is_root_same(manifest: Path, root: Path) -> bool:
+    """Whether the volume's own folder, which is in no tree of restic's, is as the manifest has it."""
+    try:
+        with manifest.open("rb") as file:
+            entry = next(iter(Reader(file)), None)
+    except Damaged:
+        return False
+    return entry is not None and entry.ctime == root.stat().st_ctime_ns
 
 
 def _run(
@@ -214,32 +261,33 @@ def _before(task: BackupTask, restic: Restic) -> Before:
         return Before(warnings=(f"the snapshot before, {short}, is not what the record says: all is read anew",))
     if not previous.manifest or task.manifest != "full":
         return Before(found.id)
+    if previous.manifest not in listed:
+        return Before(found.id, warnings=("the manifest before is not in the repository any more: all is hashed anew",))
+    return Before(found.id, listed[previous.manifest])
+
+
+def _manifest_before(task: BackupTask, restic: Restic, before: Before) -> tuple[Path | None, str]:
+    """Return the manifest of the snapshot before, as a file, or a warning: without it, files are hashed anew."""
+    if before.manifest is None or task.previous is None:
+        return None, ""
     try:
-        file = attesting.fetch(restic, listed.get(previous.manifest), previous, restic.scratch / "previous.jsonl")
+        return attesting.fetch(restic, before.manifest, task.previous, restic.scratch / "previous.jsonl"), ""
     except Interrupted:
         raise
     except (ResticError, attesting.NoManifest) as error:
-        return Before(found.id, warnings=(f"all files are hashed anew: {error}",))
-    return Before(found.id, file)
+        return None, f"all files are hashed anew: {error}"
 
 
 def _summary(outcome: Outcome, *, is_empty: bool) -> BackupSummary:
-    summary = _converted(outcome.summary)
-    if summary is None or not summary.snapshot_id:
+    summary = outcome.counted(BackupSummary)
+    if not summary.snapshot_id:
         raise ResticError("restic: back up: it ended without saying which snapshot it made")
     if is_empty:  # but for the placeholder
         return msgspec.structs.replace(summary, total_files_processed=0, total_bytes_processed=0, files_new=0)
     return summary
 
 
-def _converted(message: dict[str, Any] | None) -> BackupSummary | None:
-    try:
-        return None if message is None else msgspec.convert(message, BackupSummary)
-    except msgspec.ValidationError as error:
-        raise ResticError(f"restic: back up: its summary is not understood: {error}") from error
-
-
-def _made(restic: Restic, task: BackupTask, summary: BackupSummary) -> Listed:
+def _listed(restic: Restic, task: BackupTask, summary: BackupSummary) -> Listed:
     """Return the new snapshot as the repository has it: only what can be found again is a backup."""
     found = repository.snapshot(restic, summary.snapshot_id)
     if found is None:
@@ -248,12 +296,13 @@ def _made(restic: Restic, task: BackupTask, summary: BackupSummary) -> Listed:
     return found
 
 
-def _snapshot(found: Listed, summary: BackupSummary, state: State, *, manifest: str) -> Snapshot:
+def _snapshot(made: Made, state: State, *, manifest: str) -> Snapshot:
+    summary = made.summary
     return Snapshot(
-        id=found.id,
-        tree=found.tree,
+        id=made.listed.id,
+        tree=made.listed.tree,
         manifest=manifest,
-        host=found.hostname,
+        host=made.listed.hostname,
         state=state,
         start=utc(summary.backup_start),
         end=utc(summary.backup_end),

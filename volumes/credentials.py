@@ -119,7 +119,7 @@ def environment(
     ours = {
         "RESTIC_REPOSITORY": repository,
         "RESTIC_PASSWORD_FILE": str(credentials.password_file),
-        "RESTIC_PROGRESS_FPS": "1",
+        "RESTIC_PROGRESS_FPS": "5",
         "TMPDIR": str(scratch),
         "HOME": str(scratch),
         "LC_ALL": "C.UTF-8",
@@ -128,13 +128,24 @@ def environment(
     return kept | dict(credentials.variables) | ours
 
 
-def ssh_arguments(credentials: Credentials, *, key: Path | None) -> str:
+def ssh_arguments(credentials: Credentials, *, key: Path | None, log: Path) -> str:
     """Return the arguments for ssh below an sftp repository, as restic's `sftp.args` wants them.
 
     No configuration of anybody is read, nobody is asked, and an unknown host is refused. `key`: a file that nobody
-    else can read, or ssh would refuse it.
+    else can read, or ssh would refuse it. `log`: where its complaints go; restic loses some that come at the very end.
     """
-    words = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=30"]
+    words = [
+        "-F",
+        "none",
+        "-E",
+        str(log),
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "ConnectTimeout=30",
+    ]
     words += ["-o", "ServerAliveInterval=30", "-o", "ServerAliveCountMax=4"]
     if key is not None:
         words += ["-i", str(key), "-o", "IdentitiesOnly=yes"]

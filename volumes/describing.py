@@ -25,7 +25,7 @@ writes these pages out (half a minute or so), which restic's own detection of ch
 After the first backup, nothing is read that the manifest before knows in the same state, as restic does not read it
 either: the second walk is left to files that are newer (`since`), and the third looks the others up. When restic's root
 tree is the one of the snapshot before, restic found every path, owner, mode, time, inode and attribute as it was, and
-read nothing: then the manifest before is this snapshot's, too, and none has to be finished.
+read nothing: then the manifest before is this snapshot's, too (`unchanged`), and no third walk is needed.
 
 The second walk keeps near to restic where it is told how far that is (`reached`), and the kernel lets restic go first.
 
@@ -49,7 +49,7 @@ from typing import IO, Final, NamedTuple
 import msgspec
 
 from volumes.inspecting import GONE, Looking, Stopped, marks, path_mark
-from volumes.manifest import NAME, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, escape, joined
+from volumes.manifest import NAME, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, ends, escape, joined
 from volumes.pacing import Pace
 from volumes.walking import Found, Walk
 
@@ -195,6 +195,19 @@ class Describing:
             target = self._draft.file.replace(self.scratch / NAME)
             return Described(target, self._draft.footer, self._draft.names)
         return self._merged(self._draft.file, previous)
+
+    def unchanged(self, previous: Path) -> Described | None:
+        """Return the manifest of the snapshot before as this one's, for whom restic's root tree is the one before.
+
+        None when it will not do, since it is damaged, says of something that it is not sure, or has no hashes.
+        """
+        try:
+            with previous.open("rb") as file:
+                header, footer = ends(file)
+        except Damaged:
+            return None
+        described = Described(previous, footer, ())
+        return described if described.sure and (header.content or not self.content) else None
 
     def end(self) -> None:
         """Stop what is still running and remove what is in between; the finished manifest stays."""

@@ -188,9 +188,9 @@ _KNOWN: Final = (
         "ssh refuses to run as a user without a name: set `volumes.mover.user` to 0 or 10001.",
     ),
     _Meaning(
-        r"access ?denied|invalidaccesskeyid|signaturedoesnotmatch|access key id|permission denied \(|unauthorized"
-        r"|forbidden|\b40[13]\b|authentication failed|key id .* is empty|secret .* is empty|invalid.*credential"
-        r"|account (name|id|key) .* is empty",
+        r"access ?denied|invalidaccesskeyid|signaturedoesnotmatch|request signature|access key id|permission denied \("
+        r"|unauthorized|forbidden|\b40[13]\b|authentication failed|key id .* is empty|secret .* is empty"
+        r"|invalid.*credential|account (name|id|key) .* is empty",
         AccessDenied,
         "Check the backend's credentials (`volumes.restic.auth`) and what they allow.",
     ),
@@ -220,7 +220,7 @@ _CHATTER = re.compile(
     re.IGNORECASE,
 )
 _RETRYING = re.compile(r"returned error, retrying after|retrying upload|list\(.*\) returned error", re.IGNORECASE)
-_HEAD = re.compile(r"^(fatal|error|warning): ", re.IGNORECASE)
+_HEAD = re.compile(r"^(fatal|error|warning): |^\S+ returned error, retrying after [\d.]+m?s: ", re.IGNORECASE)
 
 
 def is_retry(line: str) -> bool:
@@ -257,7 +257,7 @@ def failure(status: int, lines: Sequence[str], *, doing: str, writes_to_volume: 
 def unreachable(lines: Sequence[str], *, doing: str, seconds: float) -> ResticError:
     """Return the error for a backend that was tried for `seconds` in vain; what it answered may tell more."""
     error = failure(FAILED, lines, doing=doing)
-    kind = type(error) if isinstance(error, RepositoryFull | AccessDenied) else RepositoryUnreachable
+    kind = type(error) if isinstance(error, RepositoryFull | AccessDenied | NoRepository) else RepositoryUnreachable
     return kind(
         f"restic: {doing}: given up after {seconds:.0f} s: {sentence(lines) or 'no answer'}",
         hint=error.hint or "Check `volumes.restic.repository`, and whether it can be reached from the mover's node.",

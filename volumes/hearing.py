@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ _MOST_COMPLAINTS: Final = 1000
 _LONGEST_LINE: Final = 1 << 20  # bytes; a line with the names of files is much shorter
 
 Message = dict[str, Any]
+Counts = TypeVar("Counts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ class Outcome:
     complaints: list[Complaint] = field(default_factory=list)  # the first ones
     complaints_total: int = 0
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))  # of the error stream, masked
+
+    def counted(self, type_: type[Counts]) -> Counts:
+        """Return the summary. Raises `ResticError` when there is none, or it is not understood."""
+        if self.summary is None:
+            raise failure.ResticError(f"restic: {self.doing}: it ended without a summary")
+        try:
+            return msgspec.convert(self.summary, type_)
+        except msgspec.ValidationError as error:
+            raise failure.ResticError(f"restic: {self.doing}: its summary is not understood: {error}") from error
 
     def failed(self, *, writes_to_volume: bool = False) -> failure.ResticError:
         """Return the error that says why it failed."""
@@ -87,6 +97,11 @@ class Hearing:
         self._out_lines.flush()
         self._err_lines.flush()
         self.outcome.out = bytes(self._printed)
+
+    def aside(self, text: str) -> None:
+        """Hear what a program said that restic started."""
+        for line in text.splitlines():
+            self._say(line)
 
     def seconds(self) -> float:
         """How long it has been going on."""

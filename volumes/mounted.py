@@ -39,6 +39,30 @@ def is_empty(root: Path) -> bool:
         ) from error
 
 
+def in_the_way(root: Path, path: str) -> list[str]:
+    """Return what is in the volume, or in `path` in it, by name: what a restore to there would replace or delete.
+
+    Nothing is there also where there is an empty folder. Raises `VolumeUnreadable`, `NoSuchPath`.
+    """
+    parts = parts_of(path) if path else ()
+    if missing_folders(root, parts[:-1]):
+        return []
+    here = root.joinpath(*parts)
+    try:
+        if parts and not stat.S_ISDIR(here.lstat().st_mode):
+            return [path]
+        with os.scandir(here) as entries:
+            found = [os.fsdecode(entry.name) for entry in entries]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise VolumeUnreadable(
+            f"the volume's folder {here} can't be read: {error.strerror}",
+            hint="Let movers run as a user that can (`volumes.mover.user`).",
+        ) from error
+    return [name for name in found if parts or name != LOST_AND_FOUND]
+
+
 def free(root: Path) -> int:
     """Return the bytes that this user can still write to the volume."""
     found = os.statvfs(root)

@@ -28,9 +28,8 @@ from volumes import credentials, result, task
 from volumes.backing_up import back_up
 from volumes.failure import MoverError
 from volumes.hearing import Message
-from volumes.peeking import peek
 from volumes.restic import PATIENCE, Restic
-from volumes.restoring import restore
+from volumes.restoring import look, restore
 from volumes.result import Reason, Result
 from volumes.task import BackupTask, RestoreTask, Task
 
@@ -163,7 +162,7 @@ def _do(asked: Task, folder: Path, *, goes_on: Callable[[], bool], patience: flo
     volume = asked.volume
     _log.info("begins", what=type(asked).__name__, namespace=volume.namespace, name=volume.name, source=volume.host)
     if isinstance(asked, RestoreTask) and asked.look:
-        return peek(asked)
+        return look(asked)
     with Restic(
         asked.access,
         credentials.of_folder(folder),

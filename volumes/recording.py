@@ -12,10 +12,10 @@ from drsyncer.cluster import Cluster, urls
 from drsyncer.cluster.events import EVENTS
 from drsyncer.errors import ClusterError, NotFound
 from drsyncer.manifest import Manifest, metadata
-from drsyncer.snapshot import State
+from drsyncer.snapshot import State, encode
 from volumes.claims import CLAIMS
 from volumes.endings import is_good
-from volumes.remembering import encode, record_of, remember
+from volumes.remembering import record_of, remember
 from volumes.result import Result
 
 _logger = log.get(__name__)

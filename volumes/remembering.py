@@ -10,30 +10,18 @@ import msgspec
 from drsyncer.manifest import Manifest
 from drsyncer.match import annotations_of
 from drsyncer.own import BACKUP_RESULT
-from drsyncer.snapshot import Attempt, Record
+from drsyncer.snapshot import Attempt, Record, decode
 from volumes.endings import is_good
 from volumes.result import Result
-
-_decoder = msgspec.json.Decoder(Record)
 
 
 def record_of(claim: Manifest) -> Record | None:
     """Return what a claim's annotation remembers, None when there is none. Raises ValueError when it is no record."""
     text = annotations_of(claim).get(BACKUP_RESULT)
-    return None if text is None else decode(text)
-
-
-def decode(text: str) -> Record:
-    """Return the record in an annotation. Raises ValueError when it is none."""
     try:
-        return _decoder.decode(text)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"the annotation {BACKUP_RESULT} is no record: {error}") from None
-
-
-def encode(record: Record) -> str:
-    """Return a record as the annotation has it."""
-    return msgspec.json.encode(record).decode()
+        return None if text is None else decode(text)
+    except ValueError as error:
+        raise ValueError(f"the annotation {BACKUP_RESULT} {error}") from None
 
 
 def remember(before: Record | None, result: Result) -> Record:

@@ -37,6 +37,7 @@ QUESTION: Final = 180.0  # seconds that the answer to a small question may take
 GRACE: Final = 20.0  # seconds from SIGTERM to SIGKILL: a pod has 30
 _GLANCE = 0.25  # seconds between two looks at whether to go on
 _LONGEST_LINE = 500
+_SSH_LOG = "ssh.log"
 _CACHE_NEEDS = 1 << 30  # bytes that must be free for a cache
 _LOCK_AGE = 25 * 60.0  # seconds; from 30 minutes on `unlock` would remove anybody's lock
 
@@ -81,7 +82,9 @@ class Restic:
             self._before = commands.surroundings(
                 self.access,
                 ca_file=str(self._credentials.ca_file or ""),
-                ssh=credentials.ssh_arguments(self._credentials, key=self._private_key(scratch)),
+                ssh=credentials.ssh_arguments(
+                    self._credentials, key=self._private_key(scratch), log=scratch / _SSH_LOG
+                ),
                 cache=str(scratch / "cache") if roomy else "",
             )
         except BaseException:
@@ -150,6 +153,9 @@ class Restic:
                 raise
             hearing.outcome.status = process.wait()
         hearing.end()
+        if hearing.outcome.status:
+            with contextlib.suppress(FileNotFoundError):
+                hearing.aside((self.scratch / _SSH_LOG).read_text(encoding="utf-8", errors="replace"))
         if hearing.outcome.status < 0:
             self._remove_lock_of(process.pid)
         if hearing.outcome.status == failure.INTERRUPTED:

@@ -10,7 +10,7 @@ from drsyncer.cluster import Cluster
 from drsyncer.errors import Forbidden, NotFound
 from drsyncer.json import decode
 from drsyncer.manifest import Manifest, ResourceType, labels, metadata
-from drsyncer.restored import UnreadableMarker, marker_of
+from drsyncer.restored import UnreadableMarker, half_restored, marker_of
 from transforms import mounts, quantity
 from volumes.jobs import OPERATION
 from volumes.restore_plan import Claim, Key, Standing, User
@@ -69,11 +69,18 @@ def look_at(cluster: Cluster, key: Key) -> Claim | None:
     return claim_of(manifest, classes_of(_every(cluster, CLASSES)))
 
 
-def users_now(cluster: Cluster, key: Key) -> Standing:
-    """Return who uses one claim now, and nothing else. Raises ClusterError."""
-    users: dict[Key, list[User]] = {}
-    add_users(users, _every(cluster, PODS, namespace=key.namespace), only={key})
-    return Standing(users=users)
+def half_restored_in(cluster: Cluster) -> dict[Key, str]:
+    """Return the claims of a cluster whose volumes must not be used as they are, with why. Raises ClusterError."""
+    found: dict[Key, str] = {}
+    for page in cluster.pages(CLAIMS, metadata_only=True):
+        if page.first:
+            found.clear()
+        for raw in page.items:
+            manifest = decode(raw)
+            if why := half_restored(manifest):
+                meta = metadata(manifest)
+                found[Key(str(meta.get("namespace", "")), str(meta.get("name", "")))] = why
+    return found
 
 
 def claim_of(manifest: Manifest, classes: Classes) -> Claim:

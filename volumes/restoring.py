@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +30,6 @@ from volumes.failure import (
     NoSnapshot,
     NoSuchPath,
     OtherSnapshot,
-    ResticError,
     TargetFull,
 )
 from volumes.hearing import Message, Outcome
@@ -39,21 +37,10 @@ from volumes.manifest import Damaged, Reader
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import RestoreTask
+from volumes.verdict import Verdict
 
 SAFE_DELETE = (0, 20)
 _log = log.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a restore is worth."""
-
-    state: State
-    reason: Reason = Reason.NONE
-    message: str = ""
-    names: tuple[str, ...] = ()
-    names_total: int = 0
-    warnings: tuple[str, ...] = ()
 
 
 def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], None]) -> Result:
@@ -95,7 +82,29 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
         names_total=verdict.names_total,
         files_changed=summary.files_restored,
         bytes_added=summary.bytes_restored,
+        verified=verdict.verified,
         warnings=(*warnings, *verdict.warnings),
+    )
+
+
+def look(task: RestoreTask) -> Result:
+    """Say whether a restore would write over something, or delete it: Empty when it would not. Nothing is written.
+
+    Raises `MoverError` when that cannot be seen.
+    """
+    start = datetime.now(UTC)
+    found = mounted.in_the_way(mounted.root_of(task.root), task.path)
+    names = sorted(os.fsencode(name).decode("utf-8", "replace") for name in found)
+    answer = Result(state=State.EMPTY, start=start, end=datetime.now(UTC), snapshot=task.snapshot, touched=False)
+    if not names:
+        return answer
+    return msgspec.structs.replace(
+        answer,
+        state=State.FAILED,
+        reason=Reason.NOT_EMPTY,
+        message=f"{many(len(names), 'name')} in the way: {some([printable(name) for name in names])}",
+        names=tuple(names),
+        names_total=len(names),
     )
 
 
@@ -117,12 +126,12 @@ def judge(outcome: Outcome) -> Verdict:
     )
 
 
-def told(comparison: Comparison) -> Verdict:
-    """Return what a comparison with the manifest means. Pure."""
+def told(comparison: Comparison, *, verified: str) -> Verdict:
+    """Return what a comparison with the manifest means; `verified` says how thorough it was. Pure."""
     skipped = tuple(f"{many(count, 'path')} not compared: {why}" for why, count in sorted(comparison.skipped.items()))
     warnings = (*skipped, *comparison.notes)
     if comparison.equal:
-        return Verdict(State.COMPLETE, warnings=warnings)
+        return Verdict(State.COMPLETE, verified=verified, warnings=warnings)
     return Verdict(
         State.PARTIAL,
         Reason.DIFFERS,
@@ -141,10 +150,13 @@ def _compared(task: RestoreTask, restic: Restic, root: Path, listed: Listed | No
     try:
         file = attesting.fetch(restic, listed, task.snapshot, restic.scratch / MANIFEST_FILE)
         with file.open("rb") as stream:
-            mounted.give_back(root, next(iter(Reader(stream))))
+            reader = Reader(stream)
+            mounted.give_back(root, next(iter(reader)))
         if task.verify == "none":
             return Verdict(State.COMPLETE)
-        return told(compare_folder(file, root, content=task.verify == "all"))
+        # Without hashes in the manifest no more than metadata can be compared; the comparison notes it.
+        verified = task.verify if reader.header.content else "metadata"
+        return told(compare_folder(file, root, content=task.verify == "all"), verified=verified)
     except Interrupted:
         raise
     except (MoverError, Damaged, StopIteration, OSError) as error:
@@ -249,7 +261,4 @@ def _summary(outcome: Outcome) -> RestoreSummary:
     """Return what restic counted. Raises `ResticError` when it did not come to its end."""
     if outcome.status not in (DONE, FAILED) or outcome.summary is None:
         raise outcome.failed(writes_to_volume=True)
-    try:
-        return msgspec.convert(outcome.summary, RestoreSummary)
-    except msgspec.ValidationError as error:
-        raise ResticError(f"restic: restore: its summary is not understood: {error}") from error
+    return outcome.counted(RestoreSummary)

@@ -66,6 +66,7 @@ class Result(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     files_new: int = 0
     files_changed: int = 0
     bytes_added: int = 0  # backup: to the repository; restore: written to the volume
+    verified: str = ""  # restore: how it was compared with the manifest, and found equal: metadata, all; "" for not
     touched: bool = True  # restore: whether anything in the volume may have been written or deleted
     warnings: tuple[str, ...] = ()
 

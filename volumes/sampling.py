@@ -16,11 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Final
 
+import msgspec
+
 from volumes import commands
 from volumes.answers import Listed
 from volumes.comparing import Difference, Field
 from volumes.failure import AccessDenied, Interrupted, RepositoryUnreachable, ResticError
-from volumes.manifest import ROOT, Damaged, Entry, Kind, Reader, Unsure, escape, joined
+from volumes.manifest import FOOTER, ROOT, Damaged, Entry, Header, Kind, Reader, Unsure, escape
 from volumes.restic import Restic
 
 LARGEST: Final = 10 * 1024**3  # bytes of a snapshot that a sample may hold
@@ -99,14 +101,45 @@ def _compare(restic: Restic, pair: Pair) -> Compared:
     return stream.result(pair, doing=doing)
 
 
+def nested(file: IO[bytes]) -> tuple[Header, Iterator[Entry]]:
+    """Return a manifest's header, and its entries in the order of a tar stream: what is in a folder right behind it.
+
+    A manifest has all of a folder in one piece, so that only where these begin has to be remembered. Raises Damaged.
+    """
+    reader = Reader(file)
+    begins: dict[bytes, int] = {}
+    here = file.tell()
+    for entry in reader:
+        if entry.name != ROOT:
+            begins.setdefault(_folder(entry.name), here)
+        here = file.tell()
+    return reader.header, _descend(file, begins)
+
+
+def _descend(file: IO[bytes], begins: dict[bytes, int]) -> Iterator[Entry]:
+    places = [(b"", begins[b""])] if b"" in begins else []
+    while places:
+        folder, here = places.pop()
+        file.seek(here)
+        line = file.readline()
+        if line.startswith(FOOTER):
+            continue
+        entry = msgspec.json.decode(line, type=Entry)
+        if _folder(entry.name) != folder:
+            continue  # the next folder begins: this one is through
+        places.append((folder, file.tell()))
+        if entry.type is Kind.DIR and entry.name in begins:
+            places.append((entry.name, begins[entry.name]))
+        yield entry
+
+
 def differences(expected: Iterator[Entry], found: Iterator[Inside], *, content: bool) -> Iterator[Difference]:
-    """Yield how the entries of a snapshot differ from its list, both in the order of a manifest."""
-    wanted = (entry for entry in expected if entry.name != ROOT)
+    """Yield how the entries of a snapshot differ from its list, both in the order of a tar stream."""
     unsure: set[bytes] = set()  # folders in which something came or went while they were read
-    for entry, inside in joined(wanted, found, left_path=lambda one: one.name, right_path=lambda one: one.path):
+    for entry, inside in _paired(expected, found):
         if entry is None:
             assert inside is not None
-            above = inside.path.rpartition(b"/")[0]
+            above = _folder(inside.path)
             if above in unsure and inside.kind is Kind.DIR:
                 unsure.add(inside.path)
             if above not in unsure and inside.path != commands.NOTHING.encode():
@@ -119,6 +152,23 @@ def differences(expected: Iterator[Entry], found: Iterator[Inside], *, content: 
             yield Difference(entry.path, Field.MISSING)
         else:
             yield from _of_entry(entry, inside, content=content)
+
+
+def _paired(expected: Iterator[Entry], found: Iterator[Inside]) -> Iterator[tuple[Entry | None, Inside | None]]:
+    """Bring together what is at the same path; None where one has nothing."""
+    entry, inside = next(expected, None), next(found, None)
+    while entry is not None or inside is not None:
+        here = None if entry is None else entry.name.replace(b"/", b"\0")
+        there = None if inside is None else inside.path.replace(b"/", b"\0")
+        first = there is None or (here is not None and here <= there)
+        second = here is None or (there is not None and there <= here)
+        yield entry if first else None, inside if second else None
+        entry = next(expected, None) if first else entry
+        inside = next(found, None) if second else inside
+
+
+def _folder(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0]
 
 
 def _of_entry(entry: Entry, inside: Inside, *, content: bool) -> Iterator[Difference]:
@@ -166,16 +216,16 @@ class _Stream:
     def _work(self) -> None:
         try:
             with self._reader:
-                lines = Reader(self._lines)
-                found, content = _inside(self._reader), lines.header.content
-                for difference in differences(self._counted(lines), found, content=content):
+                header, lines = nested(self._lines)
+                found = _inside(self._reader)
+                for difference in differences(self._counted(lines), found, content=header.content):
                     self._total += 1
                     if len(self._told) < MOST:
                         self._told.append(str(difference))
         except (Damaged, tarfile.TarError, OSError, ValueError) as error:
             self._error = error
 
-    def _counted(self, lines: Reader) -> Iterator[Entry]:
+    def _counted(self, lines: Iterator[Entry]) -> Iterator[Entry]:
         for entry in lines:
             self._entries += 1
             yield entry

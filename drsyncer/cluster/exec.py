@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+import msgspec
+
 from drsyncer.cluster import answers, urls
 from drsyncer.errors import ClusterError, ClusterUnreachable
 from drsyncer.manifest import ResourceType
@@ -35,6 +37,23 @@ class Executed:
 
     exit_code: int
     output: str
+
+
+class _Cause(msgspec.Struct, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class _Details(msgspec.Struct, frozen=True):
+    causes: tuple[_Cause, ...] = ()
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """How a command ended. It comes from the container runtime, which gives it no `kind`."""
+
+    status: str = ""
+    message: str = ""
+    details: _Details | None = None
 
 
 class CommandTimedOut(ClusterError):
@@ -108,13 +127,16 @@ def _connected(cluster: Cluster, path: str, *, timeout: float) -> Any:
 
 
 def _exit_code(status: bytes, what: str) -> int:
-    found = answers.parse_status(status) or {}
-    if found.get("status") == "Success":
+    try:
+        found = msgspec.json.decode(status, type=_Status)
+    except (msgspec.MsgspecError, ValueError):
+        found = _Status()
+    if found.status == "Success":
         return 0
-    for cause in found.get("details", {}).get("causes") or ():
-        if isinstance(cause, dict) and cause.get("reason") == "ExitCode" and str(cause.get("message")).isdecimal():
-            return int(cause["message"])
-    raise ClusterError(f"{what}: {found.get('message') or 'nobody says how it ended'}")
+    for cause in found.details.causes if found.details else ():
+        if cause.reason == "ExitCode" and cause.message.isdecimal():
+            return int(cause.message)
+    raise ClusterError(f"{what}: {found.message or 'nobody says how it ended'}")
 
 
 def _said(output: bytes) -> str:

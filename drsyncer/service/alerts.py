@@ -277,7 +277,8 @@ ALERTS: tuple[Alert, ...] = (
         "15m",
         _leading("volumes_too_old"),
         "The newest backup of {{ $value }} volumes is too old, as {{ $labels.cluster }} sees it",
-        "Their newest whole snapshot is older than volumes.maxAge, is not in the restic repository, or was never made.",
+        "Their newest whole snapshot is older than volumes.maxAge, or is not in the restic repository, or no backup of "
+        "them was ever whole.",
     ),
     Alert(
         "DrSyncerVolumesNotRestored",

@@ -152,7 +152,13 @@ METRICS: tuple[Metric, ...] = (
         "volumes_too_old",
         Kind.GAUGE,
         "Volumes of the source whose newest whole snapshot in the restic repository is older than volumes.maxAge, is "
-        "gone, or never was.",
+        "gone, or which no backup has got whole yet.",
+        side="importer",
+    ),
+    Metric(
+        "volumes_never_backed_up",
+        Kind.GAUGE,
+        "Claims in the newest recovery point that should be backed up, and that no backup has tried yet.",
         side="importer",
     ),
     Metric(

@@ -262,8 +262,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Volumes whose backup is too old",
-                (Query(_now("volumes_too_old", IMPORTER), _CLUSTER),),
-                "Older than volumes.maxAge, gone from restic, or never made.",
+                (
+                    Query(_now("volumes_too_old", IMPORTER), _CLUSTER),
+                    Query(_now("volumes_never_backed_up", IMPORTER), "{{cluster}}, not tried yet"),
+                ),
+                "Older than volumes.maxAge, gone from restic, or never whole; and claims that are new.",
                 kind="stat",
                 bad=1,
             ),

@@ -96,9 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
 def _status(code: int) -> dict[str, Any]:
     """Return how a command ended, as a kubelet says it."""
     if code == 0:
-        return {"kind": "Status", "metadata": {}, "status": "Success"}
+        return {"metadata": {}, "status": "Success"}
     return {
-        "kind": "Status",
         "metadata": {},
         "status": "Failure",
         "reason": "NonZeroExitCode",

@@ -17,7 +17,7 @@ from cli.sides import Manner, source_of
 from drsyncer.cluster.lease import Timing
 from drsyncer.config.schema import Config
 from drsyncer.progress import Progress
-from drsyncer.snapshot import Record, Snapshot
+from drsyncer.snapshot import Record, Snapshot, decode
 from drsyncer.yaml.emit import emit
 from tests.cluster.api import Object
 from tests.cluster.cheap_key import make_cheap
@@ -27,7 +27,6 @@ from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
 from volumes.claims import Key
 from volumes.dispatching import Request, Site, back_up
-from volumes.remembering import decode
 from volumes.selecting import Asked
 
 ROOT = Path(__file__).parents[2]

@@ -9,11 +9,15 @@ recovery_remote             the path of an empty bare repository
 https_remote, ssh_remote    one that is served over https or ssh
 tcp_fault_proxy             a factory of proxies in front of any loopback port
 recovery                    a recovery repository with an exporter and an importer: `recovery.export(source)`
+mover                       movers as processes, with a restic repository of their own: `mover.backup(volume)`
+volume, large, target       folders to back up, the second one slowly, and an empty one to restore to
 services                    a factory of `dr-syncer serve` processes: `services.start("exporter", source)`
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +31,9 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.git_servers import HttpsRemote, SshRemote, bare_repository, why_no_sshd
 from tests.cluster.tcp_fault_proxy import TcpFaultProxy
+from tests.integration.movers import Mover, fill
 from tests.integration.recovery import Recovery
+from tests.integration.restic_backends import Backend
 from tests.integration.services import Services
 
 
@@ -148,3 +154,44 @@ def ssh_remote(tmp_path: Path) -> Iterator[SshRemote]:
         pytest.skip(reason)
     with SshRemote(tmp_path / "ssh-remote") as remote:
         yield remote
+
+
+@pytest.fixture(scope="session")
+def restic_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository to be copied: making one takes restic seconds."""
+    folder = tmp_path_factory.mktemp("repository")
+    Mover(folder / "movers", Backend(repository=str(folder / "r"), folder=folder / "r")).init()
+    return folder / "r"
+
+
+@pytest.fixture
+def mover_backend(tmp_path: Path) -> Backend:
+    return Backend(repository=str(tmp_path / "repository"), folder=tmp_path / "repository")
+
+
+@pytest.fixture
+def mover(tmp_path: Path, mover_backend: Backend, restic_repository: Path) -> Mover:
+    """Movers for a new repository in a folder."""
+    shutil.copytree(restic_repository, mover_backend.folder)
+    return Mover(tmp_path / "movers", mover_backend)
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """A volume with data."""
+    (tmp_path / "volume").mkdir()
+    return fill(tmp_path / "volume")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Another, empty volume."""
+    (tmp_path / "target").mkdir()
+    return tmp_path / "target"
+
+
+@pytest.fixture
+def large(volume: Path) -> Path:
+    """A volume that takes a while when it is backed up slowly."""
+    (volume / "large").write_bytes(os.urandom(3_000_000))
+    return volume

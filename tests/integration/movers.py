@@ -6,60 +6,34 @@ import functools
 import hashlib
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from drsyncer.snapshot import Snapshot, State
 from tests.cluster.cheap_key import make_cheap
 from tests.cluster.tools import find
+from tests.integration.restic_backends import Backend
 from volumes import result, task
 from volumes.result import Reason, Result
 from volumes.task import Access, BackupTask, RestoreTask, Volume
 
 ROOT = Path(__file__).parents[2]
+QUICKLY = ("--patience", "2")
+SLOWLY = 100  # KiB/s: a backup of a megabyte takes ten seconds
 SECONDS = 120.0
-PASSWORD = "correct horse battery staple"
 SECRET_SEED = "dr-syncer-test"
 VOLUME = Volume(host="prod", namespace="shop", name="uploads")
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """A repository, and what it takes to reach it. `folder` is where its files are on this machine."""
-
-    repository: str
-    folder: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
-    ca_file: Path | None = None
-    ssh_key: Path | None = None
-    known_hosts: Path | None = None
-    password: str = PASSWORD
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must be seen nowhere."""
-        keys = (self.ssh_key.read_text().splitlines()[1],) if self.ssh_key else ()
-        return (self.password, *(value for name, value in self.environment.items() if "USERNAME" not in name), *keys)
-
-    def write(self, folder: Path) -> None:
-        """Write the files of a mover's Secret."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / task.PASSWORD).write_text(self.password + "\n")
-        for name, value in self.environment.items():
-            (folder / f"{task.ENVIRONMENT}{name}").write_text(value)
-        for name, file in ((task.CA, self.ca_file), (task.SSH_KEY, self.ssh_key), (task.KNOWN_HOSTS, self.known_hosts)):
-            if file is not None:
-                shutil.copy(file, folder / name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +180,8 @@ class Mover:
     def locks(self) -> list[str]:
         """The locks that are in the repository's folder."""
         folder = self.backend.folder / "locks"
-        return [file.name for file in folder.iterdir()] if folder.is_dir() else []  # S3 has no empty folders
+        names = [file.name for file in folder.iterdir()] if folder.is_dir() else []  # S3 has no empty folders
+        return [name for name in names if "-tmp-" not in name]  # not there yet
 
 
 class Running:
@@ -320,3 +295,22 @@ def portrait(folder: Path) -> dict[bytes, tuple[object, ...]]:
         for path in group:
             found[path] = (*found[path], tuple(sorted(group)))
     return found
+
+
+def slow(mover: Mover) -> Access:
+    """Access that makes a backup or a restore take so long that there is a middle."""
+    return msgspec.structs.replace(mover.access, upload_limit=SLOWLY, download_limit=SLOWLY)
+
+
+def assert_not_whole(ran: Ran, state: State, reason: Reason, *, code: int) -> None:
+    """Nothing of this result can be taken for a backup or a restore that succeeded."""
+    assert (ran.state, ran.reason) == (state, reason), ran.result
+    assert ran.code == code != 0
+    assert not ran.state.whole
+    assert ran.result.message
+
+
+def assert_no_backup(ran: Ran, state: State, reason: Reason, *, code: int) -> None:
+    """As `assert_not_whole`, and no recovery point can name what it made."""
+    assert_not_whole(ran, state, reason, code=code)
+    assert ran.result.snapshot is None or not ran.result.snapshot.state.whole

@@ -57,8 +57,8 @@ class Scene:
         self.dr.apply([namespace(where)])
         return Volumes(self.dr, self.folder / "dr").make(where, name, **more)
 
-    def available(self, name: str, *, where: str, storage_class: str) -> Path:
-        """Make a volume that the next claim of this name and class gets; return its folder."""
+    def available(self, name: str, *, where: str, storage_class: str, volume: str = "") -> Path:
+        """Make a volume, called `volume`, that the next claim of this name and class gets; return its folder."""
         self.dr.apply([namespace(where)])
         path = self.folder / "dr" / where / name
         path.mkdir(parents=True)
@@ -69,7 +69,7 @@ class Scene:
             "hostPath": {"path": str(path)},
             "claimRef": {"namespace": where, "name": name},
         }
-        metadata = {"name": f"{where}-{name}"}
+        metadata = {"name": volume or f"{where}-{name}"}
         self.dr.apply([{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec}])
         return path
 

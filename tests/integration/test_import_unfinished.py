@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,6 +108,9 @@ def test_a_workload_is_not_started_on_a_volume_that_was_restored_half(
         name: clean_dr.get(f"/apis/apps/v1/namespaces/shop/{name}")["spec"]["replicas"]
         for name in ("deployments/web", "deployments/free", "statefulsets/db")
     }
+    told = recovery.cli("status", "-o", "json", importer={"kubeconfig": str(clean_dr.kubeconfig)})
+    concerns = [one["text"] for one in json.loads(told.stdout)["concerns"]]
+    assert any("2 volumes in DR are half restored: shop/data: a restore of it" in text for text in concerns)
     assert replicas == {"deployments/web": 0, "deployments/free": 2, "statefulsets/db": 0}
 
     mark(clean_dr, Key("shop", "data"), Progress.COMPLETE)

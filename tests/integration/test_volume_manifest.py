@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
+import shutil
 import stat
 import threading
 from collections.abc import Callable
@@ -12,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from drsyncer.snapshot import Snapshot, State
 from tests.integration import plain_walk
+from tests.integration.movers import Backend, Mover
 from tests.integration.plain_restic import PlainRestic
 from tests.unit.volume_trees import make_odd, make_too_deep, remove_too_deep
 from volumes.comparing import Comparison, Field, Skipped, compare_folder
 from volumes.describing import Described, describing
-from volumes.manifest import Entry, Kind, Reader, Unsure
+from volumes.manifest import NAME, Entry, Kind, Reader, Unsure
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives back other owners, devices and capabilities")
 
@@ -218,3 +222,34 @@ def test_what_restic_cannot_reach_is_in_the_manifest_and_missing_in_the_comparis
         assert comparison.totals[Field.MISSING] > 0
     finally:
         remove_too_deep(case.volume, name=name)
+
+
+@pytest.fixture
+def mover(tmp_path: Path, empty_repository: PlainRestic) -> Mover:
+    shutil.copytree(empty_repository.folder / "repository", tmp_path / "repository")
+    return Mover(tmp_path / "movers", Backend(repository=str(tmp_path / "repository"), folder=tmp_path / "repository"))
+
+
+def manifest_of(mover: Mover, snapshot: Snapshot) -> list[Entry]:
+    text = mover.restic("dump", snapshot.manifest, f"/{NAME}")
+    return list(Reader(io.BytesIO(text.encode())))
+
+
+def test_a_mover_gives_each_snapshot_a_manifest_of_its_own_also_when_nothing_changed(
+    mover: Mover, tmp_path: Path
+) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    for name in ("changing", "still"):
+        (volume / name).write_bytes(b"before")
+
+    first = mover.backup(volume).snapshot
+    second = mover.backup(volume, previous=first)
+    rewritten_with_its_old_time(volume / "changing")
+    third = mover.backup(volume, previous=second.snapshot)
+
+    assert [second.state, third.state] == [State.UNCHANGED, State.COMPLETE]
+    assert first.manifest != second.snapshot.manifest
+    assert manifest_of(mover, first) == manifest_of(mover, second.snapshot)
+    hashes = [{entry.path: entry.sha256 for entry in manifest_of(mover, one.snapshot)} for one in (second, third)]
+    assert {path for path, sha256 in hashes[1].items() if sha256 != hashes[0][path]} == {"changing"}

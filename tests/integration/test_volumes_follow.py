@@ -14,22 +14,32 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet, use
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
+from tests.integration.backups import Backups
 from tests.integration.movers import Backend, Mover, fill, portrait
-from tests.integration.recovery import Recovery
-from tests.integration.restores import DATA, SHOP, SLOWLY, Scene, data
+from tests.integration.recovery import Recovery, namespace
+from tests.integration.restores import DATA, SHOP, SLOWLY, Scene, data, endings
 from tests.integration.services import Service, Services, until
 
 WHOLE, REFUSED = 'dr_syncer_volumes{state="whole"}', 'dr_syncer_volumes{state="refused"}'
 
 
 @pytest.fixture
-def scene(clean_dr: ControlPlane, recovery: Recovery, tmp_path: Path) -> Iterator[Scene]:
+def server(tmp_path: Path) -> Iterator[RestServer]:
+    with RestServer(tmp_path / "scene" / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def scene(
+    clean_dr: ControlPlane,
+    recovery: Recovery,
+    server: RestServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Scene]:
     folder = tmp_path / "scene"
-    env = {"PATH": f"{find('restic').parent}:{os.environ['PATH']}"}
-    with (
-        RestServer(folder / "server") as server,
-        Kubelet(clean_dr, ("node-1",), environment=env) as kubelet,
-    ):
+    monkeypatch.setenv("PATH", f"{find('restic').parent}:{os.environ['PATH']}")
+    with Kubelet(clean_dr, ("node-1",)) as kubelet:
         backend = Backend(server.url("r"), server.root / "r", server.environment, server.ca_file)
         mover = Mover(folder / "movers", backend)
         mover.init()
@@ -151,3 +161,32 @@ def test_the_command_says_what_it_would_do_and_what_it_did(scene: Scene, origin:
     assert failed.returncode == 1
     assert "WrongPassword" in data(scene.cli("--again", "-o", "json", restic=restic))["volumes"][0]["reason"]
     assert scene.marker() == before
+
+
+def test_data_comes_from_one_cluster_to_the_other_with_the_objects_that_belong_to_it(
+    clean_source: ControlPlane, scene: Scene, server: RestServer, tmp_path: Path
+) -> None:
+    clean_source.apply([namespace(SHOP)])
+    with Kubelet(clean_source, ("node-1",)) as kubelet:
+        backups = Backups(clean_source, tmp_path / "source", server, kubelet, "dr-syncer", repository="r")
+        (tmp_path / "source").mkdir()
+        origin = fill(backups.volumes.make(SHOP, "data"))
+        assert backups.run().states() == {"data": "Complete"}
+    exported = scene.recovery.export(clean_source)
+    bound_to = clean_source.get(scene.path())["spec"]["volumeName"]
+    volume = scene.available("data", where=SHOP, storage_class="", volume=bound_to)
+    assert scene.recovery.import_into(scene.dr).exit_code == 0
+    scene.dr.wait_for(
+        lambda: scene.dr.get(scene.path())["status"].get("phase") == "Bound", what="the claim to be bound"
+    )
+
+    outcome = scene.restore(verify="all")
+
+    assert endings(outcome) == {"shop/data": ("restored", "Unknown")}
+    assert (outcome.revision, outcome.warnings) == (exported.commit, ())
+    assert portrait(volume) == portrait(origin)
+    marker = scene.marker()
+    assert marker is not None
+    assert (marker.state, marker.verified) == (Progress.COMPLETE, "all")
+    # What is in a volume of DR is about DR: it is neither drift, nor is it exported from there.
+    assert scene.recovery.import_into(scene.dr).drifted == ()

@@ -74,6 +74,14 @@ def test_a_volume_comes_back_as_it_was_and_a_second_restore_moves_nothing(scene:
 
     started = len(scene.kubelet.seen)
     assert endings(scene.restore()) == {"shop/data": ("unchanged", "SameSnapshot")}
+
+    again = scene.backup(origin)
+    assert (again.tree, again.id != snapshot.id) == (snapshot.tree, True)
+    scene.point({DATA: scene.record(again)})
+    assert endings(scene.restore()) == {"shop/data": ("unchanged", "SameData")}
+    renewed = scene.marker()
+    assert renewed is not None
+    assert (renewed.snapshot, renewed.ended) == (again.id, marker.ended)
     assert len(scene.kubelet.seen) == started
 
 

@@ -63,5 +63,5 @@ def test_lost_is_what_was_there_before_and_is_not_now(
 
 
 def test_only_objects_count() -> None:
-    other = replace(commit("-a"), changes=(("D", "README.md"), ("D", "transforms/rules.yaml")))
+    other = replace(commit("-a"), changes=(("D", "README.md"), ("D", "volumes/shop/data.yaml")))
     assert lost([other], set()) == set()

@@ -155,7 +155,7 @@ def test_restic_gets_an_environment_of_its_own(folder: Path) -> None:
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "environment.GOOGLE_APPLICATION_CREDENTIALS"),
         "RESTIC_REPOSITORY": "s3:host/dr",
         "RESTIC_PASSWORD_FILE": str(folder / "password"),
-        "RESTIC_PROGRESS_FPS": "1",
+        "RESTIC_PROGRESS_FPS": "5",
         "TMPDIR": "/tmp/x",
         "HOME": "/tmp/x",
         "LC_ALL": "C.UTF-8",

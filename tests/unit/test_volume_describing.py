@@ -262,6 +262,25 @@ def test_hashes_of_unchanged_files_are_taken_over(root: Path, scratch: Path, mon
     assert now == there(root)
 
 
+def test_the_manifest_of_an_unchanged_tree_is_the_one_before_unless_it_will_not_do(root: Path, scratch: Path) -> None:
+    fill(root)
+    first = make(root, scratch)
+    previous = first.file.rename(scratch / "previous")
+    cut = scratch / "cut"
+    cut.write_bytes(previous.read_bytes()[:-3])
+    with describing(root, scratch=scratch, content=False) as manifest:
+        without = manifest.finish().file.rename(scratch / "without")
+        assert manifest.unchanged(without) is not None
+    partial = make(root, scratch, appended_to).file.rename(scratch / "partial")
+
+    with describing(root, scratch=scratch, content=True, since=start_of(previous)) as manifest:
+        assert manifest.unchanged(previous) == Described(previous, first.footer, ())
+        assert manifest.unchanged(cut) is None
+        assert manifest.unchanged(without) is None
+        assert manifest.unchanged(partial) is None
+        assert manifest.finish(previous).sure
+
+
 def test_a_previous_manifest_may_come_early_or_late(root: Path, scratch: Path) -> None:
     fill(root)
     previous = make(root, scratch).file.rename(scratch / "previous")

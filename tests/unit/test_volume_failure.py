@@ -38,6 +38,9 @@ ENDINGS = [
     (1, 'Head "https://h/config": tls: failed to verify certificate: x509: signed by unknown authority', None),
     (1, "unexpected HTTP response (401): 401 Unauthorized", AccessDenied),
     (1, "Access Denied.", AccessDenied),
+    (1, "Stat: The request signature we calculated does not match the signature you provided.", AccessDenied),
+    (1, "root@127.0.0.1: Permission denied (publickey).", AccessDenied),
+    (1, "Stat: The specified bucket does not exist", NoRepository),
     (1, "The Access Key Id you provided does not exist in our records.", AccessDenied),
     (1, "ciphertext verification failed", RepositoryDamaged),
     (1, "Fatal: repository contains errors", RepositoryDamaged),
@@ -71,6 +74,16 @@ def test_a_full_temporary_folder_is_not_called_a_full_repository() -> None:
 
 def test_a_missing_repository_names_the_way_on() -> None:
     assert "dr-syncer volumes init" in failure.failure(10, [], doing="open the repository").hint
+
+
+def test_a_backend_that_was_tried_in_vain_is_away_unless_it_says_more() -> None:
+    head = "Stat(<config/>) returned error, retrying after 2.02s: "
+    words = ("Stat: connection refused", "Stat: Access Denied", "Stat: The specified bucket does not exist")
+
+    found = [failure.unreachable([head + word], doing="open the repository", seconds=2) for word in words]
+
+    assert [type(error) for error in found] == [RepositoryUnreachable, AccessDenied, NoRepository]
+    assert str(found[0]) == "restic: open the repository: given up after 2 s: Stat: connection refused"
 
 
 def test_the_sentence_is_the_one_that_says_why() -> None:

@@ -53,6 +53,15 @@ def test_what_young_recovery_points_name_is_kept_and_what_old_ones_named_is_reme
     assert found.blocked == {}
 
 
+def test_of_two_times_that_differ_the_younger_one_counts(history):
+    # Made while the remote was away and committed anew on another's head, or by a clock that was wrong.
+    history.export({DATA: whole(5)}, at=days(1), committed=days(300))
+    history.export({DATA: whole(6)}, at=days(300), committed=days(1))
+    history.export({DATA: whole(7)}, at=NOW)
+
+    assert named(5, 6, 7) <= set(known(history).named)
+
+
 def test_the_newest_ones_are_kept_however_old_they_are(history):
     policy = Retention.model_validate({"recoveryPoints": 4, "recoveryPointDays": 0})
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsyncer.snapshot import Record, Snapshot, State
+from drsyncer.snapshot import Record, Snapshot, State, decode, encode
 from tests.unit.movers import WHEN, snapshot
 from volumes.endings import is_good
-from volumes.remembering import decode, encode, record_of, remember
+from volumes.remembering import record_of, remember
 from volumes.result import Reason, Result
 
 REPOSITORY = "c" * 64

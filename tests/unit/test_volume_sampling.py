@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.unit.test_volume_retention import listed
 from volumes import sampling
 from volumes.answers import Summary
-from volumes.inspecting import Looking, entries
-from volumes.manifest import Entry, Kind, Unsure, escape, order
-from volumes.sampling import Inside, Pair, choose, differences
+from volumes.inspecting import entries
+from volumes.manifest import Entry, Kind, Unsure, Writer, escape, order
+from volumes.sampling import Inside, Pair, choose, differences, nested
 
 
 def entry(path: bytes, kind: Kind = Kind.FILE, *, content: bytes = b"", **more) -> Entry:
@@ -43,7 +43,6 @@ ROOT = entry(b".", Kind.DIR)
 
 def test_what_is_as_the_list_says_is_no_difference():
     expected = [
-        ROOT,
         entry(b"a", Kind.DIR),
         entry(b"a/b", content=b"x"),
         entry(b"l", Kind.SYMLINK, target=escape(b"a/\xff")),
@@ -67,11 +66,11 @@ def test_what_is_as_the_list_says_is_no_difference():
     ],
 )
 def test_what_differs_is_told(expected, found, field):
-    assert told([ROOT, *filter(None, [expected])], filter(None, [found])) == [f"a: {field}"]
+    assert told(filter(None, [expected]), filter(None, [found])) == [f"a: {field}"]
 
 
 def test_what_changed_while_it_was_read_is_not_judged():
-    expected = [ROOT, entry(b"a", content=b"x", unsure=Unsure.CHANGED), entry(b"d", Kind.DIR, unsure=Unsure.CHANGED)]
+    expected = [entry(b"a", content=b"x", unsure=Unsure.CHANGED), entry(b"d", Kind.DIR, unsure=Unsure.CHANGED)]
 
     assert told(expected, []) == []
     found = [inside(b"a", content=b"y"), inside(b"d", Kind.DIR), inside(b"d/new", Kind.DIR), inside(b"d/new/x")]
@@ -83,13 +82,52 @@ def test_without_hashes_the_size_decides():
 
 
 def test_the_placeholder_of_an_empty_volume_is_no_file():
-    assert told([ROOT], [inside(b".dr-syncer-empty")]) == []
+    assert told([], [inside(b".dr-syncer-empty")]) == []
 
 
 NAMES = st.binary(min_size=1, max_size=4).filter(lambda name: not set(name) & {0, 0x2F} and name not in (b".", b".."))
 TREES = st.dictionaries(
     NAMES, st.recursive(st.binary(max_size=3), lambda below: st.dictionaries(NAMES, below, max_size=3))
 )
+
+
+def packed_order(path: bytes) -> bytes:
+    """Of a tar stream: what is in a folder comes right behind it."""
+    return path.replace(b"/", b"\0")
+
+
+def written(expected) -> io.BytesIO:
+    paper = io.BytesIO()
+    writer = Writer(paper, content=True, start=0)
+    for one in expected:
+        writer.add(one)
+    writer.close()
+    paper.seek(0)
+    return paper
+
+
+@given(TREES)
+def test_a_manifest_is_read_in_the_order_of_a_tar_stream(tree):
+    there = flat(tree)
+    expected = [
+        ROOT,
+        *(
+            entry(path, Kind.DIR if content is None else Kind.FILE)
+            for path, content in sorted(there.items(), key=lambda item: order(item[0]))
+        ),
+    ]
+    paper = written(expected)
+
+    _, found = nested(paper)
+
+    assert [one.name for one in found] == sorted(there, key=packed_order)
+
+
+def test_a_tree_as_deep_as_one_likes_is_read():
+    paths = [b"/".join([b"d"] * depth) for depth in range(1, 1500)]
+    paper = written([ROOT, *(entry(path, Kind.DIR) for path in paths)])
+
+    assert [one.name for one in nested(paper)[1]] == paths
 
 
 def flat(tree, above=b"") -> dict[bytes, bytes | None]:
@@ -105,13 +143,13 @@ def flat(tree, above=b"") -> dict[bytes, bytes | None]:
 @given(TREES, TREES)
 def test_a_tree_equals_itself_and_every_difference_is_told(one, other):
     there, here = flat(one), flat(other)
-    expected = [ROOT] + [
+    expected = [
         entry(path, Kind.DIR) if content is None else entry(path, content=content)
-        for path, content in sorted(there.items(), key=lambda item: order(item[0]))
+        for path, content in sorted(there.items(), key=lambda item: packed_order(item[0]))
     ]
     found = [
         inside(path, Kind.DIR) if content is None else inside(path, content=content)
-        for path, content in sorted(here.items(), key=lambda item: order(item[0]))
+        for path, content in sorted(here.items(), key=lambda item: packed_order(item[0]))
     ]
 
     paths = {one.path for one in differences(iter(expected), iter(found), content=True)}
@@ -133,10 +171,12 @@ def test_a_tar_stream_tells_what_is_inside(tmp_path: Path):
         ["tar", "--format=pax", "--sort=name", "-cf", "-", "."], cwd=root, check=True, capture_output=True
     ).stdout
 
-    found = sorted(sampling._inside(io.BytesIO(packed)), key=lambda one: order(one.path))
+    found = sorted(sampling._inside(io.BytesIO(packed)), key=lambda one: packed_order(one.path))
 
-    expected = entries(root, Looking(content=True), missed=lambda path, error: pytest.fail(str(error)))
-    assert list(differences(expected, iter(found), content=True)) == []
+    _, expected = entries(root, content=True, missed=lambda path, error: pytest.fail(str(error)))
+    header, inside_out = nested(written(expected))
+    assert header.content
+    assert list(differences(inside_out, iter(found), content=True)) == []
 
 
 def pair(seed: int, size: int | None) -> Pair:

@@ -11,14 +11,15 @@ import pytest
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import Snapshot, State
 from volumes import mover
-from volumes.answers import BackupSummary
-from volumes.backing_up import Verdict, judge, names_of, shrunk
+from volumes.answers import BackupSummary, Listed
+from volumes.backing_up import Made, judge, names_of, shrunk
 from volumes.describing import Described
 from volumes.failure import NoRepository, RepositoryLocked, ResticError
 from volumes.hearing import Complaint, Outcome
 from volumes.manifest import Footer
 from volumes.result import Reason, Result
 from volumes.task import Access, BackupTask, Volume
+from volumes.verdict import Verdict
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -75,14 +76,15 @@ def verdict(
     outcome: Outcome | None = None,
     manifest: Described | None = None,
 ) -> Verdict:
-    return judge(
-        asked,
-        summary,
-        tree=tree,
-        is_empty=is_empty,
+    made = Made(
         outcome=outcome or Outcome("back up"),
+        summary=summary,
+        listed=Listed(id="2" * 64, tree=tree, time=NOW),
         described=manifest or described(),
+        is_empty=is_empty,
+        warnings=(),
     )
+    return judge(made, asked)
 
 
 def test_states_of_a_snapshot_that_restic_made_to_the_end() -> None:

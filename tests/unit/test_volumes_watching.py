@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,8 @@ from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery.identity import Identity
 from drsyncer.service.metrics import Metrics
-from drsyncer.snapshot import Record, Snapshot, State
-from volumes.listing import Listing, Stored, listing
+from drsyncer.snapshot import Attempt, Record, Snapshot, State
+from volumes.listing import Listing, Row, Stored, listing
 from volumes.points import Point, Records
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
@@ -64,11 +65,15 @@ def test_the_oldest_of_the_newest_snapshots_counts() -> None:
     assert value(metrics, "restic_answered_timestamp_seconds") > 0
 
 
-def test_what_is_too_old_gone_or_never_was_is_counted() -> None:
+def test_what_is_too_old_gone_or_never_was_whole_is_counted_and_what_is_new_apart() -> None:
     told, metrics, _ = ages()
-    never = Record(repository=REPOSITORY, attempt=None)
-    told.seen(seen(record("a", age=2 * DAY), record("f", age=60), record("b", age=60), never))
+    failed = Attempt(state=State.FAILED, start=NOW, end=NOW, reason="Locked", message="locked")
+    never = Record(repository=REPOSITORY, attempt=failed)
+    found = seen(record("a", age=2 * DAY), record("f", age=60), record("b", age=60), never)
+    new = Row(ObjectRef("persistentvolumeclaims", "shop", "new"), None, None, None, ("was never backed up",))
+    told.seen(dataclasses.replace(found, rows=(*found.rows, new)))
     assert value(metrics, "volumes_too_old") == 3
+    assert value(metrics, "volumes_never_backed_up") == 1
 
 
 def test_by_git_alone_a_dead_source_is_noticed_as_well() -> None:

@@ -33,8 +33,9 @@ class History:
         gone=(),
         claims=None,
         at: datetime | None = None,
+        committed: datetime | None = None,
     ) -> str:
-        """Export claims and their records; return the commit. It is committed when it is exported."""
+        """Export claims and their records; return the commit. `committed`: when, if not when it is exported."""
         at = at or NIGHT + timedelta(hours=self.hour)
         self.hour += 1
         put = {identity.FILE: identity.emit(SOURCE).decode(), "cluster/namespaces/shop.yaml": f"hour: {self.hour}\n"}
@@ -47,7 +48,7 @@ class History:
         )
         delete = tuple(layout.record_path(ref.namespace, ref.name) for ref in gone)
         with self.sandbox.open(path=self.path, cache="source") as clone:
-            made = commit(clone, put | dict(more), delete=delete, message=text, when=at)
+            made = commit(clone, put | dict(more), delete=delete, message=text, when=committed or at)
             clone.push(heartbeat=None)
         assert made
         return made
