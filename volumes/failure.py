@@ -213,6 +213,8 @@ _KNOWN: Final = (
         INIT_HINT,
     ),
 )
+# A file whose upload was cut off may be there all the same, and a server that only appends refuses to take it again.
+_CUT_OFF = re.compile(r"connection (reset|closed|lost)|broken pipe|\beof\b", re.IGNORECASE)
 # What restic says while it tries again, or when it was done: it explains nothing.
 _CHATTER = re.compile(
     r"operation successful after|^is there a repository|^the `unlock` command|signal .* received|^there were \d+ err"
@@ -247,7 +249,10 @@ def failure(status: int, lines: Sequence[str], *, doing: str, writes_to_volume: 
     if meaning := _BY_CODE.get(status):
         return _error(meaning, lines, doing)
     full = _FULL_TARGET if writes_to_volume else _FULL
+    was_cut_off = any(is_retry(line) and _CUT_OFF.search(line) for line in lines)
     for meaning in (_SCRATCH_FULL, full, *_KNOWN):
+        if meaning.error is AccessDenied and was_cut_off:
+            continue
         if any(re.search(meaning.pattern, line, re.IGNORECASE) for line in lines):
             return _error(meaning, lines, doing)
     code = "" if status == FAILED else f" (exit code {status})"

@@ -183,3 +183,11 @@ def test_output_that_nobody_listens_to_is_kept_or_written(tmp_path: Path) -> Non
 
     assert kept.outcome.out == b'{"a":1}'
     assert (written.outcome.out, file.getvalue()) == (b"", b"\0\1")
+
+
+def test_a_file_that_is_refused_after_its_upload_was_cut_off_tells_nothing_of_credentials() -> None:
+    cut = 'Save(<data/0f1e>) returned error, retrying after 720.25ms: Post "https://h/data/0f1e": write: broken pipe'
+    refused = "Fatal: unable to save snapshot: unexpected HTTP response (403): 403 Forbidden"
+
+    assert type(failure.failure(1, [cut, refused], doing="back up")) is RepositoryUnreachable
+    assert type(failure.failure(1, [refused], doing="back up")) is AccessDenied
