@@ -178,9 +178,9 @@ def carried_out(
     *,
     connect: Callable[[], Cluster],
     told: Callable[[Done], None] = lambda _: None,
-    started: Callable[[Restores], None] = lambda _: None,
+    interval: float = 2.0,
 ) -> tuple[Done, ...]:
-    """Carry out a plan; return what became of each volume. `started` gets what can be told to stop.
+    """Carry out a plan; return what became of each volume. `interval`: seconds between two looks at the movers.
 
     Raises Refused when somebody is alone with the restic repository; DrSyncerError for credentials that cannot be
     read; ClusterError.
@@ -215,9 +215,7 @@ def carried_out(
             manifests=found.manifests,
             told=told,
         )
-        restores = Restores(cluster, errand)
-        started(restores)
-        return restores.run(found.steps)
+        return Restores(cluster, errand, interval=interval).run(found.steps)
 
 
 def restore_volumes(ctx: Context, asked: Asked) -> Outcome:

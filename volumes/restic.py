@@ -65,7 +65,7 @@ class Restic:
         """`patience` and `grace`: seconds. `cleans`: the lock of a restic that had to be killed is removed."""
         self.access = access
         self._credentials = credentials
-        self._goes_on = goes_on
+        self.goes_on = goes_on
         self._tried = tried
         self._patience = patience
         self._grace = grace
@@ -146,7 +146,7 @@ class Restic:
         written to `into`. `stdin`: a file. `limit`: seconds. Raises `ResticError` when it could not be run, was
         interrupted, or waited for the backend for too long.
         """
-        if not self._goes_on():
+        if not self.goes_on():
             raise failure.Interrupted(f"restic: {doing}: not begun, since it is time to stop")
         hearing = Hearing(Outcome(doing), masked=self.masked, listener=listener, into=into, tried=self._tried)
         with self._started(command, doing=doing, cwd=cwd, stdin=stdin) as process:
@@ -195,7 +195,7 @@ class Restic:
             selector.register(_stream(process.stdout), selectors.EVENT_READ, hearing.out)
             selector.register(_stream(process.stderr), selectors.EVENT_READ, hearing.err)
             while selector.get_map():
-                if not self._goes_on():
+                if not self.goes_on():
                     raise failure.Interrupted(f"restic: {doing}: stopped, since it is time to stop")
                 for patience, waited in ((limit, hearing.seconds()), (self._patience, hearing.in_vain())):
                     if waited > patience:

@@ -69,7 +69,11 @@ class Unbound(DrSyncerError):
 
 
 class Restores:
-    """The restores of one run. `run` is for one thread, once; `stop` for any."""
+    """The restores of one run. `run` is for one thread, once.
+
+    Whoever wants it to end at once and leave its movers alone gives the cluster up (`Cluster.abandon`); an interruption
+    ends them first.
+    """
 
     def __init__(self, cluster: Cluster, errand: Errand, *, interval: float = 2.0) -> None:
         self._cluster = cluster
@@ -78,16 +82,7 @@ class Restores:
         self._steps: dict[Place, Step] = {}
         self._judged: dict[Place, Step] = {}  # what the second look made of a step
         self._marked: dict[Place, tuple[Claim, Marker]] = {}  # the claim as it was, and what we wrote on it
-        self._stopping = threading.Event()
-        self._movers: Movers | None = None
         self._lock = threading.Lock()
-
-    def stop(self) -> None:
-        """End all movers; `run` returns when they are gone."""
-        with self._lock:
-            self._stopping.set()
-            if self._movers is not None:
-                self._movers.stop()
 
     def run(self, steps: Sequence[Step]) -> tuple[Done, ...]:
         """Carry out `steps`; return what became of each, in their order.
@@ -159,11 +154,12 @@ class Restores:
                 raise marking.Overtaken(f"{key}: the claim that was made for the restore is gone again")
             if claim.phase == "Bound" or claim.waits:
                 return claim
-            if time.monotonic() >= until or self._stopping.wait(self._interval / 4):
+            if time.monotonic() >= until:
                 raise Unbound(
                     f"{key}: the claim that was made for the restore has no volume yet",
                     hint="`kubectl describe` it; once it is bound, run it again.",
                 )
+            time.sleep(self._interval / 4)
 
     # Movers
 
@@ -182,15 +178,7 @@ class Restores:
             around=self._around_look if look else self._around,
             done=lambda move, result: None if look else self._tell(move, result),
         )
-        with self._lock:
-            self._movers = Movers(self._cluster, way, interval=self._interval)
-            if self._stopping.is_set():
-                self._movers.stop()
-        try:
-            return self._movers.run(moves)
-        finally:
-            with self._lock:
-                self._movers = None
+        return Movers(self._cluster, way, interval=self._interval).run(moves)
 
     def _move(self, step: Step, *, look: bool) -> Move:
         record, snapshot = step.record, step.snapshot
