@@ -8,8 +8,7 @@ import click
 
 from cli import options
 from cli.context import Context
-from cli.say import warn
-from cli.sides import remote_of
+from cli.sides import fetch_if_possible, remote_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,19 +48,12 @@ def log(ctx: Context, text: str | None, since: str | None, revision: str, limit:
     """
     from datetime import UTC, datetime
 
-    from drsyncer.errors import GitError
     from drsyncer.recovery.audit import trail, when
     from drsyncer.recovery.git import Clone
 
     config = ctx.load_config()
     with Clone.open(remote_of(config.repository)) as clone:
-        try:
-            clone.fetch()
-        except GitError as error:
-            # The trail as of the last look is worth having when the remote is away too.
-            if clone.base() is None:
-                raise
-            warn([f"as of the last fetch; the remote was not asked: {error}"])
+        fetch_if_possible(clone)
         found = list(
             trail(
                 clone,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from drsyncer.cluster import Cluster
     from drsyncer.config.schema import Config, Exporter, Importer, Repository, Retry
+    from drsyncer.recovery.git import Clone
     from drsyncer.recovery.remote import Remote
     from drsyncer.retry import Schedule
     from drsyncer.service.place import Place
@@ -34,6 +35,23 @@ def remote_of(repository: Repository) -> Remote:
         cache_dir=repository.cache_dir,
         timeout=repository.timeout,
     )
+
+
+def fetch_if_possible(clone: Clone) -> None:
+    """Bring a clone up to date, and go on with what it had, with a warning, while the remote is away.
+
+    Raises GitError when it never had anything.
+    """
+    from cli.say import warn
+    from drsyncer.errors import GitError
+
+    try:
+        clone.fetch()
+    except GitError as error:
+        # What was there when it was last asked is worth having.
+        if clone.base() is None:
+            raise
+        warn([f"as of the last fetch; the remote was not asked: {error}"])
 
 
 @dataclass(frozen=True, slots=True)

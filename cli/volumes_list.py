@@ -46,28 +46,16 @@ def list_(ctx: Context, revision: str, namespaces: tuple[str, ...], offline: boo
       dr-syncer volumes list --offline --namespace shop
       dr-syncer volumes list -o json | jq '.volumes[] | {claim, rpoSeconds}'
     """
-    from cli.sides import remote_of
+    from cli.sides import fetch_if_possible, remote_of
     from drsyncer.recovery.git import Clone
 
     config = ctx.load_config()
     with Clone.open(remote_of(config.repository)) as clone:
-        _fetch(clone)
+        fetch_if_possible(clone)
         found = _review(config, clone, revision=revision, namespaces=namespaces, offline=offline)
     ctx.show(lambda out: _draw(out, found), found.to_data)
     warn(found.warnings)
     ctx.exit(found.exit_code)
-
-
-def _fetch(clone: Clone) -> None:
-    from drsyncer.errors import GitError
-
-    try:
-        clone.fetch()
-    except GitError as error:
-        # What was there when it was last asked is worth having while the remote is away.
-        if clone.base() is None:
-            raise
-        warn([f"as of the last fetch; the remote was not asked: {error}"])
 
 
 def _review(config: Config, clone: Clone, *, revision: str, namespaces: tuple[str, ...], offline: bool) -> Listing:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from drsyncer import log
 from drsyncer.config.volumes import Retention
 from drsyncer.errors import Abandoned, ExitCode
 from drsyncer.progress import Progress
@@ -15,12 +16,14 @@ from drsyncer.recovery.git import Clone, Remote
 from volumes import commands, locks, retention
 from volumes.answers import Listed
 from volumes.knowing import knowledge
+from volumes.locks import Held
 from volumes.repository import repository_id, snapshots
 from volumes.restic import Restic
 from volumes.retention import Knowledge, Plan, Verdict
 from volumes.sharing import Meeting, exclusive
 
 _AT_ONCE: Final = 200  # ids on one command line
+_logger = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,7 @@ def prune(
     with _alone(meeting) as holding, restic_of(holding) as restic:
         id_, found = repository_id(restic), snapshots(restic)
         plan = _plan(subject, id_, found)
-        shared = any(one.hostname != subject.cluster for one in found)
-        removed, held = locks.remove_dead(restic, meeting.cluster, shared=shared, now=datetime.now(UTC))
+        removed, held = unlock(restic, meeting, found, cluster=subject.cluster)
         with progress.task("Forgetting snapshots", total=len(plan.forget)) as task:
             for start in range(0, len(plan.forget), _AT_ONCE):
                 ids = plan.forget[start : start + _AT_ONCE]
@@ -120,6 +122,18 @@ def _plan(subject: Subject, repository: str, found: tuple[Listed, ...]) -> Plan:
     """Return what becomes of the snapshots `found`. Git is asked after restic, so that it knows no less."""
     known, now = ask_git(subject, repository)
     return retention.plan(found, known, subject.policy, host=subject.cluster, now=now)
+
+
+def unlock(restic: Restic, meeting: Meeting, found: Iterable[Listed], *, cluster: str) -> tuple[list[Held], list[Held]]:
+    """Remove the locks of dead pods, before they are waited for; return what was removed, and what is held.
+
+    `found` are all snapshots: those of others say that not only `cluster` uses the repository.
+    """
+    shared = any(one.hostname != cluster for one in found)
+    removed, held = locks.remove_dead(restic, meeting.cluster, shared=shared, now=datetime.now(UTC))
+    for one in held:  # said now: when it is not given back in time, there is no outcome that could say it
+        _logger.warning("the restic repository is locked", lock=str(one))
+    return removed, held
 
 
 def ask_git(subject: Subject, repository: str) -> tuple[Knowledge, datetime]:

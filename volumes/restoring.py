@@ -156,7 +156,7 @@ def _compared(task: RestoreTask, restic: Restic, root: Path, listed: Listed | No
             return Verdict(State.COMPLETE)
         # Without hashes in the manifest no more than metadata can be compared; the comparison notes it.
         verified = task.verify if reader.header.content else "metadata"
-        return told(compare_folder(file, root, content=task.verify == "all"), verified=verified)
+        return told(compare_folder(file, root, content=task.verify == "all", goes_on=restic.goes_on), verified=verified)
     except Interrupted:
         raise
     except (MoverError, Damaged, StopIteration, OSError) as error:

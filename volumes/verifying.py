@@ -11,13 +11,13 @@ from typing import Any
 
 from drsyncer.errors import ExitCode
 from drsyncer.progress import Progress
-from volumes import commands, locks, sampling
+from volumes import commands, sampling
 from volumes.answers import Listed
 from volumes.commands import MANIFEST_OF
 from volumes.failure import FAILED
 from volumes.hearing import Message
 from volumes.hearing import Outcome as Heard
-from volumes.pruning import Subject, ask_git
+from volumes.pruning import Subject, ask_git, unlock
 from volumes.repository import repository_id, snapshots
 from volumes.restic import Restic
 from volumes.retention import Knowledge, is_ours
@@ -100,10 +100,9 @@ def verify(
     """
     with exclusive(meeting) as presence, restic_of(presence.holding) as restic:
         id_, found = repository_id(restic), snapshots(restic)
-        known, now = ask_git(subject, id_)
+        known, _ = ask_git(subject, id_)
         # A mover that was killed must not keep checks away until somebody prunes, which may be never.
-        shared = any(one.hostname != subject.cluster for one in found)
-        removed, held = locks.remove_dead(restic, meeting.cluster, shared=shared, now=now)
+        removed, held = unlock(restic, meeting, found, cluster=subject.cluster)
         with progress.task("Checking the restic repository", total=None):
             heard = restic.run(
                 commands.check(restic.access, subset=subset), doing="check the repository", listener=_ignore

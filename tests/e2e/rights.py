@@ -14,11 +14,14 @@ from tests.integration.charts.rights import FORBIDDEN, granted, unused
 # What the story does not have, by component: tests/integration has it.
 UNUSED_HERE: Mapping[str, frozenset[tuple[str, str]]] = {
     # A ConfigMap of records goes when an import has far fewer objects than the one before. Of restores: another claim
-    # to restore into, and a mover that does not start.
+    # to restore into, a mover that does not start, and one that a LimitRange does not let in as it is.
     "importer": frozenset(
-        {("configmaps", "delete"), ("persistentvolumeclaims", "create"), ("events", "list"), ("events", "create")}
+        {
+            *(("configmaps", "delete"), ("persistentvolumeclaims", "create"), ("limitranges", "list")),
+            *(("events", "list"), ("events", "create")),
+        }
     ),
-    "backup": frozenset({("events", "list")}),
+    "backup": frozenset({("events", "list"), ("limitranges", "list")}),
     # No dispatcher dies and leaves a Lease. What leaves a lock is the mover that is killed: the check finds it.
     "verify": frozenset({("leases", "delete")}),
     "prune": frozenset({("leases", "delete"), ("pods", "list")}),

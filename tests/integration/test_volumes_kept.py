@@ -272,6 +272,9 @@ def test_prune_forgets_nothing_while_git_is_not_understood(kept: Keeping) -> Non
 def test_prune_removes_the_lock_of_a_dead_mover_and_waits_for_a_living_one(kept: Keeping) -> None:
     kept.export(kept.snapshot("one"))
     _lock(kept, "dr-syncer-backup-data-0123456789-abcde")
+    assert kept.cli("verify", "--compare", "0", cluster=True)[0] == ExitCode.DONE
+    assert _locks(kept) == set()
+    _lock(kept, "dr-syncer-backup-data-0123456789-abcde")
     code, done = kept.data("prune", cluster=True)
     assert code == ExitCode.DONE
     assert len(done["unlocked"]) == 1
