@@ -24,7 +24,7 @@ from volumes import points
 from volumes.jobs import Dispatcher
 from volumes.restore_look import look
 from volumes.restore_outcome import Done, Outcome, undone
-from volumes.restore_plan import Action, Aim, Key, Step, Why, plan, target_of
+from volumes.restore_plan import Aim, Key, Step, plan, target_of
 from volumes.restore_run import Errand, Restores
 from volumes.restore_wanted import path_of, to_make, wanted
 from volumes.sharing import Meeting, Watcher, shared
@@ -188,7 +188,7 @@ def carried_out(
     assert config.importer is not None
     assert config.volumes is not None
     volumes = config.volumes
-    if not any(step.action is Action.RESTORE or step.why is Why.SAME_DATA for step in found.steps):
+    if all(step.idle for step in found.steps):
         done = tuple(map(undone, found.steps))
         for one in done:
             told(one)

@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.config.volumes import Mover
 from drsyncer.errors import Conflict, DrSyncerError
@@ -43,6 +44,7 @@ from volumes.result import Reason, Result
 from volumes.running import Go, Movers, Way
 from volumes.task import Access, RestoreTask, Volume
 
+_logger = log.get(__name__)
 _NO_MAP: Final = namespace_map({})
 _LONGEST: Final = 500  # characters of a message in a marker
 Place = tuple[str, str]  # namespace and claim of a move
@@ -117,6 +119,7 @@ class Restores:
 
     def _prepared(self, step: Step) -> Step | Done:
         """Return the step as it is ready for its mover, or its ending when it needs none."""
+        self._note_use(step)
         try:
             if step.why is Why.SAME_DATA:
                 self._renew(step)
@@ -125,6 +128,18 @@ class Restores:
             return self._make(step) if step.makes else step
         except DrSyncerError as error:
             return undone(step, Ending.FAILED, reason=str(Reason.FAILED), text=_sentence(error))
+
+    def _note_use(self, step: Step) -> None:
+        """Note on the marker that a pod runs on the volume: when it has ended, something else may be in it."""
+        if not step.taken:
+            return
+        assert step.claim is not None
+        assert step.claim.marker is not None
+        before = step.claim.marker
+        try:
+            marking.swap(self._cluster, step.claim, before, msgspec.structs.replace(before, used=_now()))
+        except DrSyncerError as error:
+            _logger.warning("that a pod runs on a volume could not be noted", volume=str(step.target), why=str(error))
 
     def _renew(self, step: Step) -> None:
         """Let the marker of a volume that has the same data name the snapshot of this recovery point."""
