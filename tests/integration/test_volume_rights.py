@@ -27,6 +27,7 @@ from tests.integration.charts import FULLNAME, NAMESPACE, dr_syncer, merged, ren
 from tests.integration.charts.rights import Account, Grant, granted, unused
 from tests.integration.movers import Backend, Mover
 from tests.integration.recovery import IMPATIENT, Recovery, namespace
+from tests.integration.restic_backends import as_host
 from tests.integration.restores import DATA, Scene, endings
 
 BACKUP = f"dr-syncer-{FULLNAME.format('exporter')}-backup"
@@ -154,8 +155,7 @@ def leave_lock(backups: AsAccount) -> None:
     locks = backups.server.root / backups.repository / "locks"
     env = {**os.environ, **backups.server.environment, "RESTIC_PASSWORD": PASSWORD, "HOME": str(backups.folder)}
     repository = backups.server.root / backups.repository
-    command = f"hostname dr-syncer-backup-data-gone; exec {find('restic')} --repo {repository} backup --stdin"
-    argv = ["unshare", "--user", "--map-root-user", "--uts", "sh", "-c", command]
+    argv = as_host("dr-syncer-backup-data-gone", f"{find('restic')} --repo {repository} backup --stdin")
     with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         backups.cluster.wait_for(lambda: bool(list(locks.glob("?" * 64))), what="the lock")
         process.kill()
