@@ -24,7 +24,7 @@ from volumes import points
 from volumes.jobs import Dispatcher
 from volumes.restore_look import look
 from volumes.restore_outcome import Done, Outcome, undone
-from volumes.restore_plan import Action, Aim, Key, Step, Why, plan, target_of
+from volumes.restore_plan import Aim, Key, Step, plan, target_of
 from volumes.restore_run import Errand, Restores
 from volumes.restore_wanted import path_of, to_make, wanted
 from volumes.sharing import Meeting, Watcher, shared
@@ -178,9 +178,9 @@ def carried_out(
     *,
     connect: Callable[[], Cluster],
     told: Callable[[Done], None] = lambda _: None,
-    started: Callable[[Restores], None] = lambda _: None,
+    interval: float = 2.0,
 ) -> tuple[Done, ...]:
-    """Carry out a plan; return what became of each volume. `started` gets what can be told to stop.
+    """Carry out a plan; return what became of each volume. `interval`: seconds between two looks at the movers.
 
     Raises Refused when somebody is alone with the restic repository; DrSyncerError for credentials that cannot be
     read; ClusterError.
@@ -188,7 +188,7 @@ def carried_out(
     assert config.importer is not None
     assert config.volumes is not None
     volumes = config.volumes
-    if not any(step.action is Action.RESTORE or step.why is Why.SAME_DATA for step in found.steps):
+    if all(step.idle for step in found.steps):
         done = tuple(map(undone, found.steps))
         for one in done:
             told(one)
@@ -215,9 +215,7 @@ def carried_out(
             manifests=found.manifests,
             told=told,
         )
-        restores = Restores(cluster, errand)
-        started(restores)
-        return restores.run(found.steps)
+        return Restores(cluster, errand, interval=interval).run(found.steps)
 
 
 def restore_volumes(ctx: Context, asked: Asked) -> Outcome:

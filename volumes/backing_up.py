@@ -22,7 +22,6 @@ from volumes.answers import BackupSummary, Listed, utc
 from volumes.describing import Described, describing
 from volumes.failure import DONE, INCOMPLETE, Interrupted, RepositoryDamaged, ResticError
 from volumes.hearing import Message, Outcome
-from volumes.manifest import Damaged, Reader
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import BackupTask
@@ -169,7 +168,7 @@ def _make(
         since = int(task.previous.start.timestamp() * 1_000_000_000)
     content = task.manifest == "full"
     with (
-        describing(root, scratch=scratch, content=content, since=since) as description,
+        describing(root, scratch=scratch, content=content, since=since, goes_on=restic.goes_on) as description,
         ThreadPoolExecutor(1) as pool,
     ):
         fetching = pool.submit(_manifest_before, task, restic, before)
@@ -189,22 +188,12 @@ def _make(
         previous, warning = fetching.result()
         described = None
         is_quiet = outcome.status == DONE and summary.is_quiet
-        if previous and is_quiet and _is_same(looking.result(), task) and _is_root_same(previous, root):
+        if previous and is_quiet and _is_same(looking.result(), task):
             described = description.unchanged(previous)
         described = described or description.finish(previous)
         listed = looking.result()
     warnings = (*before.warnings, *filter(None, (warning, described.warning)))
     return Made(outcome, summary, listed, described, is_empty, warnings)
-
-
-def _is_root_same(manifest: Path, root: Path) -> bool:
-    """Whether the volume's own folder, which is in no tree of restic's, is as the manifest has it."""
-    try:
-        with manifest.open("rb") as file:
-            entry = next(iter(Reader(file)), None)
-    except Damaged:
-        return False
-    return entry is not None and entry.ctime == root.stat().st_ctime_ns
 
 
 def _run(

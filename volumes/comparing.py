@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -197,10 +197,13 @@ def compare(expected: Iterable[Entry], found: Iterable[Entry], *, content: bool)
     )
 
 
-def compare_folder(manifest: Path, root: Path, *, content: bool) -> Comparison:
+def compare_folder(
+    manifest: Path, root: Path, *, content: bool, goes_on: Callable[[], bool] = lambda: True
+) -> Comparison:
     """Return how the folder `root` differs from what the file `manifest` says; `content`: read all files, too.
 
-    Raises Damaged for a manifest that is none, and OSError when it or the root cannot be read.
+    Raises Damaged for a manifest that is none, OSError when it or the root cannot be read, and Interrupted when
+    `goes_on`, which is asked again and again, says no.
     """
     unread: list[Difference] = []
 
@@ -209,7 +212,7 @@ def compare_folder(manifest: Path, root: Path, *, content: bool) -> Comparison:
 
     with manifest.open("rb") as file:
         reader = Reader(file)
-        looking, there = entries(root, content=content and reader.header.content, missed=missed)
+        looking, there = entries(root, content=content and reader.header.content, missed=missed, goes_on=goes_on)
         comparison = compare(reader, there, content=looking.content)
     notes = [
         f"{_cut(escape(path))}: the file system here has no extended attributes" for path in looking.without_xattrs

@@ -25,7 +25,7 @@ writes these pages out (half a minute or so), which restic's own detection of ch
 After the first backup, nothing is read that the manifest before knows in the same state, as restic does not read it
 either: the second walk is left to files that are newer (`since`), and the third looks the others up. When restic's root
 tree is the one of the snapshot before, restic found every path, owner, mode, time, inode and attribute as it was, and
-read nothing: then the manifest before is this snapshot's, too (`unchanged`), and no third walk is needed.
+read nothing: then the manifest before is this snapshot's, too, if the volume's own folder is as it was (`unchanged`).
 
 The second walk keeps near to restic where it is told how far that is (`reached`), and the kernel lets restic go first.
 
@@ -40,7 +40,7 @@ import threading
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,8 +48,8 @@ from typing import IO, Final, NamedTuple
 
 import msgspec
 
-from volumes.inspecting import GONE, Looking, Stopped, marks, path_mark
-from volumes.manifest import NAME, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, ends, escape, joined
+from volumes.inspecting import GONE, Looking, marks, path_mark
+from volumes.manifest import NAME, ROOT, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, ends, escape, joined
 from volumes.pacing import Pace
 from volumes.walking import Found, Walk
 
@@ -58,6 +58,7 @@ _TICK = 0.05  # seconds; the kernel's is 10 ms at most (CONFIG_HZ=100)
 _WHOLE_SECONDS_TICK = 2.0  # where a file system keeps no fractions of seconds
 _SECOND = 1_000_000_000
 _NICEST = 19
+_GLANCE = 0.25  # seconds between two looks at whether to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ class Describing:
     content: bool
     since: int | None
     previous: Path | None = None
+    goes_on: Callable[[], bool] = lambda: True
     start: int = field(default_factory=time.time_ns)
     _stop: threading.Event = field(default_factory=threading.Event)
     _pace: Pace = field(default_factory=Pace)
@@ -166,7 +168,7 @@ class Describing:
 
     def begin(self) -> None:
         """Make the first walk, and start the second. Raises OSError for a root that cannot be read."""
-        self._looking = Looking(self.root.stat().st_dev, self.content, self._stop, self._pace)
+        self._looking = Looking(self.root.stat().st_dev, self.content, self._is_wanted, self._pace)
         self._before, fractions = self._seen()
         time.sleep(_TICK if fractions else _WHOLE_SECONDS_TICK)
         self._thread = threading.Thread(target=self._run, name="manifest")
@@ -185,7 +187,9 @@ class Describing:
         if self._thread is None:
             raise RuntimeError("finish comes after begin")
         self._pace.end()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_GLANCE)
+            self._looking.require()
         if self._failure is not None:
             raise self._failure
         if self._draft is None:
@@ -199,12 +203,18 @@ class Describing:
     def unchanged(self, previous: Path) -> Described | None:
         """Return the manifest of the snapshot before as this one's, for whom restic's root tree is the one before.
 
-        None when it will not do, since it is damaged, says of something that it is not sure, or has no hashes.
+        None when it will not do: it is damaged, is not sure of something, or has no hashes; or the volume's own
+        folder, which is in no tree of restic's, has changed.
         """
         try:
             with previous.open("rb") as file:
                 header, footer = ends(file)
+                file.seek(0)
+                first = next(iter(Reader(file)), None)
         except Damaged:
+            return None
+        found = Found(ROOT, -1, ROOT, self.root.stat())
+        if first is None or first.name != ROOT or not self._looking.is_same(first, found):
             return None
         described = Described(previous, footer, ())
         return described if described.sure and (header.content or not self.content) else None
@@ -217,6 +227,9 @@ class Describing:
             self._thread.join()
         self._draft_file.unlink(missing_ok=True)
 
+    def _is_wanted(self) -> bool:
+        return not self._stop.is_set() and self.goes_on()
+
     @property
     def _draft_file(self) -> Path:
         return self.scratch / "draft.jsonl"
@@ -225,6 +238,7 @@ class Describing:
         """Walk; return what was seen, and whether the file system keeps fractions of seconds, as far as one can see."""
         seen, fractions = _Seen(), False
         for batch in Walk(self.root, seen.miss).batches():
+            self._looking.require()
             for path, state in marks(batch):
                 seen.paths.append(path)
                 seen.states.append(state)
@@ -235,8 +249,6 @@ class Describing:
         try:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICEST)  # restic first
             self._look_behind()
-        except Stopped:
-            pass
         except BaseException as error:  # noqa: BLE001 - raised again by finish
             self._failure = error
 
@@ -247,8 +259,7 @@ class Describing:
         with self._draft_file.open("wb") as file:
             writing = _Writing(file, self)
             for batch in walk.batches():
-                if self._stop.is_set():
-                    raise Stopped
+                self._looking.require()
                 if self.since is None:
                     seen.states.extend(state for _, state in marks(batch))
                 for found in batch.found():
@@ -321,18 +332,24 @@ class _Earlier:
 
 @contextmanager
 def describing(
-    root: Path, *, scratch: Path, content: bool, since: int | None = None, previous: Path | None = None
+    root: Path,
+    *,
+    scratch: Path,
+    content: bool,
+    since: int | None = None,
+    previous: Path | None = None,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[Describing]:
     """Hand out the manifest in the making, once the first walk is done: restic starts after that.
 
     `scratch` is a folder that is not in the volume, with room for two lists of all paths. `previous` is the manifest
     of the snapshot before. Who would rather fetch it later, when it turns out to be needed, says with `since` when that
-    backup began, in nanoseconds, and gives it to `finish`. Raises OSError for a root that cannot be read, and when
-    `scratch` is full.
+    backup began, in nanoseconds, and gives it to `finish`. `goes_on` is asked again and again; when it says no,
+    `Interrupted` is raised. Raises OSError for a root that cannot be read, and when `scratch` is full.
     """
     if since is None and previous is not None:
         since = _start_of(previous)
-    manifest = Describing(root, scratch, content, since, previous)
+    manifest = Describing(root, scratch, content, since, previous, goes_on)
     try:
         manifest.begin()
         yield manifest

@@ -10,12 +10,12 @@ import errno
 import hashlib
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from volumes.failure import Interrupted
 from volumes.manifest import Entry, Kind, Unsure, escape
 from volumes.pacing import Pace
 from volumes.walking import Batch, Found, Walk
@@ -45,17 +45,16 @@ _KINDS: Final = {
 _DEVICES = frozenset({Kind.CHAR, Kind.BLOCK})
 
 
-class Stopped(Exception):
-    """Reading was told to end."""
-
-
 @dataclass(slots=True)
 class Looking:
-    """Makes the entries of one walk. Files with several names are read once. Raises Stopped once `stop` is set."""
+    """Makes the entries of one walk. Files with several names are read once.
+
+    `goes_on` is asked for each path and each MiB of a file. When it says no, `Interrupted` is raised.
+    """
 
     device: int  # of the volume's root
     content: bool  # whether the content of files is read
-    stop: threading.Event = field(default_factory=threading.Event)
+    goes_on: Callable[[], bool] = lambda: True
     pace: Pace = field(default_factory=Pace)
     without_xattrs: list[bytes] = field(default_factory=list)  # where a file system begins that has none
     _devices: set[int] = field(default_factory=set)  # those file systems
@@ -63,8 +62,7 @@ class Looking:
 
     def entry(self, found: Found) -> Entry:
         """Return all of a path. What cannot be read of it makes the entry unsure."""
-        if self.stop.is_set():
-            raise Stopped
+        self.require()
         kind = _KINDS[found.stat.st_mode & _KIND]
         target = sha256 = ""
         try:
@@ -78,6 +76,11 @@ class Looking:
             why = Unsure.CHANGED if error.errno in GONE else Unsure.UNREADABLE
             return self.bare(found, unsure=why)
         return self.bare(found, target=target, sha256=sha256, xattrs=xattrs)
+
+    def require(self) -> None:
+        """Raise Interrupted when it is time to stop."""
+        if not self.goes_on():
+            raise Interrupted("looking through the volume: stopped, since it is time to stop")
 
     def is_same(self, entry: Entry, found: Found) -> bool:
         """Whether nobody wrote to a path since it was as `entry` says.
@@ -190,8 +193,7 @@ class Looking:
             buffer = memoryview(bytearray(_BUFFER))
             while read <= size and (count := os.readv(fd, [buffer])):
                 self.pace.passed(count)
-                if self.stop.is_set():
-                    raise Stopped
+                self.require()
                 digest.update(buffer[:count])
                 read += count
         if read != size:
@@ -199,12 +201,18 @@ class Looking:
         return digest.hexdigest()
 
 
-def entries(root: Path, *, content: bool, missed: Callable[[bytes, OSError], None]) -> tuple[Looking, Iterator[Entry]]:
+def entries(
+    root: Path,
+    *,
+    content: bool,
+    missed: Callable[[bytes, OSError], None],
+    goes_on: Callable[[], bool] = lambda: True,
+) -> tuple[Looking, Iterator[Entry]]:
     """Return what the entries of the folder `root` are made by, and those entries, in the order of a manifest.
 
     See `Walk` for `missed`. Raises OSError for a root that cannot be read.
     """
-    looking = Looking(root.stat().st_dev, content)
+    looking = Looking(root.stat().st_dev, content, goes_on)
     return looking, map(looking.entry, Walk(root, missed))
 
 

@@ -34,7 +34,8 @@ from volumes.task import Access
 OLDEST: Final = (0, 18)
 PATIENCE: Final = 900.0  # seconds of tries in vain after which a backend counts as away; restic's own limit, too
 QUESTION: Final = 180.0  # seconds that the answer to a small question may take
-GRACE: Final = 20.0  # seconds from SIGTERM to SIGKILL: a pod has 30
+GRACE: Final = 20.0  # seconds from SIGTERM to SIGKILL: a pod has 60
+_AFTERMATH = 10.0  # seconds for each question after that
 _GLANCE = 0.25  # seconds between two looks at whether to go on
 _LONGEST_LINE = 500
 _SSH_LOG = "ssh.log"
@@ -58,14 +59,17 @@ class Restic:
         tried: Callable[[str], None] = lambda _: None,
         patience: float = PATIENCE,
         grace: float = GRACE,
+        cleans: bool = True,
         inherited: Mapping[str, str] = os.environ,
     ) -> None:
+        """`patience` and `grace`: seconds. `cleans`: the lock of a restic that had to be killed is removed."""
         self.access = access
         self._credentials = credentials
-        self._goes_on = goes_on
+        self.goes_on = goes_on
         self._tried = tried
         self._patience = patience
         self._grace = grace
+        self._cleans = cleans
         self._inherited = inherited
         self._scratch: Path | None = None
         self._environment: dict[str, str] = {}
@@ -142,7 +146,7 @@ class Restic:
         written to `into`. `stdin`: a file. `limit`: seconds. Raises `ResticError` when it could not be run, was
         interrupted, or waited for the backend for too long.
         """
-        if not self._goes_on():
+        if not self.goes_on():
             raise failure.Interrupted(f"restic: {doing}: not begun, since it is time to stop")
         hearing = Hearing(Outcome(doing), masked=self.masked, listener=listener, into=into, tried=self._tried)
         with self._started(command, doing=doing, cwd=cwd, stdin=stdin) as process:
@@ -191,7 +195,7 @@ class Restic:
             selector.register(_stream(process.stdout), selectors.EVENT_READ, hearing.out)
             selector.register(_stream(process.stderr), selectors.EVENT_READ, hearing.err)
             while selector.get_map():
-                if not self._goes_on():
+                if not self.goes_on():
                     raise failure.Interrupted(f"restic: {doing}: stopped, since it is time to stop")
                 for patience, waited in ((limit, hearing.seconds()), (self._patience, hearing.in_vain())):
                     if waited > patience:
@@ -212,14 +216,16 @@ class Restic:
         while process.poll() is None and time.monotonic() < deadline:
             # Read, or it would wait for a reader; what it says by now is of no interest.
             for stream in streams:
-                stream.read(1 << 16)
+                while stream.read(1 << 16):
+                    pass
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_GLANCE)
+                process.wait(_GLANCE / 10)
         if process.poll() is None:
             # Its session bears its number, which is not given away again before `wait`.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        if process.wait() < 0:
+        # One that SIGTERM itself ended had not even begun to listen for it: it has no lock yet.
+        if process.wait() < 0 and process.returncode != -signal.SIGTERM:
             self._remove_lock_of(process.pid)
 
     def _remove_lock_of(self, pid: int) -> None:
@@ -228,18 +234,21 @@ class Restic:
         `unlock` removes the locks of this host whose process is gone, but also old ones, so not where there are any.
         Failure is not told: this is the aftermath of an error that is, and who finds the lock is told of it.
         """
-        aftermath = Restic(self.access, self._credentials, grace=1.0, inherited=self._inherited)
+        if not self._cleans:
+            return
+        limit = min(self._grace, _AFTERMATH)
+        aftermath = Restic(self.access, self._credentials, grace=1.0, cleans=False, inherited=self._inherited)
         with contextlib.suppress(failure.ResticError, msgspec.DecodeError), aftermath:
             ours, old = False, False
-            for id_ in aftermath.ask(commands.locks(), doing="list locks", limit=self._grace).decode().split():
-                answer = aftermath.ask(commands.lock(id_), doing="read a lock", limit=self._grace)
+            for id_ in aftermath.ask(commands.locks(), doing="list locks", limit=limit).decode().split():
+                answer = aftermath.ask(commands.lock(id_), doing="read a lock", limit=limit)
                 lock = msgspec.json.decode(answer, type=Lock)
                 if (lock.hostname, lock.pid) == (os.uname().nodename, pid):
                     ours = True
                 elif (datetime.now(UTC) - lock.time).total_seconds() > _LOCK_AGE:
                     old = True
             if ours and not old:
-                aftermath.ask(commands.unlock(), doing="remove the lock of a killed restic", limit=self._grace)
+                aftermath.ask(commands.unlock(), doing="remove the lock of a killed restic", limit=limit)
 
     def _private_key(self, scratch: Path) -> Path | None:
         """ssh takes a key only from a file that nobody else can read, and with a newline at its end."""

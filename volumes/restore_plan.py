@@ -5,7 +5,6 @@ The command, the follower, the JSON and Events read the steps and nothing else.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -34,6 +33,7 @@ class Why(StrEnum):
     EMPTY = "Empty"  # nothing was ever in the claim's volume
     UNKNOWN = "Unknown"  # something may be in it: a mover looks first, and it is restored only when there is nothing
     OTHER_SNAPSHOT = "OtherSnapshot"  # another one is in it
+    USED = "Used"  # a pod was seen on it since, so it may hold anything by now
     RESUMED = "Resumed"  # a restore did not end, or was not whole
     AGAIN = "Again"  # asked for, although this very snapshot is in it
     CONFIRMED = "Confirmed"  # asked for, whatever is in it
@@ -61,7 +61,8 @@ class Why(StrEnum):
 
 ACTIONS: Mapping[Why, Action] = {
     **dict.fromkeys(
-        (Why.EMPTY, Why.UNKNOWN, Why.OTHER_SNAPSHOT, Why.RESUMED, Why.AGAIN, Why.CONFIRMED, Why.PATH), Action.RESTORE
+        (Why.EMPTY, Why.UNKNOWN, Why.OTHER_SNAPSHOT, Why.USED, Why.RESUMED, Why.AGAIN, Why.CONFIRMED, Why.PATH),
+        Action.RESTORE,
     ),
     **dict.fromkeys((Why.SAME_SNAPSHOT, Why.SAME_DATA), Action.UNCHANGED),
     **dict.fromkeys(
@@ -179,7 +180,7 @@ class Step:
     """One volume's place in the plan. `text` is the reason as a sentence.
 
     `claim` is the target as it is, None when there is none (`makes`: it is made first). `look`: a mover must find the
-    volume empty before anything is written.
+    volume empty before anything is written. `used`: a pod has started that may write to it.
     """
 
     source: Key
@@ -192,12 +193,24 @@ class Step:
     path: str = ""
     makes: bool = False
     look: bool = False
+    used: bool = False
     note: str = ""
 
     @property
     def action(self) -> Action:
         """What becomes of the volume."""
         return ACTIONS[self.why]
+
+    @property
+    def taken(self) -> bool:
+        """Whether a pod runs on what was restored whole, and the marker does not say so yet."""
+        marker = self.claim.marker if self.claim else None
+        return self.used and marker is not None and not marker.half and marker.used is None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is to be done for it, not even to a marker."""
+        return self.action is not Action.RESTORE and self.why is not Why.SAME_DATA and not self.taken
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -231,11 +244,6 @@ def plan(wanted: Iterable[Wanted], standing: Standing, names: NamespaceMap, aim:
 def target_of(source: Key, names: NamespaceMap, aim: Aim) -> Key:
     """Return the claim in DR that a source claim is restored into."""
     return Key(aim.namespace or names.target(source.namespace), aim.name or source.name)
-
-
-def summary(steps: Iterable[Step]) -> Counter[str]:
-    """Return how many volumes meet which action."""
-    return Counter(str(step.action) for step in steps)
 
 
 def users_of(claim: Key, standing: Standing) -> tuple[Why, str] | None:
@@ -274,6 +282,7 @@ def _step(one: Wanted, target: Key, standing: Standing, aim: Aim) -> Step:
             path=aim.path,
             makes=makes,
             look=look,
+            used=any(not user.operation and user.phase != "Pending" for user in standing.users.get(target, ())),
             note=note,
         )
 
@@ -362,6 +371,9 @@ def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
         return step(Why.UNKNOWN, "nothing is known of what is in it: a mover looks first", look=True)
     if marker.path or marker.repository != one.record.repository:
         return step(Why.OTHER_SNAPSHOT, "something else was restored into it")
+    if marker.used is not None:
+        since = f"{marker.used:%Y-%m-%d %H:%M} UTC"
+        return step(Why.USED, f"a pod ran on it since snapshot {marker.snapshot[:12]} was restored: seen {since}")
     if marker.snapshot == snapshot.id:
         if aim.again:
             return step(Why.AGAIN, "this very snapshot was restored into it before")

@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.config.volumes import Mover
 from drsyncer.errors import Conflict, DrSyncerError
@@ -43,6 +44,7 @@ from volumes.result import Reason, Result
 from volumes.running import Go, Movers, Way
 from volumes.task import Access, RestoreTask, Volume
 
+_logger = log.get(__name__)
 _NO_MAP: Final = namespace_map({})
 _LONGEST: Final = 500  # characters of a message in a marker
 Place = tuple[str, str]  # namespace and claim of a move
@@ -69,7 +71,11 @@ class Unbound(DrSyncerError):
 
 
 class Restores:
-    """The restores of one run. `run` is for one thread, once; `stop` for any."""
+    """The restores of one run. `run` is for one thread, once.
+
+    Whoever wants it to end at once and leave its movers alone gives the cluster up (`Cluster.abandon`); an interruption
+    ends them first.
+    """
 
     def __init__(self, cluster: Cluster, errand: Errand, *, interval: float = 2.0) -> None:
         self._cluster = cluster
@@ -78,16 +84,7 @@ class Restores:
         self._steps: dict[Place, Step] = {}
         self._judged: dict[Place, Step] = {}  # what the second look made of a step
         self._marked: dict[Place, tuple[Claim, Marker]] = {}  # the claim as it was, and what we wrote on it
-        self._stopping = threading.Event()
-        self._movers: Movers | None = None
         self._lock = threading.Lock()
-
-    def stop(self) -> None:
-        """End all movers; `run` returns when they are gone."""
-        with self._lock:
-            self._stopping.set()
-            if self._movers is not None:
-                self._movers.stop()
 
     def run(self, steps: Sequence[Step]) -> tuple[Done, ...]:
         """Carry out `steps`; return what became of each, in their order.
@@ -122,6 +119,7 @@ class Restores:
 
     def _prepared(self, step: Step) -> Step | Done:
         """Return the step as it is ready for its mover, or its ending when it needs none."""
+        self._note_use(step)
         try:
             if step.why is Why.SAME_DATA:
                 self._renew(step)
@@ -130,6 +128,18 @@ class Restores:
             return self._make(step) if step.makes else step
         except DrSyncerError as error:
             return undone(step, Ending.FAILED, reason=str(Reason.FAILED), text=_sentence(error))
+
+    def _note_use(self, step: Step) -> None:
+        """Note on the marker that a pod runs on the volume: when it has ended, something else may be in it."""
+        if not step.taken:
+            return
+        assert step.claim is not None
+        assert step.claim.marker is not None
+        before = step.claim.marker
+        try:
+            marking.swap(self._cluster, step.claim, before, msgspec.structs.replace(before, used=_now()))
+        except DrSyncerError as error:
+            _logger.warning("that a pod runs on a volume could not be noted", volume=str(step.target), why=str(error))
 
     def _renew(self, step: Step) -> None:
         """Let the marker of a volume that has the same data name the snapshot of this recovery point."""
@@ -159,11 +169,12 @@ class Restores:
                 raise marking.Overtaken(f"{key}: the claim that was made for the restore is gone again")
             if claim.phase == "Bound" or claim.waits:
                 return claim
-            if time.monotonic() >= until or self._stopping.wait(self._interval / 4):
+            if time.monotonic() >= until:
                 raise Unbound(
                     f"{key}: the claim that was made for the restore has no volume yet",
                     hint="`kubectl describe` it; once it is bound, run it again.",
                 )
+            time.sleep(self._interval / 4)
 
     # Movers
 
@@ -182,15 +193,7 @@ class Restores:
             around=self._around_look if look else self._around,
             done=lambda move, result: None if look else self._tell(move, result),
         )
-        with self._lock:
-            self._movers = Movers(self._cluster, way, interval=self._interval)
-            if self._stopping.is_set():
-                self._movers.stop()
-        try:
-            return self._movers.run(moves)
-        finally:
-            with self._lock:
-                self._movers = None
+        return Movers(self._cluster, way, interval=self._interval).run(moves)
 
     def _move(self, step: Step, *, look: bool) -> Move:
         record, snapshot = step.record, step.snapshot

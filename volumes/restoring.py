@@ -68,7 +68,7 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
     if task.snapshot.state is State.EMPTY:
         (root / commands.NOTHING).unlink(missing_ok=True)
     verdict = judge(outcome)
-    if verdict.state is State.COMPLETE and not path:
+    if verdict.state is State.COMPLETE:
         verdict = _compared(task, restic, root, manifest)
     return Result(
         state=verdict.state,
@@ -145,6 +145,9 @@ def told(comparison: Comparison, *, verified: str) -> Verdict:
 
 def _compared(task: RestoreTask, restic: Restic, root: Path, listed: Listed | None) -> Verdict:
     """Give the root its mode and owner back, compare the volume with its manifest, and return what that means."""
+    if task.path:
+        told_so = () if task.verify == "none" else ("a single path is not compared with the manifest",)
+        return Verdict(State.COMPLETE, warnings=told_so)
     if not task.snapshot.manifest:
         return Verdict(State.COMPLETE, warnings=("the snapshot has no manifest, so nothing was compared",))
     try:
@@ -156,7 +159,7 @@ def _compared(task: RestoreTask, restic: Restic, root: Path, listed: Listed | No
             return Verdict(State.COMPLETE)
         # Without hashes in the manifest no more than metadata can be compared; the comparison notes it.
         verified = task.verify if reader.header.content else "metadata"
-        return told(compare_folder(file, root, content=task.verify == "all"), verified=verified)
+        return told(compare_folder(file, root, content=task.verify == "all", goes_on=restic.goes_on), verified=verified)
     except Interrupted:
         raise
     except (MoverError, Damaged, StopIteration, OSError) as error:

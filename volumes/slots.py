@@ -36,10 +36,11 @@ class Slots:
             return None
 
     def placed(self, index: int, node: str) -> None:
-        """Count a move that runs on the `node` that was chosen for it."""
+        """Count a move that runs on the `node` that was chosen for it; "" says that none is chosen yet."""
         with self._changed:
-            if index in self._where:
+            if node and index in self._where:
                 self._where[index] = node
+                self._changed.notify_all()  # the node that it was counted on before may have room
 
     def done(self, index: int) -> None:
         """Make room: the move has ended."""

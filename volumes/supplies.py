@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from drsyncer.errors import UsageError
 from volumes import task
 from volumes.task import Access
 
-_LOCAL = ("/", "./", "../", "~", "local:")
+# What restic finds elsewhere begins with the name of a backend; all else is a path to it.
+_ELSEWHERE = re.compile(r"(?!local:)[a-z][a-z0-9]+:", re.ASCII)
 
 
 def access_of(restic: Restic) -> Access:
@@ -33,7 +35,7 @@ def check(volumes: Volumes) -> None:
             "volumes.mover.image is not set",
             hint="Name DR-Syncer's own image, such as registry.example.com/dr-syncer:0.1.0; the charts fill it in.",
         )
-    if volumes.restic.repository.startswith(_LOCAL):
+    if not _ELSEWHERE.match(volumes.restic.repository):
         raise UsageError(
             f"volumes.restic.repository: {volumes.restic.repository} is a path, which is not there in a mover's pod",
             hint="Use a backend that pods can reach: s3:…, rest:…, sftp:…, azure:…, gs:…, b2:….",

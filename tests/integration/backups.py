@@ -41,7 +41,7 @@ class Ran:
 
     code: int
     data: dict[str, Any]
-    said: str
+    stderr: str
 
     def volume(self, name: str) -> dict[str, Any]:
         """What it says of the claim of this name."""

@@ -81,7 +81,9 @@ def backend(kind: str, folder: Path) -> Iterator[Backend]:
 def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
     """A file system of a few megabytes."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no tmpfs can be mounted here")
     try:
         yield folder
     finally:
@@ -111,3 +113,11 @@ def port_of(place: Backend) -> int:
 def through_port(place: Backend, port: int) -> str:
     """The repository through another port."""
     return place.repository.replace(f":{port_of(place)}/", f":{port}/")
+
+
+def as_host(hostname: str, command: str) -> list[str]:
+    """Return what runs a shell command as if on another host, such as a pod; skip the test where that cannot be."""
+    alone = ["unshare", "--user", "--map-root-user", "--uts", "sh", "-c"]
+    if subprocess.run([*alone, f"hostname {hostname}"], check=False, capture_output=True).returncode:
+        pytest.skip("no namespace of its own can be made here for a host's name")
+    return [*alone, f"hostname {hostname}; exec {command}"]

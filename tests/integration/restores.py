@@ -31,7 +31,6 @@ from tests.integration.recovery import IMPATIENT, Recovery, namespace
 from tests.integration.written import SOURCE, claim, path_of
 from volumes.restore_outcome import Done, Outcome, undone
 from volumes.restore_plan import Key
-from volumes.restore_run import Restores
 from volumes.task import Volume
 
 SLOWLY = 100  # KiB/s
@@ -153,14 +152,11 @@ class Scene:
             done: tuple[Done, ...] = (
                 tuple(map(undone, found.steps))
                 if plan_only
-                else carried_out(config, cluster, found, wanted, connect=self.cluster, started=self._started)
+                else carried_out(config, cluster, found, wanted, connect=self.cluster, interval=0.3)
             )
             return shown(config, found, done, planned_only=plan_only, seconds=0.0)
         finally:
             cluster.close()
-
-    def _started(self, restores: Restores) -> None:
-        self.restores = restores
 
     def cluster(self) -> Cluster:
         """Return a connection to DR."""

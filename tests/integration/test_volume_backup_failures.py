@@ -203,12 +203,12 @@ def test_an_interrupted_run_ends_its_movers_and_leaves_nothing(
     process.send_signal(number)
     ran = backups.end(process)
 
-    assert ran.code == ExitCode.INTERRUPTED, ran.said
+    assert ran.code == ExitCode.INTERRUPTED, ran.stderr
     assert time.monotonic() - begun < 30
     assert backups.kubelet.running == {}
     assert backups.left(shop) == []
     assert backups.leases() == []
     record = backups.record(shop, "data")
-    assert record is not None, ran.said
+    assert record is not None, ran.stderr
     assert record.attempt is not None
     assert record.attempt.reason == "Interrupted"

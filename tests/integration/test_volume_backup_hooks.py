@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,6 +129,23 @@ def test_a_hook_that_fails_after_leaves_a_whole_backup_and_is_told(
     assert "post-backup hook in pod" in data["message"]
     assert backups.whole(shop, "data").files == 1
     assert [reason for reason, _ in backups.events(shop, "data")] == ["BackupHookFailed"]
+
+
+def test_a_hook_after_runs_also_when_the_run_is_interrupted(
+    backups: Backups, make_namespace: MakeNamespace, node: ExecServer
+) -> None:
+    shop = make_namespace(backups.cluster, "shop")
+    _shop(backups, shop, **{PRE: '["echo", "before"]', POST: '["echo", "after"]'})
+    backups.kubelet.program = (sys.executable, "-c", "import time; time.sleep(600)")
+    process = backups.start("--namespace", shop)
+    backups.kubelet.wait_for(f"{shop}/data")
+
+    process.send_signal(signal.SIGINT)
+    ran = backups.end(process)
+
+    assert ran.code == ExitCode.INTERRUPTED, ran.stderr
+    assert node.words() == ["before", "after"]
+    assert backups.kubelet.running == {}
 
 
 @pytest.fixture

@@ -253,3 +253,16 @@ def test_a_mover_gives_each_snapshot_a_manifest_of_its_own_also_when_nothing_cha
     assert manifest_of(mover, first) == manifest_of(mover, second.snapshot)
     hashes = [{entry.path: entry.sha256 for entry in manifest_of(mover, one.snapshot)} for one in (second, third)]
     assert {path for path, sha256 in hashes[1].items() if sha256 != hashes[0][path]} == {"changing"}
+
+
+def test_a_manifest_is_not_taken_over_when_the_volumes_own_folder_has_changed(mover: Mover, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir(mode=0o755)
+    (volume / "file").touch()
+    first = mover.backup(volume).snapshot
+    volume.chmod(0o2770)
+
+    second = mover.backup(volume, previous=first).snapshot
+
+    assert second.tree == first.tree  # restic's has everything but that folder
+    assert manifest_of(mover, second)[0].mode == 0o2770

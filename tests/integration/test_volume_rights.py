@@ -27,6 +27,7 @@ from tests.integration.charts import FULLNAME, NAMESPACE, dr_syncer, merged, ren
 from tests.integration.charts.rights import Account, Grant, granted, unused
 from tests.integration.movers import Backend, Mover
 from tests.integration.recovery import IMPATIENT, Recovery, namespace
+from tests.integration.restic_backends import as_host
 from tests.integration.restores import DATA, Scene, endings
 
 BACKUP = f"dr-syncer-{FULLNAME.format('exporter')}-backup"
@@ -72,6 +73,7 @@ def test_a_backup_can_do_its_work_and_uses_all_that_it_may(backups: AsAccount) -
     (backups.volumes.make("shop", "data", annotations=HOOKS) / "order").write_text("1 bicycle")
     use(backups.cluster, "shop", "data", node=backups.kubelet.nodes[0])
     (backups.volumes.make("other", "stuck") / "file").write_text("never read")
+    backups.cluster.apply([small("shop")])
     backups.kubelet.holds = lambda claim: claim == "other/stuck"
 
     ran = backups.run(startTimeout="5s")
@@ -101,6 +103,13 @@ def test_a_backup_of_some_namespaces_can_work_in_no_other(backups: AsAccount) ->
     for where in ("other", "kube-system"):
         assert {grant.verb for grant in account.may(where)} == {"list"}
     assert not [grant for grant in account.may("shop") if grant.resource == "pods/exec"]
+
+
+def small(where: str) -> dict[str, Any]:
+    """A namespace's bounds that no mover fits as it is configured."""
+    limit = {"type": "Container", "max": {"memory": "128Mi"}}
+    meta = {"name": "small", "namespace": where}
+    return {"apiVersion": "v1", "kind": "LimitRange", "metadata": meta, "spec": {"limits": [limit]}}
 
 
 def here(grant: Grant) -> Grant:
@@ -146,8 +155,7 @@ def leave_lock(backups: AsAccount) -> None:
     locks = backups.server.root / backups.repository / "locks"
     env = {**os.environ, **backups.server.environment, "RESTIC_PASSWORD": PASSWORD, "HOME": str(backups.folder)}
     repository = backups.server.root / backups.repository
-    command = f"hostname dr-syncer-backup-data-gone; exec {find('restic')} --repo {repository} backup --stdin"
-    argv = ["unshare", "--user", "--map-root-user", "--uts", "sh", "-c", command]
+    argv = as_host("dr-syncer-backup-data-gone", f"{find('restic')} --repo {repository} backup --stdin")
     with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         backups.cluster.wait_for(lambda: bool(list(locks.glob("?" * 64))), what="the lock")
         process.kill()
@@ -194,6 +202,7 @@ def test_a_restore_can_do_its_work_and_uses_all_that_it_may(restores: RestoresAs
     account = restores.account = Account(restores.dr, objects)
     imports = rendered("importer", merged(merged(values("importer"), given), {"rbac": {"restores": False}}))
     added = account.granted - granted(imports, account.name)
+    restores.dr.apply([small("shop")])
 
     first = restores.restore()
     assert endings(first) == {"shop/data": ("restored", "Unknown")}, [one.text for one in first.volumes]

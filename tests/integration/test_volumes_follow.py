@@ -100,11 +100,10 @@ def test_volumes_follow_each_import_and_wait_for_the_pods_that_use_them(
 
 
 def test_a_service_that_ends_leaves_its_mover_to_the_next_one(scene: Scene, origin: Path, services: Services) -> None:
-    (origin / "large").write_bytes(os.urandom(3_000_000))
     volume = scene.volume()
     scene.point({DATA: scene.record(scene.backup(origin))}, class_="")
     scene.restore(confirmed=True)
-    (origin / "second").write_bytes(os.urandom(3_000_000))
+    (origin / "second").write_bytes(os.urandom(1_500_000))
     snapshot = scene.backup(origin)
     scene.point({DATA: scene.record(snapshot)}, class_="")
     first = follow(services, scene, downloadLimit=SLOWLY)
@@ -142,24 +141,16 @@ def test_the_command_says_what_it_would_do_and_what_it_did(scene: Scene, origin:
     assert (told["namespace"], told["name"], told["state"]) == ("shop", "data", "restored")
     assert portrait(volume) == portrait(origin)
 
-    for words, said in (
-        (("--pvc", "shop/date"), "did you mean 'shop/data'?"),
-        (("--pvc", "data"), "names no claim"),
-        (("--path", "../etc"), "leads out of the volume"),
-        (("--revision", "main", "--as-of", "2h"), "say two different things"),
-        (("--to-pvc", "copy"), "takes one claim"),
-    ):
-        wrong = scene.cli(*words)
-        assert (wrong.returncode, said in wrong.stderr) == (2, True), wrong.stderr
+    wrong = scene.cli("--pvc", "shop/date")
+    assert (wrong.returncode, "did you mean 'shop/data'?" in wrong.stderr) == (2, True), wrong.stderr
 
     password = scene.folder / "wrong"
     password.write_text("wrong")
     before = scene.marker()
     restic = scene.config()["volumes"]["restic"]
     restic["auth"]["passwordFile"] = str(password)
-    failed = scene.cli("--again", restic=restic)
-    assert failed.returncode == 1
-    assert "WrongPassword" in data(scene.cli("--again", "-o", "json", restic=restic))["volumes"][0]["reason"]
+    failed = scene.cli("--again", "-o", "json", restic=restic)
+    assert (failed.returncode, data(failed)["volumes"][0]["reason"]) == (1, "WrongPassword")
     assert scene.marker() == before
 
 

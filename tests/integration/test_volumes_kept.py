@@ -21,6 +21,7 @@ from tests.cluster.cheap_key import make_cheap
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.tools import find
 from tests.integration.recovery import Recovery, namespace
+from tests.integration.restic_backends import as_host
 from tests.integration.test_volume_records import note, pvc
 from volumes.inspecting import entries
 from volumes.manifest import Writer
@@ -350,7 +351,7 @@ def _listing(root: Path) -> bytes:
 
 def _lock(kept: Keeping, hostname: str) -> None:
     """Leave a lock in the repository as a restic that was killed in a pod of this name does."""
-    command = f"hostname {hostname}; exec restic backup --stdin --stdin-filename x --host other"
+    command = as_host(hostname, "restic backup --stdin --stdin-filename x --host other")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(kept.folder),
@@ -359,7 +360,7 @@ def _lock(kept: Keeping, hostname: str) -> None:
     }
     before = _locks(kept)
     with subprocess.Popen(
-        ["unshare", "--user", "--map-root-user", "--uts", "sh", "-c", command],
+        command,
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -123,6 +123,24 @@ def test_a_volume_that_a_pod_uses_is_refused_also_when_the_pod_came_after_the_pl
     assert scene.kubelet.seen == []
 
 
+def test_a_volume_that_a_pod_has_run_on_since_does_not_pass_for_restored(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    scene.restore(confirmed=True)
+    use(scene.dr, SHOP, "data", node="node-1")
+    assert endings(scene.restore(plan_only=True)) == {"shop/data": ("refused", "InUse")}
+    planned = scene.marker()
+    assert planned is not None
+    assert planned.used is None  # a plan writes nothing
+    assert endings(scene.restore()) == {"shop/data": ("refused", "InUse")}
+    (volume / "app.conf").write_text("changed by the pod")
+    scene.dr.patch(f"/api/v1/namespaces/{SHOP}/pods/web/status", {"status": {"phase": "Succeeded"}})
+
+    assert endings(scene.restore()) == {"shop/data": ("restored", "Used")}
+    assert portrait(volume) == portrait(origin)
+    assert endings(scene.restore()) == {"shop/data": ("unchanged", "SameSnapshot")}
+
+
 def test_a_killed_mover_leaves_a_volume_that_counts_as_half_and_the_next_run_makes_it_whole(
     scene: Scene, origin: Path
 ) -> None:

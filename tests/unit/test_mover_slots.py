@@ -30,6 +30,16 @@ def test_a_mover_counts_on_the_node_that_the_scheduler_chose() -> None:
     assert slots.take() == (2, moves[2])
 
 
+def test_a_mover_that_is_not_scheduled_yet_counts_on_the_node_that_it_is_for() -> None:
+    moves = [backup("a", node="n1"), backup("b", node="n1"), backup("c", node="n2")]
+    slots = Slots(moves, per_node=1)
+
+    slots.take()
+    slots.placed(0, "")
+
+    assert slots.take() == (2, moves[2])
+
+
 def test_nothing_is_given_out_after_the_end() -> None:
     slots = Slots([backup()], per_node=1)
     slots.close()

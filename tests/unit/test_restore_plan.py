@@ -94,6 +94,14 @@ def test_a_volume_with_the_wanted_snapshot_is_left_alone_unless_it_is_asked_for_
     assert step(claim(marker=marker()), aim=Aim(again=True)).why is Why.AGAIN
 
 
+def test_a_volume_that_a_pod_was_seen_on_does_not_pass_for_the_snapshot_any_more() -> None:
+    assert step(claim(marker=marker(used=NOON))).why is Why.USED
+    found = step(claim(marker=marker()), users={DATA: [User("web-0", "Running")]})
+    assert (found.why, found.used) == (Why.IN_USE, True)
+    assert not step(claim(marker=marker()), users={DATA: [User("web-0", "Pending")]}).used
+    assert half_restored(pvc(restored.encode(marker(used=NOON)))) == ""
+
+
 def test_a_newer_snapshot_with_the_same_tree_needs_no_mover() -> None:
     there = claim(marker=marker())
     newer = Wanted(DATA, record(snapshot("b", tree="a" * 64)))
@@ -218,6 +226,7 @@ markers = st.none() | st.builds(
     tree=st.sampled_from(["a" * 64, "b" * 64]),
     state=st.sampled_from(Progress),
     path=st.sampled_from(["", "etc"]),
+    used=st.sampled_from([None, NOON]),
     repository=st.sampled_from([REPOSITORY, "s" * 64]),
 )
 claims = st.builds(
@@ -297,6 +306,7 @@ def test_nothing_half_restored_passes_for_unchanged(
             assert one.claim.marker is not None
             assert not one.claim.half
             assert not one.claim.marker.path
+            assert one.claim.marker.used is None
 
 
 @given(wishes, situations, maps, aims)

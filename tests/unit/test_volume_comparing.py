@@ -17,6 +17,7 @@ from tests.unit.test_manifest import entry
 from tests.unit.volume_trees import make_odd
 from volumes.comparing import MOST, Comparison, Field, Skipped, compare, compare_folder
 from volumes.describing import describing
+from volumes.failure import Interrupted
 from volumes.manifest import Entry, Kind, Unsure, order
 
 trees = st.lists(any_entry, max_size=5, unique_by=lambda one: one.path).map(
@@ -155,6 +156,12 @@ def test_a_faithful_copy_has_no_differences(described: tuple[Path, Path]) -> Non
     assert [str(one) for one in comparison.differences] == []
     assert comparison.contents > 20
     assert comparison.skipped == {Skipped.SOCKET: 1}
+
+
+def test_a_comparison_that_is_told_to_stop_stops(described: tuple[Path, Path]) -> None:
+    left = iter(range(10))
+    with pytest.raises(Interrupted):
+        compare_folder(described[0], described[1], content=True, goes_on=lambda: next(left, None) is not None)
 
 
 def kept_time(path: Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.unit.volume_trees import make_odd
 from volumes import inspecting
 from volumes.describing import Described, Describing, describing
+from volumes.failure import Interrupted
 from volumes.inspecting import Looking, entries
 from volumes.manifest import Entry, Reader, Unsure
 from volumes.walking import Found
@@ -279,6 +280,33 @@ def test_the_manifest_of_an_unchanged_tree_is_the_one_before_unless_it_will_not_
         assert manifest.unchanged(without) is None
         assert manifest.unchanged(partial) is None
         assert manifest.finish(previous).sure
+
+
+def test_the_volumes_own_folder_is_looked_at_where_restic_does_not(root: Path, scratch: Path) -> None:
+    fill(root)
+    previous = make(root, scratch).file.rename(scratch / "previous")
+    root.chmod(0o700)
+
+    with describing(root, scratch=scratch, content=True, since=start_of(previous)) as manifest:
+        assert manifest.unchanged(previous) is None
+
+
+@pytest.mark.parametrize("looks", [0, 3, 200])
+def test_a_mover_that_is_told_to_stop_stops_wherever_it_is(root: Path, scratch: Path, looks: int) -> None:
+    """In the first walk, while it waits for hours of hashing, and in the last walk."""
+    for number in range(150):
+        (root / f"file-{number}").write_text("x")
+    with (root / "zz-sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    left = iter(range(looks))
+
+    with (
+        pytest.raises(Interrupted),
+        describing(root, scratch=scratch, content=True, goes_on=lambda: next(left, None) is not None) as manifest,
+    ):
+        manifest.finish()
+
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_previous_manifest_may_come_early_or_late(root: Path, scratch: Path) -> None:

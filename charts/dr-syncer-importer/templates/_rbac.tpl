@@ -54,6 +54,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [create]
+# Its resources are made to fit the namespace's bounds.
+- apiGroups: [""]
+  resources: [limitranges]
+  verbs: [list]
 # Why one does not start, and of what was not whole.
 - apiGroups: [""]
   resources: [events]
