@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 import time
 
@@ -67,7 +68,21 @@ def _play(story: Story, scene: Scene) -> int:
         raise
     late = [what for act in story.acts for what in act.late]
     story.say(f"all {len(story.acts)} acts were seen" + (f"; later than promised: {', '.join(late)}" if late else ""))
+    for sentence in not_seen(own_nodes=bool(scene.lab.kind.node_image)):
+        story.say(f"not seen here: {sentence}")
     return 0
+
+
+def not_seen(*, own_nodes: bool) -> list[str]:
+    """Return what the story leaves out, and why. `own_nodes`: they are of the image that was built here."""
+    left_out = [
+        f"any other processor than {platform.machine()}: the image is built for the one that the nodes have",
+        "two nodes in one cluster: the story has one each, so that volumes never have to be read on another",
+        "copies of volumes: the nodes' storage has no CSI driver that makes VolumeSnapshots",
+    ]
+    if own_nodes:
+        left_out.append("that NetworkPolicies keep others out: the network of nodes that were built here ignores them")
+    return left_out
 
 
 def _end(say: Say) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.tools import KUBERNETES
+from tests.e2e.__main__ import not_seen
 from tests.e2e.lab import control_plane_images, host
 from tests.e2e.lab.archive import Recipe, write_archive
 from tests.e2e.lab.clusters import cluster_configuration, pinned_version
@@ -186,3 +187,11 @@ def test_folders_that_hold_files_stay_and_are_named(machine: Path) -> None:
 
     assert str(machine / "run") in left
     assert (machine / "run/file").exists()
+
+
+def test_what_the_story_leaves_out_is_said_for_the_nodes_that_it_had() -> None:
+    stock, local = not_seen(own_nodes=False), not_seen(own_nodes=True)
+
+    assert any("VolumeSnapshots" in sentence for sentence in stock)
+    assert [sentence for sentence in local if sentence not in stock] == [local[-1]]
+    assert "NetworkPolicies" in local[-1]
