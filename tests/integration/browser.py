@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -54,15 +55,25 @@ class Browser:
         if os.geteuid() == 0:  # its sandbox needs a user of its own
             flags.append("--no-sandbox")
         with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen([find(), *flags, "about:blank"], stdout=log, stderr=log)
-        self._socket = websocket.create_connection(self._page(), timeout=PATIENCE, suppress_origin=True)
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.do(f"{domain}.enable")
+            self._process = subprocess.Popen(
+                [find(), *flags, "about:blank"], stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            self._socket = websocket.create_connection(self._page(), timeout=PATIENCE, suppress_origin=True)
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                self.do(f"{domain}.enable")
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-        self._process.kill()
+        self._end()
+
+    def _end(self) -> None:
+        """End it with all the processes that it has made for itself."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def do(self, method: str, **params: Any) -> dict[str, Any]:
