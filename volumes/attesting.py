@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drsyncer.snapshot import Snapshot, State
-from volumes import commands
+from volumes import commands, repository
 from volumes.answers import BackupSummary, Listed
 from volumes.failure import DONE, NoSnapshot, ResticError
 from volumes.hearing import Message
@@ -42,9 +42,7 @@ def fetch(restic: Restic, listed: Listed | None, snapshot: Snapshot, target: Pat
     if listed is None or listed.id != snapshot.manifest or listed.tag(commands.MANIFEST_OF) != snapshot.id:
         raise NoManifest(f"the repository has no manifest {snapshot.manifest[:8]} of the snapshot {snapshot.id[:8]}")
     with target.open("wb") as stream:
-        outcome = restic.run(commands.dump(snapshot.manifest), doing="read the manifest", into=stream)
-    if outcome.status != DONE:
-        raise outcome.failed()
+        repository.read_manifest(restic, snapshot.manifest, stream, doing="read the manifest")
     return target
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 import msgspec
 
 from volumes import commands
 from volumes.answers import Configuration, Listed, Node, Size
-from volumes.failure import OtherRepository, OtherSnapshot, ResticError
+from volumes.failure import DONE, OtherRepository, OtherSnapshot, ResticError
 from volumes.restic import Restic
 from volumes.task import Volume
 
@@ -96,3 +96,10 @@ def _decoded(answer: bytes, type_: type[Answer], *, doing: str) -> Answer:
         return msgspec.json.decode(answer, type=type_)
     except msgspec.DecodeError as error:
         raise ResticError(f"restic: {doing}: its answer is not understood: {error}") from error
+
+
+def read_manifest(restic: Restic, id_: str, into: BinaryIO, *, doing: str) -> None:
+    """Write the manifest that is in the snapshot `id_` to a file. Raises `ResticError`."""
+    outcome = restic.run(commands.dump(id_), doing=doing, into=into)
+    if outcome.status != DONE:
+        raise outcome.failed()

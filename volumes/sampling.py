@@ -18,7 +18,7 @@ from typing import IO, Final
 
 import msgspec
 
-from volumes import commands
+from volumes import commands, repository
 from volumes.answers import Listed
 from volumes.comparing import Difference, Field
 from volumes.failure import AccessDenied, Interrupted, RepositoryUnreachable, ResticError
@@ -87,9 +87,7 @@ def _compare(restic: Restic, pair: Pair) -> Compared:
     doing = f"read snapshot {pair.snapshot.id[:8]}"
     file = restic.scratch / f"{pair.manifest}.jsonl"
     with file.open("w+b") as lines:
-        outcome = restic.run(commands.dump(pair.manifest), doing=f"read the list {pair.manifest[:8]}", into=lines)
-        if outcome.status:
-            raise outcome.failed()
+        repository.read_manifest(restic, pair.manifest, lines, doing=f"read the list {pair.manifest[:8]}")
         lines.seek(0)
         file.unlink()  # it is open, and needs no name any more
         stream = _Stream(lines)
