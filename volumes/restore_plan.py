@@ -374,6 +374,8 @@ def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
     if marker.used is not None:
         since = f"{marker.used:%Y-%m-%d %H:%M} UTC"
         return step(Why.USED, f"a pod ran on it since snapshot {marker.snapshot[:12]} was restored: seen {since}")
+    if marker.tree == snapshot.tree and _other_folder(marker, snapshot):
+        return step(Why.OTHER_SNAPSHOT, "the volume's own folder has changed at the source since it was restored")
     if marker.snapshot == snapshot.id:
         if aim.again:
             return step(Why.AGAIN, "this very snapshot was restored into it before")
@@ -381,6 +383,11 @@ def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
     if marker.tree == snapshot.tree and not aim.again:
         return step(Why.SAME_DATA, f"snapshot {marker.snapshot[:12]} is in it, with the same data")
     return step(Why.OTHER_SNAPSHOT, f"snapshot {marker.snapshot[:12]} is in it")
+
+
+def _other_folder(marker: Marker, snapshot: Snapshot) -> bool:
+    """Whether the volume's own folder is known to be another one; restic's tree is that of what is below it."""
+    return marker.folder is not None and snapshot.folder is not None and marker.folder != snapshot.folder
 
 
 def _note(one: Wanted, claim: Claim | None, standing: Standing) -> str:

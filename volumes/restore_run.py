@@ -279,6 +279,7 @@ class Restores:
             repository=record.repository,
             snapshot=snapshot.id,
             tree=snapshot.tree,
+            folder=snapshot.folder,
             commit=self._errand.commit,
             run=self._errand.by.run,
             state=Progress.IN_PROGRESS,
