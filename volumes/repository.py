@@ -7,6 +7,7 @@ from typing import BinaryIO, Final, TypeVar
 
 import msgspec
 
+from drsyncer.snapshot import Snapshot
 from volumes import commands
 from volumes.answers import Configuration, Listed, Node, Size
 from volumes.failure import DONE, OtherRepository, OtherSnapshot, ResticError
@@ -51,6 +52,20 @@ def snapshot(restic: Restic, id_: str) -> Listed | None:
     if len(id_) != ID_LENGTH:
         return None
     return next((found for found in snapshots(restic, id_) if found.id == id_), None)
+
+
+def listed(restic: Restic, snapshot: Snapshot) -> dict[str, Listed]:
+    """Return what the repository has of a snapshot that a record names, itself and its manifest, by their ids."""
+    return {one.id: one for one in snapshots(restic, *filter(None, (snapshot.id, snapshot.manifest)))}
+
+
+def id_by(restic: Restic, found: Listed | None, *, known: str) -> str:
+    """Return the repository's id, where `found` is what it has of the snapshot that the `known` one should have.
+
+    Ids are random and long: a repository that has the snapshot is the known one. Only without it is there something to
+    ask: raises `OtherRepository` when it is another one, and what `repository_id` does.
+    """
+    return known if found is not None and known else repository_id(restic, known=known)
 
 
 def belongs(found: Listed, volume: Volume) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,8 +53,7 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
     with _untouched():
         root = mounted.root_of(task.root)
         warnings = _warnings(restic.version())
-        id_ = repository.repository_id(restic, known=task.repository_id)
-        manifest = _require(task, restic)
+        id_, listed = _require(task, restic)
         path, is_folder = _wanted(task, restic, root) if task.path else ("", True)
         if not path:
             _require_space(task, restic, root)
@@ -63,13 +63,15 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
     if path:
         _make_way(task, restic, root)
     command = commands.restore(task.snapshot.id, target=root, path=path, delete=is_folder)
-    outcome = restic.run(command, doing="restore", cwd=root, listener=listener)
-    summary = _summary(outcome)
-    if task.snapshot.state is State.EMPTY:
-        (root / commands.NOTHING).unlink(missing_ok=True)
-    verdict = judge(outcome)
-    if verdict.state is State.COMPLETE:
-        verdict = _compared(task, restic, root, manifest)
+    with ThreadPoolExecutor(1, "manifest") as pool:
+        fetching = pool.submit(_manifest, task, restic, listed) if task.snapshot.manifest and not path else None
+        outcome = restic.run(command, doing="restore", cwd=root, listener=listener)
+        summary = _summary(outcome)
+        if task.snapshot.state is State.EMPTY:
+            (root / commands.NOTHING).unlink(missing_ok=True)
+        verdict = judge(outcome)
+        if verdict.state is State.COMPLETE:
+            verdict = _compared(task, restic, root, fetching)
     return Result(
         state=verdict.state,
         start=start,
@@ -143,15 +145,19 @@ def told(comparison: Comparison, *, verified: str) -> Verdict:
     )
 
 
-def _compared(task: RestoreTask, restic: Restic, root: Path, listed: Listed | None) -> Verdict:
+def _manifest(task: RestoreTask, restic: Restic, listed: Listed | None) -> Path:
+    return attesting.fetch(restic, listed, task.snapshot, restic.scratch / MANIFEST_FILE)
+
+
+def _compared(task: RestoreTask, restic: Restic, root: Path, fetching: Future[Path] | None) -> Verdict:
     """Give the root its mode and owner back, compare the volume with its manifest, and return what that means."""
     if task.path:
         told_so = () if task.verify == "none" else ("a single path is not compared with the manifest",)
         return Verdict(State.COMPLETE, warnings=told_so)
-    if not task.snapshot.manifest:
+    if fetching is None:
         return Verdict(State.COMPLETE, warnings=("the snapshot has no manifest, so nothing was compared",))
     try:
-        file = attesting.fetch(restic, listed, task.snapshot, restic.scratch / MANIFEST_FILE)
+        file = fetching.result()
         with file.open("rb") as stream:
             reader = Reader(stream)
             mounted.give_back(root, next(iter(reader)))
@@ -195,15 +201,15 @@ def _warnings(version: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _require(task: RestoreTask, restic: Restic) -> Listed | None:
+def _require(task: RestoreTask, restic: Restic) -> tuple[str, Listed | None]:
     """Raise `NoSnapshot` or `OtherSnapshot` unless the snapshot is the very one that the recovery point names.
 
-    Return what the repository lists as its manifest.
+    Return the repository's id, and what it lists as the snapshot's manifest.
     """
     short = task.snapshot.id[:8]
-    wanted = (task.snapshot.id, task.snapshot.manifest)
-    listed = {one.id: one for one in repository.snapshots(restic, *filter(None, wanted))}
+    listed = repository.listed(restic, task.snapshot)
     found = listed.get(task.snapshot.id)
+    id_ = repository.id_by(restic, found, known=task.repository_id)
     if found is None:
         raise NoSnapshot(
             f"restic: the repository has no snapshot {task.snapshot.id}",
@@ -216,7 +222,7 @@ def _require(task: RestoreTask, restic: Restic) -> Listed | None:
             f"{task.snapshot.tree[:8]}",
             hint="Somebody rewrote it. Choose another recovery point.",
         )
-    return listed.get(task.snapshot.manifest)
+    return id_, listed.get(task.snapshot.manifest)
 
 
 def _wanted(task: RestoreTask, restic: Restic, root: Path) -> tuple[str, bool]:

@@ -230,10 +230,9 @@ def look_before(task: BackupTask, restic: Restic) -> Before:
     if previous is None:
         return Before(repository.repository_id(restic, known=known))
     short = previous.id[:8]
-    listed = {one.id: one for one in repository.snapshots(restic, *filter(None, (previous.id, previous.manifest)))}
+    listed = repository.listed(restic, previous)
     found = listed.get(previous.id)
-    # Nobody else has a snapshot of that id: what has it is the known repository.
-    id_ = known if found is not None and known else repository.repository_id(restic, known=known)
+    id_ = repository.id_by(restic, found, known=known)
     if found is None:
         warning = f"the snapshot before, {short}, is not in the repository any more: all is read anew"
         return Before(id_, warnings=(warning,))
