@@ -59,15 +59,6 @@ def listed(restic: Restic, snapshot: Snapshot) -> dict[str, Listed]:
     return {one.id: one for one in snapshots(restic, *filter(None, (snapshot.id, snapshot.manifest)))}
 
 
-def id_by(restic: Restic, found: Listed | None, *, known: str) -> str:
-    """Return the repository's id, where `found` is what it has of the snapshot that the `known` one should have.
-
-    Ids are random and long: a repository that has the snapshot is the known one. Only without it is there something to
-    ask: raises `OtherRepository` when it is another one, and what `repository_id` does.
-    """
-    return known if found is not None and known else repository_id(restic, known=known)
-
-
 def belongs(found: Listed, volume: Volume) -> bool:
     """Whether a snapshot is one of this volume's data."""
     return found.hostname == volume.host and volume.tag in found.tags and not found.tag(commands.MANIFEST_OF)

@@ -286,7 +286,7 @@ class Restores:
             started=_now(),
             path=step.path,
             # A whole restore was compared, where there is something to compare with; else it would not be whole.
-            verified=self._errand.verify if snapshot.manifest and not step.path else "none",
+            verified=self._errand.verify if snapshot.manifest else "none",
         )
 
     # After the movers

@@ -34,7 +34,7 @@ from volumes.failure import (
     TargetFull,
 )
 from volumes.hearing import Message, Outcome
-from volumes.manifest import Damaged, Reader
+from volumes.manifest import ROOT, Damaged, Reader
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import RestoreTask
@@ -64,7 +64,7 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
         _make_way(task, restic, root)
     command = commands.restore(task.snapshot.id, target=root, path=path, delete=is_folder)
     with ThreadPoolExecutor(1, "manifest") as pool:
-        fetching = pool.submit(_manifest, task, restic, listed) if task.snapshot.manifest and not path else None
+        fetching = pool.submit(_manifest, task, restic, listed) if task.snapshot.manifest else None
         outcome = restic.run(command, doing="restore", cwd=root, listener=listener)
         summary = _summary(outcome)
         if task.snapshot.state is State.EMPTY:
@@ -150,22 +150,26 @@ def _manifest(task: RestoreTask, restic: Restic, listed: Listed | None) -> Path:
 
 
 def _compared(task: RestoreTask, restic: Restic, root: Path, fetching: Future[Path] | None) -> Verdict:
-    """Give the root its mode and owner back, compare the volume with its manifest, and return what that means."""
-    if task.path:
-        told_so = () if task.verify == "none" else ("a single path is not compared with the manifest",)
-        return Verdict(State.COMPLETE, warnings=told_so)
+    """Give the root its mode and owner back, compare what was restored with its manifest; return what that means.
+
+    Of a single path, nothing else is compared, and the root stays as it is.
+    """
     if fetching is None:
         return Verdict(State.COMPLETE, warnings=("the snapshot has no manifest, so nothing was compared",))
     try:
         file = fetching.result()
         with file.open("rb") as stream:
             reader = Reader(stream)
-            mounted.give_back(root, next(iter(reader)))
+            folder = next(iter(reader))
+            if not task.path:
+                mounted.give_back(root, folder)
         if task.verify == "none":
             return Verdict(State.COMPLETE)
         # Without hashes in the manifest no more than metadata can be compared; the comparison notes it.
         verified = task.verify if reader.header.content else "metadata"
-        return told(compare_folder(file, root, content=task.verify == "all", goes_on=restic.goes_on), verified=verified)
+        within = os.fsencode("/".join(mounted.parts_of(task.path))) if task.path else ROOT
+        compared = compare_folder(file, root, content=task.verify == "all", goes_on=restic.goes_on, within=within)
+        return told(compared, verified=verified)
     except Interrupted:
         raise
     except (MoverError, Damaged, StopIteration, OSError) as error:
@@ -207,9 +211,11 @@ def _require(task: RestoreTask, restic: Restic) -> tuple[str, Listed | None]:
     Return the repository's id, and what it lists as the snapshot's manifest.
     """
     short = task.snapshot.id[:8]
-    listed = repository.listed(restic, task.snapshot)
+    with ThreadPoolExecutor(1, "asking") as pool:  # each question takes restic half a second of a core, for the key
+        asking = pool.submit(repository.repository_id, restic, known=task.repository_id)
+        listed = repository.listed(restic, task.snapshot)
+        id_ = asking.result()
     found = listed.get(task.snapshot.id)
-    id_ = repository.id_by(restic, found, known=task.repository_id)
     if found is None:
         raise NoSnapshot(
             f"restic: the repository has no snapshot {task.snapshot.id}",

@@ -232,7 +232,8 @@ def look_before(task: BackupTask, restic: Restic) -> Before:
     short = previous.id[:8]
     listed = repository.listed(restic, previous)
     found = listed.get(previous.id)
-    id_ = repository.id_by(restic, found, known=known)
+    # Ids are random and long: what has the snapshot that the known repository should have is the known one.
+    id_ = known if found is not None and known else repository.repository_id(restic, known=known)
     if found is None:
         warning = f"the snapshot before, {short}, is not in the repository any more: all is read anew"
         return Before(id_, warnings=(warning,))

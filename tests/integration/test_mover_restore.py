@@ -118,8 +118,7 @@ def test_a_single_path_comes_back_and_nothing_else_changes(path: str, mover: Mov
     done = mover.restore(snapshot, target, path=path)
 
     assert (done.code, done.state) == (0, State.COMPLETE), done.log
-    assert done.result.verified == ""
-    assert "a single path is not compared with the manifest" in done.result.warnings
+    assert done.result.verified == "all"
     after, wanted = portrait(target), portrait(volume)
     inside = {name for name in wanted if name == f"/{path}".encode() or name.startswith(f"/{path}/".encode())}
     for name in inside:
@@ -165,6 +164,12 @@ def test_a_restore_that_is_not_what_the_manifest_says_is_partial(
     assert done.touched
     assert "app.conf: mode: expected 0600, found 0640" in done.result.names
     assert "more: missing" in done.result.names
+
+    named = msgspec.structs.replace(snapshot, manifest=forged)
+    alone, beside = (mover.restore(named, target, path=path, verify=verify) for path in ("app.conf", "deep/er"))
+    assert_not_whole(alone, State.PARTIAL, Reason.DIFFERS, code=3)
+    assert alone.result.names == ("app.conf: mode: expected 0600, found 0640",)
+    assert (beside.code, beside.result.verified) == (0, verify)
 
 
 def test_a_restore_that_cannot_be_compared_is_not_called_complete(mover: Mover, volume: Path, target: Path) -> None:
