@@ -325,11 +325,8 @@ class Restores:
         return Done(step, Ending.REFUSED, str(Reason.NOT_EMPTY), text, result)
 
     def _tell(self, done: Done) -> None:
-        """Tell what became of a volume; when that is not what was wanted, by a Kubernetes Event as well."""
         self._errand.told(done)
-        if (told := EVENTS.get(done.ending)) is not None and (claim := done.step.claim) is not None:
-            about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
-            warn(self._cluster, about, told, f"{done.reason}: {done.text}", run=self._errand.by.run)
+        announce(self._cluster, done, run=self._errand.by.run)
 
     def _ended(self, step: Step, result: Result) -> Done:
         """Return the ending that a result means."""
@@ -344,6 +341,13 @@ class Restores:
         if _untouched(result):
             text = f"{text.rstrip('.')}; the volume is as it was before"
         return Done(step, ending, str(result.reason or Reason.FAILED), text, result)
+
+
+def announce(cluster: Cluster, done: Done, *, run: str) -> None:
+    """Write a Kubernetes Event about a claim whose volume is not what was wanted."""
+    if (told := EVENTS.get(done.ending)) is not None and (claim := done.step.claim) is not None:
+        about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
+        warn(cluster, about, told, f"{done.reason}: {done.text}", run=run)
 
 
 def _untouched(result: Result) -> bool:
