@@ -25,14 +25,15 @@ from volumes.jobs import Dispatcher
 from volumes.restore_look import look
 from volumes.restore_outcome import Done, Outcome, undone
 from volumes.restore_plan import Aim, Key, Step, plan, target_of
-from volumes.restore_run import Errand, Restores
+from volumes.restore_run import Errand, Restores, announce
 from volumes.restore_wanted import path_of, to_make, wanted
-from volumes.sharing import Meeting, Watcher, shared
+from volumes.sharing import TIMING, Meeting, Watcher, shared
 from volumes.supplies import access_of, check, files_of
 
 if TYPE_CHECKING:
     from cli.context import Context
     from drsyncer.cluster import Cluster
+    from drsyncer.cluster.lease import Timing
     from drsyncer.config.schema import Config, Importer
     from drsyncer.manifest import Manifest
     from volumes.points import Point
@@ -179,8 +180,11 @@ def carried_out(
     connect: Callable[[], Cluster],
     told: Callable[[Done], None] = lambda _: None,
     interval: float = 2.0,
+    timing: Timing = TIMING,
 ) -> tuple[Done, ...]:
     """Carry out a plan; return what became of each volume. `interval`: seconds between two looks at the movers.
+
+    `timing` is that of the Lease by which others see that this run lives.
 
     Raises Refused when somebody is alone with the restic repository; DrSyncerError for credentials that cannot be
     read; ClusterError.
@@ -188,19 +192,21 @@ def carried_out(
     assert config.importer is not None
     assert config.volumes is not None
     volumes = config.volumes
+    run = str(uuid.uuid4())
     if all(step.idle for step in found.steps):
         done = tuple(map(undone, found.steps))
         for one in done:
             told(one)
+            announce(cluster, one, run=run)
         return done
     access, credentials = access_of(volumes.restic), files_of(volumes.restic.auth)
-    run = str(uuid.uuid4())
     meeting = Meeting(
         cluster=cluster,
         connect=connect,
         namespace=config.importer.state_namespace,
         repository=volumes.restic.repository,
         patience=volumes.restic.retry_lock,
+        timing=timing,
     )
     with shared(meeting, run) as presence:
         errand = Errand(

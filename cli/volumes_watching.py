@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from drsyncer import log
 from drsyncer.errors import DrSyncerError
 from drsyncer.recovery.git import Clone
 from drsyncer.service.repeats import Repeats
+from drsyncer.snapshot import Record, State
 from volumes.listing import Listing
 from volumes.reviewing import review
 
@@ -106,6 +108,9 @@ class Ages:
         # A claim that nobody has tried to back up yet is a new one: when no backups run, the others tell.
         tried = [row for row in found.rows if row.record is not None]
         late = [row for row in tried if row.age is None or (found.max_age is not None and row.age > found.max_age)]
+        states = Counter(_ended(row.record) for row in tried if row.record is not None)
+        for state in State:
+            self._metrics.set("volume_backups", states[state], state=str(state))
         self._metrics.set("volumes_too_old", len(late))
         self._metrics.set("volumes_never_backed_up", len(found.rows) - len(tried))
         self._metrics.set("volume_backup_timestamp_seconds", min(starts, default=0.0))
@@ -117,6 +122,13 @@ class Ages:
         """Tell that restic did not answer."""
         self._metrics.count("failures_total", reason="restic")
         self._repeats.failed(WHAT, f"{WHAT}: {text}")
+
+
+def _ended(record: Record) -> State:
+    """Return how a volume's newest backup ended; one that somebody knows to be empty has all that there is."""
+    if record.attempt is not None:
+        return record.attempt.state
+    return State.UNCHANGED if record.snapshot and record.snapshot.state is State.UNCHANGED else State.COMPLETE
 
 
 def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watch:

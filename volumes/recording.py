@@ -48,7 +48,8 @@ class Recorder:
         if text != (metadata(claim).get("annotations") or {}).get(own.BACKUP_RESULT):
             self._write(claim, text)
         if not is_good(result) or result.message:
-            tell(self._cluster, claim, result, run=self._run)
+            words = f"{result.reason}: {result.message}" if result.reason else result.message
+            warn(self._cluster, claim, reason_of(result), words, run=self._run)
 
     def _write(self, claim: Manifest, text: str) -> None:
         meta = metadata(claim)
@@ -64,21 +65,20 @@ class Recorder:
         )
 
 
-def tell(cluster: Cluster, claim: Manifest, result: Result, *, run: str, what: str = "Backup") -> None:
+def warn(cluster: Cluster, claim: Manifest, reason: str, words: str, *, run: str) -> None:
     """Write an Event about a claim. It is said elsewhere, too, so that a failure here is no more than logged."""
     meta = metadata(claim)
     try:
-        body = msgspec.json.encode(event(claim, result, run=run, now=datetime.now(UTC), what=what))
+        body = msgspec.json.encode(event(claim, reason, words, run=run, now=datetime.now(UTC)))
         path = urls.path_of(EVENTS, namespace=meta["namespace"])
         cluster.request("POST", path, what=f"write an event about {meta['name']}", body=body)
     except ClusterError as error:
         _logger.warning("a Kubernetes Event is not written", claim=meta["name"], why=str(error))
 
 
-def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str = "Backup") -> Manifest:
-    """Return the Event about a claim whose backup, or restore, was not whole, or was and had trouble around it."""
+def event(claim: Manifest, reason: str, words: str, *, run: str, now: datetime) -> Manifest:
+    """Return the Event with this reason and message, which are about a claim, of a run."""
     meta, when = metadata(claim), now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    words = f"{result.reason}: {result.message}" if result.reason else result.message
     about = {"apiVersion": "v1", "kind": CLAIMS.kind, "namespace": meta["namespace"], "name": meta["name"]}
     return {
         "apiVersion": EVENTS.api_version,
@@ -90,7 +90,7 @@ def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str
         },
         "involvedObject": about | {"uid": meta["uid"]},
         "type": "Warning",
-        "reason": _reason(what, result),
+        "reason": reason,
         "message": words[:_LONGEST],
         "count": 1,
         "firstTimestamp": when,
@@ -104,7 +104,8 @@ def event(claim: Manifest, result: Result, *, run: str, now: datetime, what: str
 _TOLD_APART = frozenset({State.PARTIAL, State.EMPTY, State.LOCKED})
 
 
-def _reason(what: str, result: Result) -> str:
+def reason_of(result: Result) -> str:
+    """Return the word that an Event has for how a backup ended that was not whole, or had trouble around it."""
     if is_good(result):
-        return f"{what}HookFailed"
-    return f"{what}{result.state if result.state in _TOLD_APART else State.FAILED}"
+        return "BackupHookFailed"
+    return f"Backup{result.state if result.state in _TOLD_APART else State.FAILED}"

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import Snapshot
@@ -31,6 +31,13 @@ _OF_ACTION = {
     Action.LEFT_OUT: Ending.LEFT_OUT,
     Action.REFUSED: Ending.REFUSED,
     Action.RESTORE: Ending.PLANNED,
+}
+# Of the Kubernetes Event about a claim in DR whose volume is not as the recovery point has it. What is left out has
+# nothing that a restore could do about it, and mostly no claim.
+EVENTS: Final = {
+    Ending.PARTIAL: "RestorePartial",
+    Ending.FAILED: "RestoreFailed",
+    Ending.REFUSED: "RestoreRefused",
 }
 _WHOLE = frozenset({Ending.RESTORED, Ending.UNCHANGED, Ending.PLANNED})
 

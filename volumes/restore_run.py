@@ -36,9 +36,9 @@ from transforms.settings import namespace_map
 from volumes import marking
 from volumes.endings import Seen, failure
 from volumes.jobs import JOBS, Dispatcher, Move
-from volumes.recording import tell
+from volumes.recording import warn
 from volumes.restore_look import CLAIMS, look, look_at
-from volumes.restore_outcome import Done, Ending, undone
+from volumes.restore_outcome import EVENTS, Done, Ending, undone
 from volumes.restore_plan import Action, Aim, Claim, Key, Step, Wanted, Why, plan
 from volumes.result import Reason, Result
 from volumes.running import Go, Movers, Way
@@ -96,7 +96,7 @@ class Restores:
 
         def end(found: Done) -> None:
             done[found.step.source] = found
-            self._errand.told(found)
+            self._tell(found)
 
         ready: list[Step] = []
         for step in steps:
@@ -191,7 +191,7 @@ class Restores:
             living=self._errand.living,
             record=self._record,
             around=self._around_look if look else self._around,
-            done=lambda move, result: None if look else self._tell(move, result),
+            done=lambda move, result: None if look else self._tell(self._ended(self._steps[_place(move)], result)),
         )
         return Movers(self._cluster, way, interval=self._interval).run(moves)
 
@@ -300,7 +300,6 @@ class Restores:
             before, begun = marked
             after = before.marker if _untouched(result) and not before.unreadable else _finished(begun, result)
             marking.swap(self._cluster, before, begun, after)
-            self._announce(before, result)
             return
         if move.task.look or result.snapshot is None:
             return
@@ -309,13 +308,6 @@ class Restores:
             return
         if claim.marker.snapshot == result.snapshot.id and not _untouched(result):
             marking.swap(self._cluster, claim, claim.marker, _finished(claim.marker, result))
-            self._announce(claim, result)
-
-    def _announce(self, claim: Claim, result: Result) -> None:
-        """Write a Kubernetes Event about a restore that was not whole."""
-        if not result.state.whole:
-            about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
-            tell(self._cluster, about, result, run=self._errand.by.run, what="Restore")
 
     def _unfit(self, step: Step, result: Result) -> Done | None:
         """Return the ending of a volume that a mover looked into, None when there is nothing in it."""
@@ -333,8 +325,9 @@ class Restores:
         )
         return Done(step, Ending.REFUSED, str(Reason.NOT_EMPTY), text, result)
 
-    def _tell(self, move: Move, result: Result) -> None:
-        self._errand.told(self._ended(self._steps[_place(move)], result))
+    def _tell(self, done: Done) -> None:
+        self._errand.told(done)
+        announce(self._cluster, done, run=self._errand.by.run)
 
     def _ended(self, step: Step, result: Result) -> Done:
         """Return the ending that a result means."""
@@ -349,6 +342,13 @@ class Restores:
         if _untouched(result):
             text = f"{text.rstrip('.')}; the volume is as it was before"
         return Done(step, ending, str(result.reason or Reason.FAILED), text, result)
+
+
+def announce(cluster: Cluster, done: Done, *, run: str) -> None:
+    """Write a Kubernetes Event about a claim whose volume is not what was wanted."""
+    if (told := EVENTS.get(done.ending)) is not None and (claim := done.step.claim) is not None:
+        about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
+        warn(cluster, about, told, f"{done.reason}: {done.text}", run=run)
 
 
 def _untouched(result: Result) -> bool:

@@ -281,6 +281,15 @@ ALERTS: tuple[Alert, ...] = (
         "them was ever whole.",
     ),
     Alert(
+        "DrSyncerBackupsNotWhole",
+        (IMPORTER,),
+        WARNING,
+        "15m",
+        _leading("volume_backups", state="~Partial|Empty|Failed|Locked"),
+        "The newest backup of volumes was not whole, as {{ $labels.cluster }} sees it",
+        "Of at least {{ $value }} of them; the snapshot before is kept. Each record in Git says how its backup ended.",
+    ),
+    Alert(
         "DrSyncerVolumesNotRestored",
         (IMPORTER,),
         WARNING,

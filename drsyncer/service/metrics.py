@@ -162,6 +162,13 @@ METRICS: tuple[Metric, ...] = (
         side="importer",
     ),
     Metric(
+        "volume_backups",
+        Kind.GAUGE,
+        "Volumes of the newest recovery point, by how their newest backup ended.",
+        ("state",),
+        "importer",
+    ),
+    Metric(
         "volume_backup_timestamp_seconds",
         Kind.GAUGE,
         "When the oldest of the newest whole snapshots was begun, one for each volume of the source, as the restic "

@@ -271,6 +271,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 bad=1,
             ),
             Panel(
+                "Newest backups by how they ended",
+                (Query(_each("volume_backups", IMPORTER, "state"), "{{cluster}} {{state}}"),),
+                "One for each volume of the newest recovery point; `Complete` and `Unchanged` are whole.",
+            ),
+            Panel(
                 "Restores by how they ended",
                 (Query(_grew("volume_restores_total", IMPORTER, "result"), "{{cluster}} {{result}}"),),
                 "Volumes that a mover worked on.",

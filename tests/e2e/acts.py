@@ -230,7 +230,7 @@ def uninstall(story: Story) -> None:
 
 ACTS: tuple[Callable[[Story], None], ...] = (
     *(application, mistakes, exporter, importer, change, deletion, operator),
-    *(volumes.backup, volumes.follows, volumes.in_use, volumes.killed, volumes.looked_after, rotation),
+    *(volumes.backup, volumes.follows, volumes.in_use, volumes.killed, volumes.looked_after, volumes.large, rotation),
     *(killed_pods, cut_network, restarted_node, upgrade, rights, uninstall),
 )
 

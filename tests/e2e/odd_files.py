@@ -1,7 +1,9 @@
 """What lies in the volume of the story, written and looked at inside pods.
 
     python3 odd_files.py write FOLDER       write files that backups get wrong
+    python3 odd_files.py fill FOLDER        write very many small files, and a very large one that is nearly all hole
     python3 odd_files.py look FOLDER        print all that can be known of what is there, as one JSON document
+    python3 odd_files.py sum FOLDER         print as much of each folder in FOLDER, in few words
 
 No module of ours is used: it is the witness.
 """
@@ -13,6 +15,8 @@ import stat
 import sys
 
 DAY = 86400 * 10**9
+FOLDERS, IN_EACH = 100, 1000  # of small files
+HUGE = 5 * 2**30  # bytes
 ACL = "system.posix_acl_access"
 # rw for the owner, r for user 4242, no more than r for all named: as setfacl writes it.
 _ENTRIES = ("01000600ffffffff", "0200040092100000", "04000400ffffffff", "10000400ffffffff", "20000000ffffffff")
@@ -47,6 +51,41 @@ def write(root: bytes) -> None:
             os.utime(path, ns=(DAY, 12345 * DAY + 678901234), follow_symlinks=False)
         if folder != root:
             os.utime(folder, ns=(DAY, 11111 * DAY + 222222222))
+
+
+def fill(root: bytes) -> None:
+    """Write the many, with owners, modes and times of their own, and the large one."""
+    os.umask(0)
+    for folder in range(FOLDERS):
+        path = os.path.join(root, b"folder-%02d" % folder)
+        os.mkdir(path, 0o755)
+        for number in range(IN_EACH):
+            data = hashlib.sha256(b"%d/%d" % (folder, number)).digest() * (number % 40)
+            file = _file(path, b"file-%03d" % number, data, mode=0o600 | number % 0o77, owner=(number % 9, folder % 7))
+            os.utime(file, ns=(DAY, folder * DAY + number * 1_000_001))
+    os.mkdir(os.path.join(root, b"large"))
+    with open(os.path.join(root, b"large", b"image"), "wb") as image:
+        image.truncate(HUGE)
+        for place in (0, HUGE // 2 + 12345, HUGE - 2**20):
+            image.seek(place)
+            image.write(os.urandom(2**20))
+
+
+def summary(root: bytes) -> list[list[object]]:
+    """Return for each folder in `root` how many paths are in it, a hash of all about them, and the bytes on the disk.
+
+    Those are told in steps of 64 MiB: how many it takes to keep the same data is the file system's business.
+    """
+    rows = []
+    for name in sorted(os.listdir(root)):
+        if name == b"lost+found":
+            continue
+        folder = os.path.join(root, name)
+        own, found = os.lstat(folder), look(folder)
+        stored = sum(os.lstat(os.path.join(folder, bytes.fromhex(str(row[0])))).st_blocks * 512 for row in found)
+        told = hashlib.sha256(json.dumps([own.st_mode, own.st_uid, own.st_mtime_ns, found]).encode()).hexdigest()
+        rows.append([name.hex(), len(found), told, stored // 2**26])
+    return rows
 
 
 def look(root: bytes) -> list[list[object]]:
@@ -95,7 +134,8 @@ def _names(path: bytes) -> list[str]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "write":
-        write(os.fsencode(sys.argv[2]))
+    what, where = sys.argv[1], os.fsencode(sys.argv[2])
+    if what in ("write", "fill"):
+        {"write": write, "fill": fill}[what](where)
     else:
-        print(json.dumps(look(os.fsencode(sys.argv[2]))))
+        print(json.dumps({"look": look, "sum": summary}[what](where)))

@@ -24,6 +24,7 @@ from drsyncer.snapshot import Snapshot, State
 from tests.cluster.cheap_key import make_cheap
 from tests.cluster.tools import find
 from tests.integration.restic_backends import Backend
+from tests.unit.volume_trees import ACL, set_xattr
 from volumes import result, task
 from volumes.result import Reason, Result
 from volumes.task import Access, BackupTask, RestoreTask, Volume
@@ -253,6 +254,8 @@ def wait_until(ready: Callable[[], object], *, what: str) -> None:
 def fill(folder: Path) -> Path:
     """Put into `folder` what volumes hold, the odd things among it. Return it."""
     (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "/".join(f"level {number}" for number in range(40))).mkdir(parents=True)
+    (folder / ("n" * 255)).write_text("the longest name")
     (folder / "empty").mkdir()
     (folder / "app.conf").write_text("colour = blue\n")
     (folder / "app.conf").chmod(0o640)
@@ -266,7 +269,12 @@ def fill(folder: Path) -> Path:
         stream.truncate(5_000_000)
         stream.seek(4_000_000)
         stream.write(b"end")
+    for name, value in (("user.note", b"a\0b"), ("system.posix_acl_access", ACL)):
+        set_xattr(folder / "app.conf", name, value)
+    set_xattr(folder / "empty", "system.posix_acl_default", ACL)
     os.utime(folder / "app.conf", ns=(1, 1_234_567_890_123_456_789))
+    os.utime(folder / "empty", ns=(1, 1_111_111_111_222_333_444))
+    os.utime(folder / "deep" / "dangling", ns=(1, 987_654_321_012_345_678), follow_symlinks=False)
     (folder / "deep").chmod(0o2750)
     if os.geteuid() == 0:
         os.chown(folder / "app.conf", 1234, 5678)
@@ -290,11 +298,17 @@ def portrait(folder: Path) -> dict[bytes, tuple[object, ...]]:
                 content = hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).hexdigest()
                 names.setdefault(seen.st_ino, []).append(path[len(base) :])
             when = seen.st_mtime_ns
-            found[path[len(base) :]] = (oct(mode), seen.st_uid, seen.st_gid, when, content)
+            kept = tuple((each, os.getxattr(path, each, follow_symlinks=False)) for each in _xattrs(path))
+            found[path[len(base) :]] = (oct(mode), seen.st_uid, seen.st_gid, when, content, kept)
     for group in names.values():
         for path in group:
             found[path] = (*found[path], tuple(sorted(group)))
     return found
+
+
+def _xattrs(path: bytes) -> list[str]:
+    """The names of extended attributes, ACLs among them; the label of SELinux is the node's."""
+    return sorted(name for name in os.listxattr(path, follow_symlinks=False) if name != "security.selinux")
 
 
 def slow(mover: Mover) -> Access:

@@ -78,10 +78,10 @@ def backend(kind: str, folder: Path) -> Iterator[Backend]:
 
 
 @contextmanager
-def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
-    """A file system of a few megabytes."""
+def small_disk(folder: Path, *, megabytes: int, names: int = 0) -> Iterator[Path]:
+    """A file system of a few megabytes, and for so many files and folders, if not 0."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,nr_inodes={names}", "tmpfs", str(folder)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("no tmpfs can be mounted here")
     try:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cli.sides import remote_of
 from cli.volumes_restoring import Asked, carried_out, planned, shown
 from drsyncer import own
 from drsyncer.cluster import Cluster, connect
+from drsyncer.cluster.lease import Timing
 from drsyncer.config.schema import Config
 from drsyncer.manifest import ObjectRef
 from drsyncer.progress import Progress
@@ -26,7 +30,7 @@ from drsyncer.snapshot import Record, Snapshot
 from drsyncer.yaml.emit import emit
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet, Volumes
-from tests.integration.movers import Mover
+from tests.integration.movers import ROOT, Mover
 from tests.integration.recovery import IMPATIENT, Recovery, namespace
 from tests.integration.written import SOURCE, claim, path_of
 from volumes.restore_outcome import Done, Outcome, undone
@@ -34,6 +38,7 @@ from volumes.restore_plan import Key
 from volumes.task import Volume
 
 SLOWLY = 100  # KiB/s
+SHORT = Timing(duration=3.0, deadline=2.0, renew=0.5)
 SHOP = "shop"
 DATA = Key(SHOP, "data")
 
@@ -105,6 +110,17 @@ class Scene:
         found = self.marker(key)
         return (found.state, found.reason) if found else (None, "")
 
+    def events(self, key: Key = DATA) -> list[tuple[str, str, str]]:
+        """Return what the Events about a claim in DR say, oldest first: their word, the reason, and the sentence."""
+        found = [
+            event
+            for event in self.dr.list(f"/api/v1/namespaces/{key.namespace}/events")
+            if event["involvedObject"]["uid"] == self.dr.get(self.path(key))["metadata"]["uid"]
+            and event["source"].get("component") == own.OWN_NAME
+        ]
+        found.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        return [(event["reason"], *event["message"].split(": ", 1)) for event in found]
+
     def path(self, key: Key = DATA) -> str:
         """Return where a claim is in DR's API."""
         return f"/api/v1/namespaces/{key.namespace}/persistentvolumeclaims/{key.name}"
@@ -158,9 +174,19 @@ class Scene:
         finally:
             cluster.close()
 
+    def start_killable(self, kubeconfig: Path) -> subprocess.Popen[str]:
+        """Begin a restore, confirmed, as a process of its own that others soon take for dead when it is killed."""
+        config = self.config()
+        config["importer"]["kubeconfig"] = str(kubeconfig)
+        file = self.folder / "killable.json"
+        file.write_text(json.dumps(config))
+        argv = [sys.executable, "-m", "tests.integration.restores", str(file)]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+
     def cluster(self) -> Cluster:
         """Return a connection to DR."""
-        return connect(kubeconfig=str(self.dr.kubeconfig), connections=20, schedule=IMPATIENT)
+        return _connect(str(self.dr.kubeconfig))
 
     def cli(self, *words: str, **volumes: Any) -> subprocess.CompletedProcess[str]:
         """Run `dr-syncer volumes restore` as a person does."""
@@ -179,6 +205,21 @@ class Scene:
         return True
 
 
+def _connect(kubeconfig: str) -> Cluster:
+    return connect(kubeconfig=kubeconfig, connections=20, schedule=IMPATIENT)
+
+
+def restore_once(file: Path) -> None:
+    """Restore all that the configuration in `file` says; look at movers often, and hold a Lease that is short."""
+    config = Config.model_validate(json.loads(file.read_text()))
+    assert config.importer is not None
+    to, asked = partial(_connect, config.importer.kubeconfig), Asked(confirmed=True)
+    cluster = to()
+    with Clone.open(remote_of(config.repository)) as clone:
+        found = planned(config, clone, cluster, asked, Progress(silent=True))
+    carried_out(config, cluster, found, asked, connect=to, interval=0.1, timing=SHORT)
+
+
 def endings(outcome: Outcome) -> dict[str, tuple[str, str]]:
     """Return volume → ending and reason."""
     return {str(done.step.source): (str(done.ending), done.reason) for done in outcome.volumes}
@@ -194,3 +235,7 @@ def data(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 def when(text: str) -> datetime:
     """Return a time of a test."""
     return datetime.fromisoformat(text)
+
+
+if __name__ == "__main__":
+    restore_once(Path(sys.argv[1]))

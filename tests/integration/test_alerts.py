@@ -90,7 +90,7 @@ def values(value: object) -> str:
 def changed(side: str, *, pod: str = "a", **series: object) -> dict[str, str]:
     """Series to lay over healthy ones; `__` parts a name from the value of its only label."""
     labels = {
-        **{"objects": "action", "watches": "state", "volumes": "state"},
+        **{"objects": "action", "watches": "state", "volumes": "state", "volume_backups": "state"},
         **{"failures_total": "reason", "webhook_calls_total": "verdict"},
     }
     found = {}
@@ -288,6 +288,20 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     ("importer", "drift keeps coming", 40, {"DriftKeepsComing"}, {"drifted_objects": steps((5, 0), (END, 4))}),
     ("importer", "a backup is late for a moment", 25, set(), {"volumes_too_old": steps((5, 0), (10, 1), (END, 0))}),
     ("importer", "a backup is too old", 25, {"VolumesTooOld"}, {"volumes_too_old": steps((5, 0), (END, 2))}),
+    (
+        "importer",
+        "a backup failed",
+        25,
+        {"BackupsNotWhole"},
+        {"volume_backups__Failed": steps((5, 0), (END, 1)), "volume_backups__Complete": 3},
+    ),
+    (
+        "importer",
+        "a backup was locked out for a moment",
+        25,
+        set(),
+        {"volume_backups__Locked": steps((5, 0), (10, 1), (END, 0)), "volume_backups__Unchanged": 3},
+    ),
     (
         "importer",
         "a volume waits for its pod to end",

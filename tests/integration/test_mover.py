@@ -40,6 +40,7 @@ def test_a_volume_goes_there_and_comes_back(kind: str, tmp_path: Path, volume: P
         assert (back.code, back.state) == (0, State.COMPLETE), back.log
         assert back.result.verified == "all"
         assert portrait(target) == portrait(volume)
+        assert (target / "sparse").stat().st_blocks * 512 < 1_000_000  # its holes are holes
         assert mover.locks() == []
         for ran in (first, second, back):
             assert len(ran.left) <= MOST_BYTES
@@ -55,7 +56,7 @@ def test_a_result_says_what_was_made(mover: Mover, volume: Path) -> None:
     assert (done.snapshot.id, done.snapshot.tree) == (made["id"], made["tree"])
     assert made["hostname"] == done.snapshot.host == "prod"
     assert set(made["tags"]) == {"pvc=shop/uploads", "run=11111111-2222-3333-4444-555555555555"}
-    assert done.snapshot.files == 6
+    assert done.snapshot.files == 7
     assert done.snapshot.bytes > 5_000_000
     assert done.snapshot.start <= done.snapshot.end
     (listed,) = mover.manifests()

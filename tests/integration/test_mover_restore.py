@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from drsyncer.snapshot import State
+from tests.cluster.tcp_fault_proxy import TcpFaultProxy
 from tests.integration.movers import (
+    QUICKLY,
     VOLUME,
     Mover,
     assert_not_whole,
@@ -18,7 +21,7 @@ from tests.integration.movers import (
     slow,
     wait_until,
 )
-from tests.integration.restic_backends import small_disk
+from tests.integration.restic_backends import backend, port_of, small_disk, through_port
 from volumes.result import Reason
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which takes root")
@@ -97,6 +100,38 @@ def test_a_volume_that_is_too_small_is_refused_before_anything_is_written(
         assert_not_whole(done, State.FAILED, Reason.TARGET_FULL, code=1)
         assert not done.touched
         assert list(target.iterdir()) == []
+
+
+@needs_root
+def test_a_volume_that_gets_full_in_the_middle_is_said_and_counts_as_touched(
+    mover: Mover, volume: Path, tmp_path: Path
+) -> None:
+    snapshot = mover.backup(volume).snapshot
+    with small_disk(tmp_path / "small", megabytes=50, names=20) as target:  # bytes enough, so nobody sees it coming
+        done = mover.restore(snapshot, target)
+
+        assert_not_whole(done, State.PARTIAL, Reason.TARGET_FULL, code=3)
+        assert done.touched
+        assert done.result.names
+
+
+def test_a_backend_that_is_cut_off_in_the_middle_gives_no_whole_volume(
+    tmp_path: Path, volume: Path, target: Path
+) -> None:
+    with backend("rest", tmp_path / "backend") as place, TcpFaultProxy(port_of(place)) as proxy:
+        mover = Mover(tmp_path / "movers", place)
+        mover.init()
+        snapshot, id_ = mover.backup(volume).snapshot, mover.repository_id
+        through = Mover(tmp_path / "movers", replace(place, repository=through_port(place, proxy.port)))
+        proxy.cut(after=100_000, direction="down", times=None)
+
+        done = through.restore(snapshot, target, repository_id=id_, options=QUICKLY)
+
+        assert done.code != 0
+        assert not done.state.whole
+        assert done.reason is Reason.UNREACHABLE
+        assert done.touched
+        assert portrait(target) != portrait(volume)
 
 
 @needs_root

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from drsyncer.errors import ExitCode, RevisionNotFound
 from drsyncer.restored import Progress
 from drsyncer.snapshot import Attempt, State
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.kubelet import Kubelet, use
 from tests.cluster.tools import find
 from tests.integration.movers import Backend, Mover, fill, portrait
@@ -118,6 +119,7 @@ def test_a_volume_that_a_pod_uses_is_refused_also_when_the_pod_came_after_the_pl
     late = scene.restore(confirmed=True, between=lambda: use(scene.dr, SHOP, "data", node="node-1", name="late"))
     assert endings(late) == {"shop/data": ("refused", "InUse")}
     assert late.exit_code is ExitCode.REFUSED
+    assert [event[:2] for event in scene.events()] == [("RestoreRefused", "InUse")] * 2
     assert list(volume.iterdir()) == []
     assert scene.marker() is None
     assert scene.kubelet.seen == []
@@ -165,6 +167,7 @@ def test_a_killed_mover_leaves_a_volume_that_counts_as_half_and_the_next_run_mak
     assert outcome.exit_code is ExitCode.FAILED
     assert seen == [Progress.IN_PROGRESS]
     assert scene.states() == (Progress.PARTIAL, "Lost")
+    assert [event[:2] for event in scene.events()] == [("RestoreFailed", "Lost")]
 
     again = scene.restore()  # what is in it is ours: nobody needs to confirm that
     assert endings(again) == {"shop/data": ("restored", "Resumed")}
@@ -190,7 +193,9 @@ def test_a_snapshot_that_is_not_the_volumes_own_leaves_volume_and_marker_alone(s
         scene.point({DATA: named})
         outcome = scene.restore(again=True)
         assert endings(outcome) == {"shop/data": ("failed", reason)}
+        assert outcome.exit_code is ExitCode.FAILED
         assert "the volume is as it was before" in outcome.volumes[0].text
+        assert scene.events()[-1][:2] == ("RestoreFailed", reason)
 
     assert portrait(volume) == before
     assert scene.marker() == marker
@@ -221,6 +226,8 @@ def test_a_claim_that_is_too_small_is_not_touched(scene: Scene, origin: Path) ->
     scene.point({DATA: scene.record(snapshot)}, size="3Gi")
     outcome = scene.restore(confirmed=True)
     assert endings(outcome) == {"shop/data": ("refused", "TooSmall")}
+    assert outcome.exit_code is ExitCode.REFUSED
+    assert [event[:2] for event in scene.events()] == [("RestoreRefused", "TooSmall")]
     assert list(volume.iterdir()) == []
 
 
@@ -283,3 +290,34 @@ def test_another_claim_is_made_where_somebody_says_so(scene: Scene, origin: Path
     assert made["spec"]["resources"]["requests"]["storage"] == "1Gi"
     assert scene.states(Key("elsewhere", "copy"))[0] is Progress.COMPLETE
     assert endings(scene.restore(claims=(DATA,))) == {"shop/data": ("left out", "Missing")}
+
+
+# The steps of a restore, by the request that it is about to send when it is killed; so many like it went before.
+# What the marker says then: whoever starts a workload goes by it, and so does the next restore.
+KILLED = [
+    ("PATCH", "/persistentvolumeclaims/", 0, None),
+    ("POST", "/secrets", 0, Progress.IN_PROGRESS),
+    ("PATCH", "/persistentvolumeclaims/", 1, Progress.IN_PROGRESS),
+    ("DELETE", "/jobs/", 0, Progress.COMPLETE),
+]
+
+
+def test_a_restore_that_is_killed_at_any_step_leaves_no_volume_that_passes_for_whole_and_is_made_up_for(
+    scene: Scene, origin: Path, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    volume = scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+
+    for method, path, before, marker in KILLED:
+        proxy = fault_proxy(scene.dr)
+        hanging = proxy.hang(60, method=method, path=path, skip=before, times=None)
+        process = scene.start_killable(proxy.kubeconfig)
+        scene.dr.wait_for(lambda hanging=hanging: hanging.hits, what=f"{method} {path}", timeout=60)
+        process.kill()
+        process.communicate()
+        assert scene.states()[0] is marker, (method, path)
+
+    assert portrait(volume) == portrait(origin)
+    assert endings(scene.restore()) == {"shop/data": ("unchanged", "SameSnapshot")}
+    secrets = scene.dr.list(f"/api/v1/namespaces/{SHOP}/secrets")
+    assert [one for one in secrets if one["metadata"]["name"].startswith("dr-syncer")] == []

@@ -14,7 +14,7 @@ from tests.unit.test_volume_selecting import claim
 from volumes.claims import Volume, claim_of
 from volumes.copying import NoCopy, SnapshotClass, class_for
 from volumes.outcome import Backup, Outcome
-from volumes.recording import event
+from volumes.recording import event, reason_of
 from volumes.result import Reason, Result
 from volumes.selecting import Choice, Chosen
 
@@ -68,7 +68,7 @@ def test_a_dry_run_is_done_when_nothing_is_refused() -> None:
     [(FAILED, "BackupFailed"), (EMPTY, "BackupEmpty"), (TROUBLED, "BackupHookFailed")],
 )
 def test_an_event_says_what_the_result_says(result: Result, reason: str) -> None:
-    told = event(claim(), result, run="run", now=datetime(2026, 3, 1, tzinfo=UTC))
+    told = event(claim(), reason_of(result), result.message, run="run", now=datetime(2026, 3, 1, tzinfo=UTC))
 
     assert (told["reason"], told["type"]) == (reason, "Warning")
     assert result.message in told["message"]
