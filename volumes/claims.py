@@ -114,6 +114,15 @@ def claims_in(pod: Manifest) -> list[str]:
     return names
 
 
+def may_use(pod: bytes, claim: str) -> bool:
+    """Return whether a pod, as JSON, may use a claim of this name; False is certain, and costs no decoding.
+
+    The API server has no way from a claim to its pods but a list of all of them.
+    """
+    # The claim of an ephemeral volume is named nowhere. Names hold nothing that JSON writes in another way.
+    return claim.encode() in pod or b'"ephemeral"' in pod
+
+
 def volume_of(manifest: Manifest) -> Volume:
     """Return what backups need to know of a PersistentVolume."""
     spec = _mapping(manifest.get("spec"))

@@ -10,6 +10,7 @@ import msgspec
 
 from drsyncer.cluster import Cluster, urls
 from drsyncer.cluster.events import EVENTS
+from drsyncer.cluster.results import decode_object
 from drsyncer.config.volumes import Mover
 from drsyncer.errors import ClusterError, Conflict, DrSyncerError, Forbidden, Invalid, NotFound
 from drsyncer.json import items_of
@@ -90,7 +91,7 @@ def make_job(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher, capabil
     """Make the suspended Job of a move and return it as the API server has it. Raises NotLetIn, TakenByAnother."""
     body = jobs.encode(jobs.job(move, mover, by, capabilities=capabilities))
     try:
-        cluster.create(JOBS, body, namespace=move.namespace, name=move.name)
+        return decode_object(cluster.create(JOBS, body, namespace=move.namespace, name=move.name))
     except Conflict:
         # Ours, when only the answer was lost.
         found = cluster.read(JOBS, namespace=move.namespace, name=move.name)
@@ -99,7 +100,6 @@ def make_job(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher, capabil
         return found
     except (Forbidden, Invalid) as error:
         raise NotLetIn(str(error), hint=error.hint, passes=_is_about_quota(error)) from error
-    return cluster.read(JOBS, namespace=move.namespace, name=move.name)
 
 
 def make_secret(

@@ -11,7 +11,7 @@ from drsyncer.cluster import Cluster
 from drsyncer.errors import NotFound
 from drsyncer.manifest import Manifest
 from drsyncer.snapshot import Record
-from volumes.claims import CLAIMS, Claim, Key, User, Volume, claim_of, users_of
+from volumes.claims import CLAIMS, Claim, Key, User, Volume, claim_of, may_use, users_of
 from volumes.copying import Copies
 from volumes.hooks import Hooks, Thaw, asks_for_hooks
 from volumes.jobs import PODS, Move
@@ -80,7 +80,8 @@ class Preparing:
 
     def _read_users(self, claim: Claim) -> Sequence[User]:
         pages = self._cluster.pages(PODS, namespace=claim.namespace)
-        pods = (msgspec.json.decode(item) for page in pages for item in page.items)
+        items = (bytes(item) for page in pages for item in page.items)
+        pods = (msgspec.json.decode(item) for item in items if may_use(item, claim.name))
         return users_of(pods).get(claim.key, ())
 
 

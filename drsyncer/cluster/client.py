@@ -356,15 +356,19 @@ class Cluster:
         )
         return Applied(answer.body, created=answer.status == 201)
 
-    def create(self, type_: ResourceType, body: bytes, *, namespace: str, name: str, dry_run: bool = False) -> None:
-        """Create an object, or ask if it could be. Raises Conflict when there is one, NotFound without namespace."""
-        self.request(
+    def create(self, type_: ResourceType, body: bytes, *, namespace: str, name: str, dry_run: bool = False) -> bytes:
+        """Create an object, or ask if it could be, and return what the API server makes of it, as JSON.
+
+        Raises Conflict when there is one, NotFound without namespace.
+        """
+        answer = self.request(
             "POST",
             urls.path_of(type_, namespace=namespace),
             what=f"{'try' if dry_run else 'create'} {_named(type_, namespace, name)}",
             query={"dryRun": "All" if dry_run else "", "fieldManager": FIELD_MANAGER},
             body=body,
         )
+        return answer.body
 
     def delete(self, type_: ResourceType, *, namespace: str, name: str, uid: str) -> None:
         """Delete the object that has `uid`, and what it owns in the background.
