@@ -225,9 +225,17 @@ def _pod_spec(move: Move, mover: Mover, capabilities: tuple[str, ...]) -> Manife
         spec["imagePullSecrets"] = [{"name": name} for name in mover.pull_secrets]
     if move.placement.node:
         spec["affinity"] = {"nodeAffinity": _only(move.placement.node)}
-    if move.placement.tolerations:
-        spec["tolerations"] = [dict(one) for one in move.placement.tolerations]
+    elif mover.node_selector and not move.placement.counted:
+        spec["nodeSelector"] = dict(mover.node_selector)
+    if tolerations := _tolerations(move, mover):
+        spec["tolerations"] = tolerations
     return spec
+
+
+def _tolerations(move: Move, mover: Mover) -> list[Manifest]:
+    """Return the tolerations of the pods that use the volume and those that are configured, each once."""
+    found = [dict(one) for one in move.placement.tolerations]
+    return found + [one.in_pod for one in mover.tolerations if one.in_pod not in found]
 
 
 def _container(move: Move, mover: Mover, capabilities: tuple[str, ...], *, mounts_data: bool) -> Manifest:

@@ -11,9 +11,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictInt, StrictStr, field_validator
 
+from drsyncer.config.adjustments import Toleration
 from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.section import Kind, Section, written
-from drsyncer.config.values import Count, Duration, Flag, LocalPath, LongDuration, ObjectName, Percent, Text
+from drsyncer.config.values import (
+    Count,
+    Duration,
+    Flag,
+    LabelValue,
+    LocalPath,
+    LongDuration,
+    MetadataKey,
+    ObjectName,
+    Percent,
+    Text,
+)
 
 _USER_AND_PASSWORD = re.compile(r"://[^/@\s]*@")
 SUBSET = re.compile(r"[1-9][0-9]?%|100%", re.ASCII)
@@ -159,6 +171,17 @@ class Mover(Section):
         "another one can read only what it may, and what it could not read makes the backup Partial.",
     )
     resources: MoverResources = Field(default=written({}), description="Resources of a mover pod.")
+    tolerations: tuple[Toleration, ...] = Field(
+        default=(),
+        description="Taints that mover pods bear. A backup's also bears those that the pods on its volume do.",
+        examples=[[{"key": "dedicated", "value": "dr"}]],
+    )
+    node_selector: Mapping[MetadataKey, LabelValue] = Field(
+        default={},
+        description="Labels of the nodes that movers run on. It does not count for a backup that must run on the node "
+        "where its volume is.",
+        examples=[{"example.com/pool": "storage"}],
+    )
     parallel: Parallel = Field(default=5, description="Movers that run at the same time.")
     parallel_per_node: Parallel = Field(default=2, description="Of these, on one node.")
     jitter: Duration = Field(

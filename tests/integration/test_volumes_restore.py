@@ -105,6 +105,19 @@ def test_a_claim_that_nothing_is_known_of_is_restored_only_when_it_is_empty(scen
     assert portrait(volume).items() >= portrait(origin).items()
 
 
+def test_movers_of_a_restore_bear_the_taints_of_dr_and_keep_to_its_nodes(scene: Scene, origin: Path) -> None:
+    scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    where = {"tolerations": [{"key": "dedicated", "value": "dr"}], "nodeSelector": {"example.com/pool": "storage"}}
+
+    assert endings(scene.restore(mover=where)) == {"shop/data": ("restored", "Unknown")}
+
+    looked, restored = (pod["spec"] for pod in scene.kubelet.seen)
+    for spec in (looked, restored):
+        assert {"key": "dedicated", "operator": "Equal", "value": "dr"} in spec["tolerations"]
+        assert spec["nodeSelector"] == {"example.com/pool": "storage"}
+
+
 def test_a_volume_that_a_pod_uses_is_refused_also_when_the_pod_came_after_the_plan(scene: Scene, origin: Path) -> None:
     volume = scene.volume()
     scene.point({DATA: scene.record(scene.backup(origin))})
