@@ -10,7 +10,10 @@ from drsyncer import own
 from drsyncer.manifest import Manifest, ResourceType, labels, metadata
 from drsyncer.match import annotations_of
 
-CLAIMS = ResourceType("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True)
+# Rules may call them by their short name.
+CLAIMS = ResourceType(
+    "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True, short_names=("pvc",)
+)
 VOLUMES = ResourceType("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 _ENDED = ("Succeeded", "Failed")
 _HOSTNAME = "kubernetes.io/hostname"

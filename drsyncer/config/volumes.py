@@ -48,6 +48,12 @@ def _option(text: str) -> str:
     return text
 
 
+def _some(exclude: tuple[MatchSpec, ...]) -> tuple[MatchSpec, ...]:
+    if any(match.is_everything for match in exclude):
+        raise ValueError("an entry names nothing, so it would exclude every volume")
+    return exclude
+
+
 def _subset(text: str) -> str:
     if not SUBSET.fullmatch(text):
         raise ValueError('expected a percentage from "1%" to "100%"')
@@ -137,9 +143,7 @@ class VolumeSelect(Section):
     @field_validator("exclude")
     @classmethod
     def _never_everything(cls, exclude: tuple[MatchSpec, ...]) -> tuple[MatchSpec, ...]:
-        if any(match.is_everything for match in exclude):
-            raise ValueError("an entry names nothing, so it would exclude every volume")
-        return exclude
+        return _some(exclude)
 
 
 class MoverResources(Section):
@@ -209,11 +213,33 @@ class Retention(Section):
     )
 
 
+class RestoreSelect(Section):
+    include: tuple[MatchSpec, ...] = Field(
+        default=(),
+        description="Volumes whose PersistentVolumeClaim any of these entries matches, as Git has it, are restored. "
+        'Left out: all whose claim in DR is not annotated dr-syncer.io/restore: "false".',
+        examples=[[{"namespaces": ["shop"]}]],
+    )
+    exclude: tuple[MatchSpec, ...] = Field(
+        default=(),
+        description="Volumes whose claim any of these entries matches are left alone.",
+        examples=[[{"labels": "tier=cache"}]],
+    )
+
+    @field_validator("exclude")
+    @classmethod
+    def _never_everything(cls, exclude: tuple[MatchSpec, ...]) -> tuple[MatchSpec, ...]:
+        return _some(exclude)
+
+
 class RestoreSection(Section):
     follow: Flag = Field(
         default=False,
         description="Restore the volumes into their claims in DR after each import that brought a new snapshot, as "
         "long as nothing runs on them.",
+    )
+    select: RestoreSelect = Field(
+        default=written({}), description="Which volumes are restored, by the service and by hand."
     )
     verify: Literal["none", "metadata", "all"] = Field(
         default="metadata",

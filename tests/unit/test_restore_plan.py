@@ -14,7 +14,8 @@ from drsyncer import own, restored
 from drsyncer.restored import Marker, Progress, UnreadableMarker, half_restored, marker_of
 from drsyncer.snapshot import Attempt, Folder, Record, Snapshot, State
 from transforms.settings import namespace_map
-from volumes.restore_plan import ACTIONS, Action, Aim, Claim, Key, Standing, Step, User, Wanted, Why, plan
+from volumes.restore_plan import Aim, Claim, Key, Standing, Step, User, Wanted, plan
+from volumes.restore_why import ACTIONS, Action, Why
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DATA = Key("shop", "data")
