@@ -19,6 +19,7 @@ from drsyncer.snapshot import Attempt, Record, Snapshot, State
 from drsyncer.yaml.emit import emit
 from tests.cluster.cheap_key import make_cheap
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.git_servers import HttpsRemote, git
 from tests.cluster.tools import find
 from tests.integration.recovery import Recovery, namespace
 from tests.integration.restic_backends import as_host
@@ -268,6 +269,31 @@ def test_prune_forgets_nothing_while_git_is_not_understood(kept: Keeping) -> Non
     code, _, said = kept.cli("prune", cluster=True, retention=policy)
     assert code == ExitCode.FAILED, said
     assert kept.stored() == stored
+
+
+def test_prune_and_verify_work_with_a_git_key_that_cannot_push(kept: Keeping, https_remote: HttpsRemote) -> None:
+    first, second = kept.snapshot("one", days=9), kept.snapshot("two", days=1)
+    kept.export(first)
+    kept.export(second)
+    kept.recovery.git("push", "--quiet", "--mirror", str(https_remote.path))
+    git("-C", https_remote.path, "config", "http.receivepack", "false")
+    token = kept.folder / "token"
+    token.write_text(https_remote.token)
+    (kept.folder / "user").write_text(https_remote.user)
+    auth = {"tokenFile": str(token), "usernameFile": str(kept.folder / "user"), "caFile": str(https_remote.ca_file)}
+    kept.recovery.repository = {"url": https_remote.url, "auth": auth}
+    url = https_remote.url_with_credentials
+    with pytest.raises(RuntimeError, match="403"):
+        git("-C", kept.recovery.remote, "push", url, "main:refs/heads/other", env=https_remote.git_env)
+    before = len(https_remote.requests)
+
+    assert kept.cli("verify", cluster=True)[0] == ExitCode.DONE
+    code, done = kept.data("prune", cluster=True, retention={**KEEP_LITTLE, "recoveryPoints": 1})
+
+    assert (code, {one["snapshot"] for one in done["forgotten"]}) == (ExitCode.DONE, {first.id, first.manifest})
+    asked = https_remote.requests[before:]
+    assert asked
+    assert [one.path for one in asked if "receive-pack" in one.path] == []
 
 
 def test_prune_removes_the_lock_of_a_dead_mover_and_waits_for_a_living_one(kept: Keeping) -> None:
