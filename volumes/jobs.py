@@ -31,6 +31,7 @@ OPERATION: Final = own.PREFIX + "operation"  # label of Jobs and pods: `backup`,
 RUN: Final = own.PREFIX + "run"  # label: the run that made the Job
 CLAIM: Final = own.PREFIX + "claim"  # annotation: names are longer than labels
 PRESENCE: Final = own.PREFIX + "presence"  # annotation: the Lease of who made the Job, as namespace/name
+HELD: Final = own.PREFIX + "held"  # annotation, "true": hooks may hold the workload still, and it is to be let go
 COMMAND: Final = "dr-syncer-mover"
 CONTAINER: Final = "mover"
 
@@ -178,6 +179,11 @@ def run_of(manifest: Manifest) -> str:
 def presence_of(manifest: Manifest) -> str:
     """Return the Lease of whoever made a Job, as namespace/name."""
     return annotations_of(manifest).get(PRESENCE, "")
+
+
+def held(manifest: Manifest) -> bool:
+    """Return whether a Job says that hooks may hold the workload of its volume still."""
+    return annotations_of(manifest).get(HELD) == "true"
 
 
 def claim_of(manifest: Manifest) -> tuple[str, str]:

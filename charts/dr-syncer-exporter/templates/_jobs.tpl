@@ -127,6 +127,11 @@ spec:
         rules:
           - action: Ignore
             onPodConditions: [{type: DisruptionTarget}]
+          {{- if eq $what "backup" }}
+          # Killed, as for want of memory, it may hold workloads still: the next pod lets them go before anything else.
+          - action: Count
+            onExitCodes: {containerName: {{ $what }}, operator: In, values: [137]}
+          {{- end }}
           - action: FailJob
             onExitCodes: {containerName: {{ $what }}, operator: NotIn, values: [0]}
       template:
