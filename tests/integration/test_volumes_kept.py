@@ -190,6 +190,28 @@ def test_list_shows_what_is_there_and_ends_in_3_when_it_is_not(kept: Keeping) ->
     assert (code, found["volumes"][0]["stored"], found["resticAsked"]) == (ExitCode.DONE, None, False)
 
 
+def test_list_shows_what_the_importer_is_pinned_to_and_says_so(kept: Keeping) -> None:
+    old, new = kept.snapshot("one", days=3), kept.snapshot("two")
+    kept.export(old)
+    kept.recovery.git("tag", "v1.0.0", "main")
+    pinned = kept.recovery.git("rev-parse", "main")
+    kept.export(new)
+
+    def shown(*words: str, **revision: str) -> tuple[str, str, str]:
+        kept.recovery.importer = {"revision": revision}
+        _, found = kept.data("list", "--offline", *words)
+        return found["volumes"][0]["snapshot"], found["chosenBy"], " ".join(found["warnings"])
+
+    assert shown() == (new.id, "newest", "")
+    for revision in ({"tag": "v1.0.0"}, {"semver": ">=1.0"}, {"commit": pinned}):
+        snapshot, by, said = shown(**revision)
+        assert (snapshot, by) == (old.id, f"importer.revision: {next(iter(revision.values()))}")
+        assert "`--revision main` shows it" in said
+    assert shown("--revision", "main", tag="v1.0.0") == (new.id, "--revision", "")
+    out = kept.cli("list", "--offline")[1]
+    assert "(importer.revision: v1.0.0)" in out.replace("\n", " ")
+
+
 def test_list_complains_of_what_is_old_and_of_what_was_never_backed_up(kept: Keeping) -> None:
     kept.source.apply([pvc("logs"), pvc("cache", **{"dr-syncer.io/backup": "false"})])
     kept.export(kept.snapshot("one", days=3))
