@@ -62,7 +62,9 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
 
     if path:
         _make_way(task, restic, root)
-    command = commands.restore(task.snapshot.id, target=root, path=path, delete=is_folder)
+    # Without hashes in the manifest, those by which restic keeps the content are all there is, and as good.
+    by_restic = task.verify == "all" and not _has_hashes(listed)
+    command = commands.restore(task.snapshot.id, target=root, path=path, delete=is_folder, verify=by_restic)
     with ThreadPoolExecutor(1, "manifest") as pool:
         fetching = pool.submit(_manifest, task, restic, listed) if task.snapshot.manifest else None
         outcome = restic.run(command, doing="restore", cwd=root, listener=listener)
@@ -71,7 +73,7 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
             (root / commands.NOTHING).unlink(missing_ok=True)
         verdict = judge(outcome)
         if verdict.state is State.COMPLETE:
-            verdict = _compared(task, restic, root, fetching)
+            verdict = _compared(task, restic, root, fetching, by_restic=by_restic)
     return Result(
         state=verdict.state,
         start=start,
@@ -149,13 +151,21 @@ def _manifest(task: RestoreTask, restic: Restic, listed: Listed | None) -> Path:
     return attesting.fetch(restic, listed, task.snapshot, restic.scratch / MANIFEST_FILE)
 
 
-def _compared(task: RestoreTask, restic: Restic, root: Path, fetching: Future[Path] | None) -> Verdict:
+def _has_hashes(listed: Listed | None) -> bool:
+    """Whether the manifest that the repository lists so has the hashes of files."""
+    return listed is not None and listed.tag(commands.CONTENT) != "metadata"
+
+
+def _compared(
+    task: RestoreTask, restic: Restic, root: Path, fetching: Future[Path] | None, *, by_restic: bool
+) -> Verdict:
     """Give the root its mode and owner back, compare what was restored with its manifest; return what that means.
 
-    Of a single path, nothing else is compared, and the root stays as it is.
+    Of a single path, nothing else is compared, and the root stays as it is. `by_restic`: the content was.
     """
     if fetching is None:
-        return Verdict(State.COMPLETE, warnings=("the snapshot has no manifest, so nothing was compared",))
+        what = "nothing but the content" if by_restic else "nothing"
+        return Verdict(State.COMPLETE, warnings=(f"the snapshot has no manifest, so {what} was compared",))
     try:
         file = fetching.result()
         with file.open("rb") as stream:
@@ -165,10 +175,11 @@ def _compared(task: RestoreTask, restic: Restic, root: Path, fetching: Future[Pa
                 mounted.give_back(root, folder)
         if task.verify == "none":
             return Verdict(State.COMPLETE)
-        # Without hashes in the manifest no more than metadata can be compared; the comparison notes it.
-        verified = task.verify if reader.header.content else "metadata"
+        verified = task.verify if reader.header.content or by_restic else "metadata"
         within = os.fsencode("/".join(mounted.parts_of(task.path))) if task.path else ROOT
-        compared = compare_folder(file, root, content=task.verify == "all", goes_on=restic.goes_on, within=within)
+        compared = compare_folder(
+            file, root, content=task.verify == "all" and not by_restic, goes_on=restic.goes_on, within=within
+        )
         return told(compared, verified=verified)
     except Interrupted:
         raise

@@ -42,6 +42,11 @@ COMMANDS = [
         f"restore {ID} --target /data --json --no-lock --overwrite if-changed --delete --exclude /lost+found --sparse",
     ),
     (
+        commands.restore(ID, target=ROOT, verify=True),
+        f"restore {ID} --target /data --json --no-lock --overwrite always --verify --delete --exclude /lost+found "
+        "--sparse",
+    ),
+    (
         commands.restore(ID, target=ROOT, path="a/b[1]*", delete=False),
         f"restore {ID} --target /data --json --no-lock --overwrite if-changed --include /a/b\\[1\\]\\* --sparse",
     ),
