@@ -22,6 +22,7 @@ from volumes.hooks import Hooks
 from volumes.jobs import claim_of as key_of
 from volumes.jobs import held, presence_of, run_of
 from volumes.looking import users_now
+from volumes.recording import HOOK_FAILED, warn
 from volumes.sightings import Sightings
 
 _logger = log.get(__name__)
@@ -77,17 +78,23 @@ def heal_one(cluster: Cluster, hooks: Hooks, job: Manifest) -> Healed | None:
     if not seen.suspended and ending(seen, since=now, now=now) is None:
         making.halt(cluster, seen.job)
     key = key_of(seen.job)
-    trouble = _let_go(cluster, hooks, key)
+    run = run_of(seen.job)
+    claim, trouble = _let_go(cluster, hooks, key)
+    found = Healed(key, run, " ".join(trouble or ()), ran=trouble is not None)
     if not trouble:
         making.note_held(cluster, seen.job, held=False)
-    found = Healed(key, run_of(seen.job), " ".join(trouble or ()), ran=trouble is not None)
-    (_logger.warning if trouble else _logger.info)(str(found))
+        _logger.info(str(found))
+    else:
+        _logger.warning(str(found))
+        warn(cluster, claim, HOOK_FAILED, str(found), run=run)
     return found
 
 
-def _let_go(cluster: Cluster, hooks: Hooks, key: Key) -> list[str] | None:
+def _let_go(cluster: Cluster, hooks: Hooks, key: Key) -> tuple[Manifest, list[str] | None]:
+    """Run the commands after; return the claim, and what went wrong, None when nothing was to be run."""
     try:
-        claim = claim_of(cluster.read(CLAIMS, namespace=key[0], name=key[1]))
+        manifest = cluster.read(CLAIMS, namespace=key[0], name=key[1])
     except NotFound:
-        return None  # nobody uses what is not there
-    return hooks.let_go(str(claim), claim.annotations, users_now(cluster, claim))
+        return {}, None  # nobody uses what is not there
+    claim = claim_of(manifest)
+    return manifest, hooks.let_go(str(claim), claim.annotations, users_now(cluster, claim))

@@ -194,6 +194,7 @@ def test_a_workload_that_cannot_be_let_go_is_told_until_it_is(
         (held,) = ran.data["held"]
         assert f"{shop}/data" in held
         assert "exit code 1" in held
+    assert "BackupHookFailed" in [reason for reason, _ in backups.events(shop, "data")]
 
     thawed.touch()
     ran = backups.run(namespaces=[shop])
