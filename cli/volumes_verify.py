@@ -13,6 +13,7 @@ from cli.say import warn
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from drsyncer.config.schema import Config
     from volumes.verifying import Outcome
 
 
@@ -59,7 +60,20 @@ def verify(ctx: Context, compare: str, subset: str) -> None:
     )
     ctx.show(lambda out: _draw(out, outcome), outcome.to_data)
     warn(outcome.warnings)
+    if outcome.complaint and config.server.events:
+        _tell(config, outcome)
     ctx.exit(outcome.exit_code)
+
+
+def _tell(config: Config, outcome: Outcome) -> None:
+    """Write a Kubernetes Event, where the exporter's are."""
+    from cli.events import teller_of
+    from drsyncer.service.reasons import BACKUPS_DAMAGED
+
+    teller = teller_of(config, "exporter")
+    teller.start()
+    teller.tell(BACKUPS_DAMAGED, outcome.complaint)
+    teller.stop()
 
 
 def _share(text: str) -> str:

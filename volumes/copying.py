@@ -17,7 +17,7 @@ from drsyncer import own
 from drsyncer.cluster import Cluster
 from drsyncer.errors import Conflict, DrSyncerError, Forbidden, NotFound
 from drsyncer.json import encode
-from drsyncer.manifest import Manifest, ResourceType, metadata
+from drsyncer.manifest import Manifest, ResourceType, labels, metadata
 from drsyncer.match import annotations_of
 from transforms import quantity
 from volumes.claims import CLAIMS, Claim, Volume
@@ -108,16 +108,34 @@ class Copies:
         self._create(CLAIMS, _claim(move, claim, job, size=str(status.get("restoreSize") or "")), move)
 
     def _create(self, type_: ResourceType, manifest: Manifest, move: Move) -> None:
+        """Create an object of a copy. One of that name which an earlier Job left behind is waited for: it goes."""
+        until = time.monotonic() + self._patience
+        while (old := self._tried(type_, manifest, move)) is not None:
+            # Its owner is gone, and the garbage collector comes behind it.
+            if labels(old).get(own.PART_OF) != own.OWN_NAME or time.monotonic() >= until:
+                raise CopyFailed(f"{move.namespace}/{type_.key}/{move.mounts} is still there from an earlier backup")
+            self._require()
+            time.sleep(_PAUSE)
+
+    def _tried(self, type_: ResourceType, manifest: Manifest, move: Move) -> Manifest | None:
+        """Create an object, or return the one that has its name."""
         try:
             self._cluster.create(type_, encode(manifest), namespace=move.namespace, name=move.mounts)
         except Conflict:
-            found = self._cluster.read(type_, namespace=move.namespace, name=move.mounts)
-            if metadata(found).get("ownerReferences") != metadata(manifest)["ownerReferences"]:
-                raise CopyFailed(
-                    f"{move.namespace}/{type_.key}/{move.mounts} is still there from an earlier backup"
-                ) from None
+            try:
+                found = self._cluster.read(type_, namespace=move.namespace, name=move.mounts)
+            except NotFound:
+                return self._tried(type_, manifest, move)
+            # Ours, when only the answer was lost.
+            is_ours = metadata(found).get("ownerReferences") == metadata(manifest)["ownerReferences"]
+            return None if is_ours else found
         except Forbidden as error:
             raise CopyFailed(str(error)) from error
+        return None
+
+    def _require(self) -> None:
+        if not self._goes_on():
+            raise CopyFailed("interrupted while a copy of the volume was made")
 
     def _wait(self, move: Move, done: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
         until = time.monotonic() + self._patience
@@ -133,8 +151,7 @@ class Copies:
                     + (f": {said}" if said else ""),
                     hint="volumes.copyMethod direct reads the volume itself.",
                 )
-            if not self._goes_on():
-                raise CopyFailed("interrupted while a copy of the volume was made")
+            self._require()
             time.sleep(_PAUSE)
 
 

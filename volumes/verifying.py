@@ -11,6 +11,7 @@ from typing import Any
 
 from drsyncer.errors import ExitCode
 from drsyncer.progress import Progress
+from drsyncer.wording import some
 from volumes import commands, sampling
 from volumes.answers import Listed
 from volumes.commands import MANIFEST_OF
@@ -55,6 +56,18 @@ class Outcome:
         if self.errors_total or self.missing or any(one.total for one in self.compared):
             return ExitCode.FAILED
         return ExitCode.PARTIAL if self.unlisted else ExitCode.DONE
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong, in a sentence for an Event; "" for nothing."""
+        different = [one.pair.claim for one in self.compared if one.total]
+        told = (
+            (self.errors_total, f"restic's check: {some(self.errors)}"),
+            (self.missing, f"missing snapshots of {some(list(self.missing))}"),
+            (different, f"snapshots of {some(different)} are not what the source had"),
+            (self.unlisted, f"snapshots of {some(list(self.unlisted))} have no list of their files"),
+        )
+        return "; ".join(text for wrong, text in told if wrong)
 
     def to_data(self) -> dict[str, Any]:
         """Return the result for `-o json`."""

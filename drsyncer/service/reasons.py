@@ -91,6 +91,12 @@ DRIFT_CORRECTED = Reason(
     "importer",
 )
 DRIFT_FOUND = Reason("DriftFound", "The same, and they are left as they are (`importer.drift.mode`).", "importer")
+BACKUPS_DAMAGED = Reason(
+    "BackupsDamaged",
+    "`dr-syncer volumes verify` found what recovery points need in the restic repository missing, damaged or "
+    "different.",
+    "exporter",
+)
 VOLUMES_NOT_RESTORED = Reason(
     "VolumesNotRestored",
     "Volumes in DR do not have the data of the recovery point (`volumes.restore.follow`); the status names each.",
@@ -124,6 +130,7 @@ REASONS: tuple[Reason, ...] = (
     OBJECTS_UNBLOCKED,
     DRIFT_CORRECTED,
     DRIFT_FOUND,
+    BACKUPS_DAMAGED,
     VOLUMES_NOT_RESTORED,
     VOLUMES_RESTORED,
 )

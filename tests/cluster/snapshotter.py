@@ -90,6 +90,7 @@ class Snapshotter:
         if not self.error:
             claim = self.cluster.get(f"/api/v1/namespaces/{self.namespace}/persistentvolumeclaims/{source}")
             folder = folder_of(self.cluster.get(f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}"))
+            shutil.rmtree(self.volumes.folder / "copies" / name, ignore_errors=True)  # of one that is gone
             shutil.copytree(folder, self.volumes.folder / "copies" / name)
             self.made.append(source)
             status = {"creationTime": now, "readyToUse": True, "restoreSize": "1Gi"}

@@ -20,6 +20,7 @@ from drsyncer.cluster.exec import CommandTimedOut, execute
 from drsyncer.errors import ExitCode, Forbidden, NotFound
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.exec_server import ExecServer
+from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.kubelet import PROGRAM, Kubelet, Running, Volumes, use
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.snapshotter import DRIVER, Snapshotter
@@ -233,6 +234,39 @@ def test_a_copy_is_read_where_the_driver_makes_one_and_nothing_of_it_stays(
     assert not (folder / "order").exists()
     assert backups.restic("dump", backups.whole(shop, "data").id, "/order") == "1 bicycle"
     source.wait_for(lambda: not snapshotter.snapshots() and not backups.left(shop), what="the copy to be gone")
+
+
+def test_a_copy_that_a_killed_dispatcher_left_behind_does_not_hinder_the_next_one(
+    backups: Backups, source: ControlPlane, snapshotter: Snapshotter, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    shop = snapshotter.namespace
+    snapshotter.make_class("fast", default=True)
+    (snapshotter.volumes.make(shop, "data") / "order").write_text("1 bicycle")
+    proxy = fault_proxy(source)
+    hanging = proxy.hang(60, method="POST", path=r"/persistentvolumeclaims", times=None)
+    process = backups.start_killable(shop, proxy.kubeconfig)
+    source.wait_for(lambda: hanging.hits, what="the claim of the copy to be about to be made", timeout=60)
+    process.kill()
+    process.communicate()
+    (left,) = snapshotter.snapshots()
+
+    proxy = fault_proxy(source)
+    process = backups.start_killable(shop, proxy.kubeconfig)
+    source.wait_for(
+        lambda: (
+            process.poll() is not None
+            or any("volumesnapshots" in one.path and one.status == 409 for one in proxy.requests)
+        ),
+        what="the next one to find the copy of the first",
+        timeout=60,
+    )
+    # Its Job is gone. The garbage collector would do this; it looks for types that are new only twice a minute.
+    if left["metadata"]["uid"] in {one["metadata"]["uid"] for one in snapshotter.snapshots()}:
+        source.delete(f"/apis/snapshot.storage.k8s.io/v1/namespaces/{shop}/volumesnapshots/{left['metadata']['name']}")
+    stdout, _ = process.communicate(timeout=120)
+
+    assert process.returncode == ExitCode.DONE, stdout
+    assert backups.restic("dump", backups.whole(shop, "data").id, "/order") == "1 bicycle"
 
 
 def test_a_copy_that_cannot_be_made_is_a_failed_backup(backups: Backups, snapshotter: Snapshotter) -> None:

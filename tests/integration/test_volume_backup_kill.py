@@ -26,6 +26,7 @@ MakeProxy = Callable[[ControlPlane], FaultProxy]
 STEPS = {
     "before the secret": ("POST", "/secrets"),
     "before the start": ("PATCH", "/jobs/"),
+    "before the credentials go": ("DELETE", "/secrets/"),
     "before the record": ("PATCH", "/persistentvolumeclaims/"),
     "before the end": ("DELETE", "/jobs/"),
 }

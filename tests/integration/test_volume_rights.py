@@ -127,7 +127,7 @@ def test_a_check_and_a_prune_can_do_their_work_and_next_to_nothing_else(
     recovery.export(backups.cluster)
     monkeypatch.setenv("PATH", f"{find('restic').parent}:{os.environ['PATH']}")
 
-    for what in ("verify", "prune"):
+    for what in ("prune", "verify"):
         account = backups.account = Account(backups.cluster, objects, cron_job=BACKUP.replace("backup", what))
         file = backups.folder / "dr-syncer.yaml"
         file.write_bytes(emit({**backups.config(), "repository": recovery.config()["repository"]}))
@@ -137,6 +137,10 @@ def test_a_check_and_a_prune_can_do_their_work_and_next_to_nothing_else(
         ran = dr_syncer("volumes", what, "-c", str(file), "-o", "json")
 
         assert ran.returncode == ExitCode.DONE, f"{ran.stdout}{ran.stderr}"
+        if what == "verify":
+            backups.restic("forget", backups.whole("shop", "data").manifest)
+            ran = dr_syncer("volumes", what, "-c", str(file), "--compare", "0")
+            assert (ran.returncode, ran.stderr) == (ExitCode.FAILED, "")
         assert account.refused() == []
         assert unused(account.granted, account.requests()) == []
         assert account.may(NAMESPACE) == {here(grant) for grant in account.granted}

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from drsyncer.snapshot import Attempt, Record, Snapshot, State
 from drsyncer.yaml.emit import emit
 from tests.cluster.cheap_key import make_cheap
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.git_servers import HttpsRemote, git
 from tests.cluster.tools import find
 from tests.integration.recovery import Recovery, namespace
@@ -54,10 +56,12 @@ class Keeping:
         path.write_bytes(emit({**self.recovery.config(), "volumes": {"restic": restic, **self.volumes, **section}}))
         return path
 
-    def cli(self, *words: str, cluster: bool = False, **section: Any) -> tuple[int, str, str]:
+    def cli(
+        self, *words: str, cluster: bool = False, kubeconfig: Path | None = None, **section: Any
+    ) -> tuple[int, str, str]:
         """Run `dr-syncer volumes …`; return its exit code and what it printed."""
         self.capsys.readouterr()
-        where = ["--kubeconfig", str(self.source.kubeconfig)] if cluster else []
+        where = ["--kubeconfig", str(kubeconfig or self.source.kubeconfig)] if cluster or kubeconfig else []
         code = run(["volumes", words[0], "-c", str(self.config(**section)), *where, *words[1:]])
         printed = self.capsys.readouterr()
         return code, printed.out, printed.err
@@ -318,9 +322,17 @@ def test_prune_and_verify_work_with_a_git_key_that_cannot_push(kept: Keeping, ht
     assert [one.path for one in asked if "receive-pack" in one.path] == []
 
 
-def test_prune_removes_the_lock_of_a_dead_mover_and_waits_for_a_living_one(kept: Keeping) -> None:
+def test_prune_removes_the_lock_of_a_dead_mover_and_waits_for_a_living_one(
+    kept: Keeping, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
     kept.export(kept.snapshot("one"))
     _lock(kept, "dr-syncer-backup-data-0123456789-abcde")
+    # A lock is nobody's only when the API server says so: without its answer, it stays.
+    proxy = fault_proxy(kept.source)
+    proxy.status(403, method="GET", path=r"^/api/v1/pods", times=None)
+    code, _, said = kept.cli("verify", "--compare", "0", kubeconfig=proxy.kubeconfig)
+    assert (code, "look for pod" in said) == (ExitCode.FAILED, True), said
+    assert len(_locks(kept)) == 1
     assert kept.cli("verify", "--compare", "0", cluster=True)[0] == ExitCode.DONE
     assert _locks(kept) == set()
     _lock(kept, "dr-syncer-backup-data-0123456789-abcde")
@@ -361,6 +373,10 @@ def test_verify_finds_damaged_data_and_missing_snapshots(kept: Keeping) -> None:
     code, found = kept.data("verify", "--read-data", "100%", cluster=True)
     assert code == ExitCode.FAILED
     assert any(pack.name in error for error in found["errors"]), found["errors"]
+    told = [event for event in kept.source.list("/api/v1/events") if event["reason"] == "BackupsDamaged"]
+    assert [event["type"] for event in told] == ["Warning"] * 2  # of the missing list, and of this
+    assert all("shop/data" in event["message"] for event in told)
+    assert any(pack.name in event["message"] for event in told)
 
 
 def test_verify_finds_that_a_snapshot_is_not_what_the_source_had(kept: Keeping) -> None:

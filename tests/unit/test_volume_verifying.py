@@ -7,6 +7,7 @@ import pytest
 from drsyncer.errors import ExitCode
 from tests.unit.test_volume_retention import ids, listed
 from volumes.retention import Knowledge
+from volumes.sampling import Compared, Pair
 from volumes.verifying import Outcome, by_claim, pairs_of, without_list
 
 
@@ -42,7 +43,7 @@ def test_what_is_wrong_is_told_by_the_claim():
         ({}, ExitCode.DONE),
         ({"unlisted": {"shop/data": ("1",)}}, ExitCode.PARTIAL),
         ({"missing": {"shop/data": ("1",)}}, ExitCode.FAILED),
-        ({"errors_total": 1}, ExitCode.FAILED),
+        ({"errors_total": 1, "errors": ("x",)}, ExitCode.FAILED),
     ],
 )
 def test_what_is_missing_or_damaged_is_a_failure(more, code):
@@ -50,3 +51,24 @@ def test_what_is_missing_or_damaged_is_a_failure(more, code):
         **{"cluster": "prod", "repository": "", "subset": "5%", "named": 1, "missing": {}, "unlisted": {}, **more}
     )
     assert outcome.exit_code is code
+    assert bool(outcome.complaint) is (code is not ExitCode.DONE)
+
+
+def test_what_is_wrong_is_a_sentence_for_an_event():
+    different = Compared(Pair("shop/logs", listed(1, age=1), "2"), 9, ("file: missing",), 1)
+    outcome = Outcome(
+        cluster="prod",
+        repository="",
+        subset="5%",
+        named=3,
+        missing={"shop/data": ("1",)},
+        unlisted={},
+        errors=("pack 3f2c1a90 is damaged",),
+        errors_total=1,
+        compared=(different,),
+    )
+
+    assert outcome.complaint == (
+        "restic's check: pack 3f2c1a90 is damaged; missing snapshots of shop/data; snapshots of shop/logs are not what "
+        "the source had"
+    )
