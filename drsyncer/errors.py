@@ -101,6 +101,10 @@ class ClusterUnreachable(ClusterError):
     """No answer within the time and tries allowed: connection, TLS or time-out."""
 
 
+class GivenUp(ClusterUnreachable):
+    """The connection was given up, for good: whoever has it need not ask again."""
+
+
 class Unauthorized(ClusterError):
     """401: the credentials are not accepted."""
 

@@ -13,7 +13,7 @@ import msgspec
 
 from drsyncer import log, own
 from drsyncer.cluster import Cluster, urls
-from drsyncer.errors import ClusterError, Forbidden, NotFound, ServerFailed, Unauthorized
+from drsyncer.errors import ClusterError, Forbidden, GivenUp, NotFound, ServerFailed, Unauthorized
 from drsyncer.json import items_of
 from drsyncer.manifest import Manifest, ResourceType, metadata
 from volumes.endings import Seen, name_of
@@ -29,7 +29,7 @@ Key = tuple[str, str]
 class Sightings:
     """Follows the mover Jobs of a cluster, or of one `namespace`. `run` is for one thread, the rest for any.
 
-    `trouble` is why nothing more can be seen: a right that is missing.
+    `trouble` is why nothing more can be seen: a right that is missing, or the connection was given up.
     """
 
     def __init__(self, cluster: Cluster, *, namespace: str = "", interval: float = 1.0) -> None:
@@ -43,11 +43,11 @@ class Sightings:
         self.trouble: ClusterError | None = None
 
     def run(self) -> None:
-        """Look again and again, until `stop`. What fails is tried again for ever, but for rights that are missing."""
+        """Look again and again, until `stop`. What fails is tried again for ever, but for what cannot pass."""
         while not self._stopped.is_set():
             try:
                 found = self._once()
-            except (Forbidden, Unauthorized) as error:
+            except (Forbidden, Unauthorized, GivenUp) as error:
                 self._note(None, trouble=error)
                 return
             except ClusterError as error:

@@ -17,7 +17,7 @@ from drsyncer import __version__
 from drsyncer.cluster import answers, discovery, urls
 from drsyncer.cluster.results import Answer, Applied, Page, decode_object, text_at
 from drsyncer.cluster.stream import Stream
-from drsyncer.errors import ClusterUnreachable, Forbidden, Gone, ServerFailed, Throttled
+from drsyncer.errors import ClusterUnreachable, Forbidden, GivenUp, Gone, ServerFailed, Throttled
 from drsyncer.json import items_of
 from drsyncer.manifest import Manifest, ResourceType, metadata
 from drsyncer.own import FIELD_MANAGER
@@ -122,7 +122,7 @@ class Cluster:
         attempt = 0
         while True:
             if self._given_up.is_set():
-                raise ClusterUnreachable(f"{what}: given up before {self.server} answered")
+                raise GivenUp(f"{what}: given up before {self.server} answered")
             attempt += 1
             try:
                 response = self.connection.pool.request(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from drsyncer.restored import Progress
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.kubelet import Kubelet, use
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
@@ -55,11 +56,20 @@ def origin(tmp_path: Path) -> Path:
     return fill(tmp_path / "origin")
 
 
-def follow(services: Services, scene: Scene, *, max_age: str = "24h", **restic: object) -> Service:
+def follow(
+    services: Services,
+    scene: Scene,
+    *,
+    max_age: str = "24h",
+    server: dict[str, object] | None = None,
+    kubeconfig: str = "",
+    **restic: object,
+) -> Service:
     """Start an importer whose volumes follow."""
     volumes = scene.config(restore={"verify": "none", "follow": True}, maxAge=max_age)["volumes"]
     volumes["restic"] |= restic
-    return services.start("importer", scene.dr, volumes=volumes, interval="500ms")
+    more = {"kubeconfig": kubeconfig} if kubeconfig else {}
+    return services.start("importer", scene.dr, server=server, volumes=volumes, interval="500ms", **more)
 
 
 def test_volumes_follow_each_import_and_wait_for_the_pods_that_use_them(
@@ -128,6 +138,31 @@ def test_a_service_that_ends_leaves_its_mover_to_the_next_one(scene: Scene, orig
     assert marker.snapshot == snapshot.id
     until(lambda: second.metric("dr_syncer_volumes_too_old") == 1, "the age of the data to be told")
     assert portrait(volume) == portrait(origin)
+
+
+def test_a_service_that_does_not_lead_for_a_while_lets_go_of_its_mover_and_sees_it_to_its_end_afterwards(
+    scene: Scene, origin: Path, services: Services, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    scene.dr.apply([namespace("dr-syncer")])  # for the election
+    volume = scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))}, class_="")
+    scene.restore(confirmed=True)
+    (origin / "second").write_text("2")
+    scene.point({DATA: scene.record(scene.backup(origin))}, class_="")
+    scene.kubelet.holds = lambda claim: claim == str(DATA)
+    proxy = fault_proxy(scene.dr)
+    importer = follow(services, scene, server={"leaderElection": True}, kubeconfig=str(proxy.kubeconfig))
+    until(lambda: scene.states()[0] is Progress.IN_PROGRESS, "the marker")
+
+    proxy.hang(3, path="/leases/dr-syncer-importer", times=None)
+    until(lambda: importer.ask("/readyz") == (200, "standing by\n"), "it to lead no more", patience=60)
+    proxy.clear()
+    scene.kubelet.holds = lambda _: False
+
+    until(lambda: scene.states()[0] is Progress.COMPLETE, "the end of the restore", patience=120)
+    assert portrait(volume) == portrait(origin)
+    assert len(scene.kubelet.seen) == 2  # the first one's and this one: nobody has begun anew
+    assert importer.end() == 0
 
 
 def test_the_command_says_what_it_would_do_and_what_it_did(scene: Scene, origin: Path) -> None:
