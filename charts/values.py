@@ -325,6 +325,12 @@ class ExporterValues(Values):
     verify: Verify = Field(
         default=written({}), description="The CronJob that checks the restic repository: `dr-syncer volumes verify`."
     )
+    git_read_only: Git = Field(
+        default=written({}),
+        description="Credentials for the recovery repository that can only read it, for the CronJobs `verify` and "
+        "`prune`. Host keys (`knownHosts`) and certificates (`ca`) are those of `git` where they are left out. Left "
+        "out, all of it: `git`, whose key may push.",
+    )
     prune: Prune = Field(
         default=written({}), description="The CronJob that forgets old snapshots: `dr-syncer volumes prune`."
     )

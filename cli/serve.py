@@ -161,7 +161,7 @@ def _dialling(config: Config, side: str, metrics: Metrics, leading: Callable[[],
 
     def connect() -> Cluster:
         cluster = _counted(side_of(config, side, SERVICE), metrics)
-        cluster.may_write = leading
+        cluster.connection.may_write = leading
         return cluster
 
     return connect

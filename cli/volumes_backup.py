@@ -60,6 +60,8 @@ def backup(
     namespace. How that ended is written to the claim, from where the exporter brings it to Git. A claim
     that is named by --pvc is backed up whatever selects or excludes it, unless it is to be ignored.
 
+    What a run that was killed between the hooks of a workload holds still is let go first of all.
+
     A backup that is not whole never takes the place of the last whole one. A volume that is empty, or
     has shrunk by more than `volumes.shrinkPercent`, has to be confirmed.
 
@@ -101,6 +103,7 @@ def backup(
         progress=ctx.progress,
     )
     ctx.show(lambda out: _draw(out, outcome), outcome.to_data)
+    warn(outcome.held)
     warn(outcome.warnings)
     ctx.exit(outcome.exit_code)
 

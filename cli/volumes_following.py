@@ -167,15 +167,27 @@ class Told:
         """See `Observer`."""
         whole = [done for done in outcome.volumes if done.ending in (Ending.RESTORED, Ending.UNCHANGED)]
         counts = Counter(_state(done) for done in outcome.volumes)
-        for state in (_WHOLE, *map(str, (Ending.PARTIAL, Ending.FAILED, Ending.LEFT_OUT, Ending.REFUSED))):
+        for state in (
+            _WHOLE,
+            *map(str, (Ending.PARTIAL, Ending.FAILED, Ending.LEFT_OUT, Ending.REFUSED, Ending.EXCLUDED)),
+        ):
             self._metrics.set("volumes", counts[state], state=state)
         starts = [done.step.snapshot.start for done in whole if done.step.snapshot]
         oldest = min(starts) if starts else None
         self._metrics.set("volume_data_timestamp_seconds", oldest.timestamp() if oldest else 0.0)
-        others = [(done.step.target, f"{done.ending}: {done.text}") for done in outcome.volumes if done not in whole]
+        alone = [(done.step.target, done.text) for done in outcome.volumes if done.ending is Ending.EXCLUDED]
+        others = [
+            (done.step.target, f"{done.ending}: {done.text}")
+            for done in outcome.volumes
+            if done not in whole and done.ending is not Ending.EXCLUDED
+        ]
         self._board.change(
             lambda now: msgspec.structs.replace(
-                now, volumes=len(whole), volumes_as_of=oldest, volumes_behind=status.listed(others)
+                now,
+                volumes=len(whole),
+                volumes_as_of=oldest,
+                volumes_behind=status.listed(others),
+                volumes_excluded=status.listed(alone),
             )
         )
 

@@ -28,15 +28,18 @@ _STYLES = {
 @options.config
 @options.output
 @options.verbosity
-@options.revision
+@click.option(
+    "--revision", metavar="REV", default="", help="Commit, tag or branch. Default: what importer.revision names."
+)
 @options.namespaces
 @click.option("--offline", is_flag=True, help="Do not ask the restic repository; go by what Git says.")
 def list_(ctx: Context, revision: str, namespaces: tuple[str, ...], offline: bool) -> None:
     """Show the newest whole snapshot of each volume, its age, and how the last attempt ended.
 
-    By what the recovery point says, the newest one unless --revision names another, and by the restic
-    repository, which is asked whether the snapshots are really there. No cluster is asked: both may be
-    gone. The age is the time since restic began to read: what would be lost now.
+    By what the recovery point says, and by the restic repository, which is asked whether the snapshots
+    are really there. No cluster is asked: both may be gone. The recovery point is the one of --revision,
+    else the one that `importer.revision` names, which a restore goes by, else the newest. The age is the
+    time since restic began to read: what would be lost now.
 
     Exit codes: 0 every volume is whole, there, and younger than `volumes.maxAge`; 3 one is not.
 
@@ -60,19 +63,26 @@ def list_(ctx: Context, revision: str, namespaces: tuple[str, ...], offline: boo
 
 def _review(config: Config, clone: Clone, *, revision: str, namespaces: tuple[str, ...], offline: bool) -> Listing:
     from contextlib import ExitStack
+    from dataclasses import replace
     from datetime import UTC, datetime
 
     from cli.volumes_sides import restic_of
     from drsyncer.config.volumes import VolumeSelect
+    from importer.following import configured
     from volumes.reviewing import review
 
     section = config.volumes
+    newest = f"refs/heads/{config.repository.branch}"
+    head, by = newest, "--revision" if revision else ""
+    if not revision and config.importer is not None and config.importer.revision.branch != config.repository.branch:
+        head = configured(clone, config.importer.revision)
+        by = f"importer.revision: {config.importer.revision.text}"
     unasked = "" if section and not offline else "--offline" if offline else "there is no section `volumes`"
     with ExitStack() as stack:
         restic = stack.enter_context(restic_of(section)) if section is not None and not unasked else None
-        return review(
+        found = review(
             clone,
-            head=f"refs/heads/{config.repository.branch}",
+            head=head,
             revision=revision,
             namespaces=namespaces,
             select=section.select if section is not None else VolumeSelect(),
@@ -81,6 +91,27 @@ def _review(config: Config, clone: Clone, *, revision: str, namespaces: tuple[st
             now=datetime.now(UTC),
             unasked=unasked,
         )
+    return replace(found, by=by, warnings=(*found.warnings, *(_newer(clone, found, newest) if head != newest else ())))
+
+
+def _newer(clone: Clone, found: Listing, newest: str) -> list[str]:
+    """Return a warning when the importer is pinned to another recovery point than the newest one."""
+    from drsyncer.errors import Refused, RevisionNotFound
+    from volumes.points import choose, moment
+
+    try:
+        point = choose(clone, head=newest, needs_complete=False).point
+    except RevisionNotFound:
+        return []
+    except Refused as error:
+        return [f"this is what importer.revision names; the newest recovery point is refused: {error}"]
+    if point.id == found.point.id:
+        return []
+    branch = newest.removeprefix("refs/heads/")
+    return [
+        f"this is what importer.revision names; the newest recovery point is {point.id[:12]} of {moment(point.time)}: "
+        f"`--revision {branch}` shows it"
+    ]
 
 
 def _draw(out: Console, found: Listing) -> None:
@@ -90,7 +121,8 @@ def _draw(out: Console, found: Listing) -> None:
 
     point = found.point
     render.line(out, f"{point.source.cluster}: {many(len(found.rows), 'volume')}", style="bold")
-    render.line(out, f"recovery point {point.id[:12]} of {moment(point.time)}")
+    by = f" ({found.by})" if found.by else ""
+    render.paragraph(out, f"recovery point {point.id[:12]} of {moment(point.time)}{by}")
     if found.unasked:
         render.line(out, f"restic was not asked ({found.unasked}): STORED is not known", style="yellow")
     headers = ("VOLUME", "STATE", "SNAPSHOT", "AGE", "FILES", "SIZE", "STORED")

@@ -24,6 +24,7 @@ _STYLES = {
     "failed": "bold red",
     "left out": "yellow",
     "refused": "bold yellow",
+    "excluded": "dim",
 }
 
 
@@ -72,8 +73,11 @@ def restore(
     there, unless --yes is given. A restore that was interrupted is taken up again; until it is whole,
     the annotation dr-syncer.io/restored on the claim says so.
 
-    Exit codes: 0 all volumes are whole; 1 one failed; 3 something was left out, refused or partial;
-    4 refused, all of it.
+    What `volumes.restore.select` or the claim's annotation dr-syncer.io/restore excludes is left alone,
+    unless --pvc names it.
+
+    Exit codes: 0 all volumes but the excluded are whole; 1 one failed; 3 something was left out, refused
+    or partial; 4 refused, all of it.
 
     \b
     Examples:

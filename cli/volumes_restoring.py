@@ -26,6 +26,7 @@ from volumes.restore_look import look
 from volumes.restore_outcome import Done, Outcome, undone
 from volumes.restore_plan import Aim, Key, Step, plan, target_of
 from volumes.restore_run import Errand, Restores, announce
+from volumes.restore_selecting import Selecting, odd_wish
 from volumes.restore_wanted import path_of, to_make, wanted
 from volumes.sharing import TIMING, Meeting, Watcher, shared
 from volumes.supplies import access_of, check, files_of
@@ -90,17 +91,21 @@ def planned(config: Config, clone: Clone, cluster: Cluster, asked: Asked, progre
     """
     section = config.importer
     assert section is not None
+    selecting = Selecting(section_of(config).restore.select)
     with progress.task("Reading the recovery point", total=None):
         choice = _chosen(clone, section, cluster, asked)
         point = choice.point
-        found = wanted(clone, point, namespaces=asked.namespaces, volumes=asked.claims)
+        found = wanted(clone, point, selecting, namespaces=asked.namespaces, volumes=asked.claims)
     names = settings_of(section.transforms, standby=None).namespace_map
     with progress.task("Looking at the DR cluster", total=None):
         standing = look(cluster, [target_of(one.source, names, asked.aim) for one in found])
         steps = plan(found, standing, names, asked.aim)
     missing = [step for step in steps if step.makes]
     manifests = _manifests(config, clone, cluster, point, missing, progress) if missing else {}
-    return Planned(point, steps, choice.warnings, manifests)
+    warnings = [one for step in steps if step.claim for one in odd_wish(str(step.target), step.claim.wish)]
+    if not (asked.namespaces or asked.claims):
+        warnings += selecting.unused()
+    return Planned(point, steps, (*choice.warnings, *warnings), manifests)
 
 
 def _chosen(clone: Clone, section: Importer, cluster: Cluster, asked: Asked) -> points.Choice:

@@ -14,6 +14,7 @@ TIER = PREFIX + "tier"
 BACKUP = PREFIX + "backup"
 PRE_BACKUP = PREFIX + "pre-backup"
 POST_BACKUP = PREFIX + "post-backup"
+RESTORE = PREFIX + "restore"  # annotation of a claim, "false": its data is not restored
 
 # What backups and restores remember on PersistentVolumeClaims, as JSON.
 BACKUP_RESULT = (

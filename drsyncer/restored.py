@@ -15,6 +15,7 @@ import msgspec
 
 from drsyncer import manifest, own
 from drsyncer.manifest import Manifest, metadata
+from drsyncer.snapshot import Folder
 
 VERSION: Final = 1  # raised when a key changes its meaning or goes away
 FIELD_MANAGER: Final = "dr-syncer-restore"  # not the importer's: its apply must neither own nor remove the marker
@@ -41,6 +42,7 @@ class Marker(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     repository: str  # restic's id of it
     snapshot: str
     tree: str
+    folder: Folder | None = None  # the volume's own folder at the source, which is in no tree
     commit: str  # the recovery point
     run: str = ""  # of the restore: a UUID
     state: Progress

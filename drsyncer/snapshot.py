@@ -38,10 +38,21 @@ class State(StrEnum):
         return self in (State.COMPLETE, State.UNCHANGED)
 
 
+class Folder(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """The volume's own folder: restic's trees have everything but that."""
+
+    mode: int  # the twelve bits of permissions
+    uid: int
+    gid: int
+    changed: int  # its ctime, in nanoseconds since 1970
+
+
 class Snapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """A restic snapshot of one volume that holds all that was in it. Times are aware and in UTC.
 
-    `state` is Complete, Unchanged, or Empty when somebody confirmed that there is nothing (more) to be expected.
+    `state` is Complete, Unchanged, or Empty when somebody confirmed that there is nothing (more) to be expected. When
+    nothing differs from the snapshot before, restic makes none: `id` is then that one's, and the times are those of the
+    backup that found it so.
     """
 
     id: str  # 64 hexadecimal digits, as restic gives them; never shortened
@@ -53,6 +64,7 @@ class Snapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     end: datetime
     files: int
     bytes: int
+    folder: Folder | None = None  # None where it was not looked at
 
 
 class Attempt(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

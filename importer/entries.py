@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from drsyncer.config import adjustments as rules
 from drsyncer.config.matches import to_match
@@ -42,18 +41,11 @@ def scheduling_entry(index: int, rule: rules.SchedulingRule) -> SchedulingEntry:
         pod_affinity=rule.pod_affinity,
         topology_spread=rule.topology_spread,
         drop_tolerations=rule.tolerations.drop,
-        add_tolerations=tuple(toleration(one) for one in rule.tolerations.add),
+        add_tolerations=tuple(one.in_pod for one in rule.tolerations.add),
         runtime_classes=rule.runtime_classes,
         priority_classes=rule.priority_classes,
         schedulers=rule.schedulers,
     )
-
-
-def toleration(rule: rules.Toleration) -> dict[str, Any]:
-    """Return a toleration as it stands in a pod; what is empty is left out, as the API server does."""
-    seconds = {} if rule.toleration_seconds is None else {"tolerationSeconds": rule.toleration_seconds}
-    said = {"key": rule.key, "operator": rule.operator, "value": rule.value, "effect": rule.effect}
-    return {key: value for key, value in said.items() if value} | seconds
 
 
 def resource_entry(index: int, rule: rules.ResourceRule) -> ResourceEntry:

@@ -62,9 +62,7 @@ def choose(clone: Clone, revision: Revision, requested: str, *, fetch: bool = Tr
     Raises Refused when signatures are verified and no allowed signer signed it, RevisionNotFound, GitError.
     """
     commit, warnings = (
-        _resolve(clone, revision, requested)
-        if fetch
-        else (clone.resolve(requested or _configured(clone, revision)), [])
+        _resolve(clone, revision, requested) if fetch else (clone.resolve(requested or configured(clone, revision)), [])
     )
     point = point_of(clone, commit)
     signature = vouch(clone, point.id)
@@ -129,7 +127,7 @@ def _resolve(clone: Clone, revision: Revision, requested: str) -> tuple[str, lis
             raise
         return clone.resolve(fixed), [f"the remote was not asked: {error}"]
     try:
-        commit = clone.resolve(requested or _configured(clone, revision))
+        commit = clone.resolve(requested or configured(clone, revision))
         if not requested and not commit.startswith(revision.commit):
             raise UsageError(
                 f"importer.revision.commit: {revision.commit} is also the name of a branch or tag, which is {commit}",
@@ -142,8 +140,11 @@ def _resolve(clone: Clone, revision: Revision, requested: str) -> tuple[str, lis
         raise
 
 
-def _configured(clone: Clone, revision: Revision) -> str:
-    """Return the configured revision as git names it: a tag may be called like a branch."""
+def configured(clone: Clone, revision: Revision) -> str:
+    """Return the configured revision as git names it: a tag may be called like a branch.
+
+    Raises RevisionNotFound and UsageError for a range of versions that names no commit.
+    """
     if revision.semver:
         return f"refs/tags/{_newest_tag(clone, revision.semver)}"
     if revision.branch:
@@ -185,6 +186,6 @@ def _names(revision: Revision) -> tuple[str, ...]:
 def _is_current(clone: Clone, revision: Revision, chosen: Chosen) -> bool:
     """Return whether `chosen` is where the branch, tag or range that the importer follows is now."""
     try:
-        return point_of(clone, clone.resolve(_configured(clone, revision))).id == chosen.point.id
+        return point_of(clone, clone.resolve(configured(clone, revision))).id == chosen.point.id
     except (RevisionNotFound, Refused, UsageError):
         return False

@@ -55,6 +55,7 @@ _KEPT_OF_OURS = frozenset(
         own.BACKUP,
         own.PRE_BACKUP,
         own.POST_BACKUP,
+        own.RESTORE,
         own.REPLICAS,
         own.SUSPEND,
     ]

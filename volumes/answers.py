@@ -25,14 +25,9 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class BackupSummary(Summary, frozen=True):
-    """The last line of a backup."""
+    """The last line of a backup. `snapshot_id` is "" where nothing differed from the parent, so that none was made."""
 
     snapshot_id: str = ""
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether restic found nothing new; only the tree says whether that is so."""
-        return not (self.files_new or self.files_changed or self.dirs_new or self.dirs_changed)
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -10,7 +10,10 @@ from drsyncer import own
 from drsyncer.manifest import Manifest, ResourceType, labels, metadata
 from drsyncer.match import annotations_of
 
-CLAIMS = ResourceType("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True)
+# Rules may call them by their short name.
+CLAIMS = ResourceType(
+    "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True, short_names=("pvc",)
+)
 VOLUMES = ResourceType("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 _ENDED = ("Succeeded", "Failed")
 _HOSTNAME = "kubernetes.io/hostname"
@@ -112,6 +115,15 @@ def claims_in(pod: Manifest) -> list[str]:
         elif "ephemeral" in volume:
             names.append(f"{metadata(pod).get('name')}-{volume.get('name')}")
     return names
+
+
+def may_use(pod: bytes, claim: str) -> bool:
+    """Return whether a pod, as JSON, may use a claim of this name; False is certain, and costs no decoding.
+
+    The API server has no way from a claim to its pods but a list of all of them.
+    """
+    # The claim of an ephemeral volume is named nowhere. Names hold nothing that JSON writes in another way.
+    return claim.encode() in pod or b'"ephemeral"' in pod
 
 
 def volume_of(manifest: Manifest) -> Volume:

@@ -18,6 +18,7 @@ Command = tuple[str, ...]  # the words behind `restic` and `surroundings`
 MANIFEST_FILE: Final = "manifest.jsonl"
 MANIFEST_OF: Final = "manifest-of="
 RUN: Final = "run="
+CONTENT: Final = "content="  # of a manifest's snapshot: full, or metadata where it has no hashes
 STATE: Final = "state="  # of a manifest's snapshot: how the backup ended that it describes
 NOTHING: Final = ".dr-syncer-empty"  # the only file in the snapshot of an empty volume
 LOST_AND_FOUND: Final = "lost+found"  # the file system's own, in its root
@@ -40,20 +41,22 @@ def surroundings(access: Access, *, ca_file: str = "", ssh: str = "", cache: str
     return tuple(words)
 
 
-def backup(task: BackupTask, *, root: Path, parent: str = "") -> Command:
+def backup(task: BackupTask, *, root: Path, parent: str = "", gate: Path | None = None) -> Command:
     """Back up the folder that restic runs in, `root` without symlinks. `parent`: what it is compared with.
 
     Without a parent all is read: restic would otherwise take the newest snapshot of the same host and path, and in
-    every mover pod the volume has the same path.
+    every mover pod the volume has the same path. When nothing differs from the parent, no snapshot is made. `gate`: the
+    named pipe that keeps restic waiting before it reads (volumes/gate.py).
     """
     return (
         *("backup", ".", "--json"),
         *_labels(task.volume, f"{RUN}{task.run}"),
         # By its whole path: a folder of that name further down is somebody's data.
         *("--exclude", _GLOB.sub(r"\\\1", str(root / LOST_AND_FOUND))),
+        *(("--exclude-file", str(gate)) if gate else ()),
         *_waiting(task.access),
         *("--read-concurrency", str(task.read_concurrency)),
-        *(("--parent", parent) if parent else ("--force",)),
+        *(("--parent", parent, "--skip-if-unchanged") if parent else ("--force",)),
     )
 
 
@@ -71,21 +74,27 @@ def backup_manifest(task: BackupTask, *, snapshot: str, state: str) -> Command:
     """Store what comes on standard input as the manifest of a snapshot."""
     return (
         *("backup", "--stdin", "--stdin-filename", MANIFEST_FILE, "--json"),
-        *_labels(task.volume, f"{RUN}{task.run}", f"{MANIFEST_OF}{snapshot}", f"{STATE}{state}"),
+        *_labels(
+            task.volume, f"{RUN}{task.run}", f"{MANIFEST_OF}{snapshot}", f"{STATE}{state}", f"{CONTENT}{task.manifest}"
+        ),
         *_waiting(task.access),
         "--force",
     )
 
 
-def restore(snapshot: str, *, target: Path, path: str = "", delete: bool = True) -> Command:
+def restore(snapshot: str, *, target: Path, path: str = "", delete: bool = True, verify: bool = False) -> Command:
     """Make `target` what the snapshot has, or only `path` in it. `delete`: also remove what the snapshot has not.
+
+    `verify`: restic takes no file for granted that has the right time and size, and reads what it wrote: the content of
+    all files is compared with the hashes by which the repository keeps it.
 
     With a path, nothing outside of it is deleted: restic deletes only what the pattern covers. `<id>:/path` would not
     give the folder itself its mode, owner and time. Without one, the file system's own folder stays as it is.
     """
     chosen = ("--include", _GLOB.sub(r"\\\1", f"/{path}")) if path else ("--exclude", f"/{LOST_AND_FOUND}")
     return (
-        *("restore", snapshot, "--target", str(target), "--json", "--no-lock", "--overwrite", "if-changed"),
+        *("restore", snapshot, "--target", str(target), "--json", "--no-lock"),
+        *(("--overwrite", "always", "--verify") if verify else ("--overwrite", "if-changed")),
         *(("--delete",) if delete else ()),
         *chosen,
         "--sparse",

@@ -17,8 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from volumes.inspecting import entries
-from volumes.manifest import Entry, Kind, Reader, Unsure, escape, joined
+from volumes.inspecting import entries, is_within
+from volumes.manifest import ROOT, Entry, Kind, Reader, Unsure, escape, joined
 
 MOST: Final = 100  # differences that are listed; all are counted
 _LONGEST = 200  # characters of a value
@@ -90,8 +90,9 @@ class Comparison:
 
 
 class _Comparing:
-    def __init__(self, *, content: bool) -> None:
+    def __init__(self, *, content: bool, whole: bool) -> None:
         self.content = content
+        self.whole = whole  # else names of an inode may be elsewhere
         self.entries = self.contents = 0
         self.differences: list[Difference] = []
         self.totals: Counter[Field] = Counter()
@@ -157,7 +158,7 @@ class _Comparing:
             self.add(Difference(expected.path, Field.LINKS, f"another name of {_cut(first)}", "a file of its own"))
         elif self.owners.setdefault(here, there) != there:
             self.add(Difference(expected.path, Field.LINKS, "a file of its own", "another name of a different file"))
-        elif expected.links != found.links:
+        elif self.whole and expected.links != found.links:
             self.add(Difference(expected.path, Field.LINKS, _names(expected.links), _names(found.links)))
 
 
@@ -180,12 +181,13 @@ def differences(expected: Entry, found: Entry) -> Iterator[Difference]:
         yield Difference(path, Field.XATTRS, *_xattrs(expected.xattrs, found.xattrs))
 
 
-def compare(expected: Iterable[Entry], found: Iterable[Entry], *, content: bool) -> Comparison:
+def compare(expected: Iterable[Entry], found: Iterable[Entry], *, content: bool, whole: bool = True) -> Comparison:
     """Return how `found` differs from `expected`; both in the order of a manifest. Pure.
 
-    `content`: whether `found` has hashes, so that a file without one differs.
+    `content`: whether `found` has hashes, so that a file without one differs. `whole`: whether both are whole volumes,
+    and not a part of them.
     """
-    comparing = _Comparing(content=content)
+    comparing = _Comparing(content=content, whole=whole)
     for one, other in joined(expected, found, left_path=_path, right_path=_path):
         comparing.pair(one, other)
     return Comparison(
@@ -198,9 +200,16 @@ def compare(expected: Iterable[Entry], found: Iterable[Entry], *, content: bool)
 
 
 def compare_folder(
-    manifest: Path, root: Path, *, content: bool, goes_on: Callable[[], bool] = lambda: True
+    manifest: Path,
+    root: Path,
+    *,
+    content: bool,
+    goes_on: Callable[[], bool] = lambda: True,
+    within: bytes = ROOT,
 ) -> Comparison:
     """Return how the folder `root` differs from what the file `manifest` says; `content`: read all files, too.
+
+    `within`: only this path and what is below it is compared, and nothing else is read.
 
     Raises Damaged for a manifest that is none, OSError when it or the root cannot be read, and Interrupted when
     `goes_on`, which is asked again and again, says no.
@@ -208,12 +217,15 @@ def compare_folder(
     unread: list[Difference] = []
 
     def missed(path: bytes, error: OSError) -> None:
-        unread.append(Difference(escape(path), Field.UNREADABLE, "", error.strerror or str(error)))
+        if is_within(path, within):
+            unread.append(Difference(escape(path), Field.UNREADABLE, "", error.strerror or str(error)))
 
     with manifest.open("rb") as file:
         reader = Reader(file)
-        looking, there = entries(root, content=content and reader.header.content, missed=missed, goes_on=goes_on)
-        comparison = compare(reader, there, content=looking.content)
+        content_too = content and reader.header.content
+        looking, there = entries(root, content=content_too, missed=missed, goes_on=goes_on, within=within)
+        listed = (entry for entry in reader if is_within(entry.name, within))
+        comparison = compare(listed, there, content=content_too, whole=within == ROOT)
     notes = [
         f"{_cut(escape(path))}: the file system here has no extended attributes" for path in looking.without_xattrs
     ]

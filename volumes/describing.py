@@ -23,9 +23,10 @@ writes these pages out (half a minute or so), which restic's own detection of ch
 (NFS) tell changes of other machines late. And that restic kept what it read: that is what comparing a restore proves.
 
 After the first backup, nothing is read that the manifest before knows in the same state, as restic does not read it
-either: the second walk is left to files that are newer (`since`), and the third looks the others up. When restic's root
-tree is the one of the snapshot before, restic found every path, owner, mode, time, inode and attribute as it was, and
-read nothing: then the manifest before is this snapshot's, too, if the volume's own folder is as it was (`unchanged`).
+either: the second walk is left to files that are newer (`since`), and made only where there are any; the third looks
+the others up. When restic's root tree is the one of the snapshot before, restic found every path, owner, mode, time,
+inode and attribute as it was, and read nothing: then nothing need be walked again, and the manifest before is this
+snapshot's, too, if the volume's own folder is as it was (`folder`), which is in no tree of restic's.
 
 The second walk keeps near to restic where it is told how far that is (`reached`), and the kernel lets restic go first.
 
@@ -44,12 +45,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Final, NamedTuple, Self
 
 import msgspec
 
+from drsyncer.snapshot import Folder
 from volumes.inspecting import GONE, Looking, marks, path_mark
-from volumes.manifest import NAME, ROOT, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, ends, escape, joined
+from volumes.manifest import NAME, Damaged, Entry, Footer, Kind, Reader, Unsure, Writer, escape, joined
 from volumes.pacing import Pace
 from volumes.walking import Found, Walk
 
@@ -87,6 +89,7 @@ class _Seen:
 
     paths: array[int] = field(default_factory=lambda: array("q"))
     states: array[int] = field(default_factory=lambda: array("q"))
+    newest: int = 0  # the latest ctime, in nanoseconds
     missed: list[tuple[bytes, OSError]] = field(default_factory=list)
 
     def miss(self, path: bytes, error: OSError) -> None:
@@ -148,7 +151,7 @@ class _Writing:
 
 @dataclass(slots=True)
 class Describing:
-    """A manifest in the making; see the module. The first walk was made when `describing` hands it out."""
+    """A manifest in the making; see the module. Use it in a `with` block, which ends with all that it started."""
 
     root: Path
     scratch: Path
@@ -157,8 +160,10 @@ class Describing:
     previous: Path | None = None
     goes_on: Callable[[], bool] = lambda: True
     start: int = field(default_factory=time.time_ns)
+    is_newer: bool = False  # whether the first walk has found anything that is newer than `since`
     _stop: threading.Event = field(default_factory=threading.Event)
     _pace: Pace = field(default_factory=Pace)
+    _folder: Folder = field(init=False)
     _looking: Looking = field(init=False)
     _before: _Seen = field(init=False)
     _meanwhile: _Seen = field(default_factory=_Seen)
@@ -166,10 +171,19 @@ class Describing:
     _failure: BaseException | None = None
     _thread: threading.Thread | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
     def begin(self) -> None:
-        """Make the first walk, and start the second. Raises OSError for a root that cannot be read."""
-        self._looking = Looking(self.root.stat().st_dev, self.content, self._is_wanted, self._pace)
+        """Make the first walk, and start the second. restic must not read before. Raises OSError for the root."""
+        about = self.root.stat()
+        self._folder = _folder(about)
+        self._looking = Looking(about.st_dev, self.content, self._is_wanted, self._pace)
         self._before, fractions = self._seen()
+        self.is_newer = self._before.newest >= (self.since or 0)
         time.sleep(_TICK if fractions else _WHOLE_SECONDS_TICK)
         self._thread = threading.Thread(target=self._run, name="manifest")
         self._thread.start()
@@ -200,24 +214,9 @@ class Describing:
             return Described(target, self._draft.footer, self._draft.names)
         return self._merged(self._draft.file, previous)
 
-    def unchanged(self, previous: Path) -> Described | None:
-        """Return the manifest of the snapshot before as this one's, for whom restic's root tree is the one before.
-
-        None when it will not do: it is damaged, is not sure of something, or has no hashes; or the volume's own
-        folder, which is in no tree of restic's, has changed.
-        """
-        try:
-            with previous.open("rb") as file:
-                header, footer = ends(file)
-                file.seek(0)
-                first = next(iter(Reader(file)), None)
-        except Damaged:
-            return None
-        found = Found(ROOT, -1, ROOT, self.root.stat())
-        if first is None or first.name != ROOT or not self._looking.is_same(first, found):
-            return None
-        described = Described(previous, footer, ())
-        return described if described.sure and (header.content or not self.content) else None
+    def folder(self) -> Folder | None:
+        """Return what the volume's own folder is, None when that has changed since the first walk."""
+        return self._folder if _folder(self.root.stat()) == self._folder else None
 
     def end(self) -> None:
         """Stop what is still running and remove what is in between; the finished manifest stays."""
@@ -242,6 +241,7 @@ class Describing:
             for path, state in marks(batch):
                 seen.paths.append(path)
                 seen.states.append(state)
+            seen.newest = max(seen.newest, *(about.st_ctime_ns for about in batch.stats))
             fractions = fractions or any(about.st_ctime_ns % _SECOND for about in batch.stats)
         return seen, fractions
 
@@ -258,7 +258,7 @@ class Describing:
         walk = Walk(self.root, seen.miss)
         with self._draft_file.open("wb") as file:
             writing = _Writing(file, self)
-            for batch in walk.batches():
+            for batch in walk.batches() if self.is_newer else ():
                 self._looking.require()
                 if self.since is None:
                     seen.states.extend(state for _, state in marks(batch))
@@ -349,12 +349,13 @@ def describing(
     """
     if since is None and previous is not None:
         since = _start_of(previous)
-    manifest = Describing(root, scratch, content, since, previous, goes_on)
-    try:
+    with Describing(root, scratch, content, since, previous, goes_on) as manifest:
         manifest.begin()
         yield manifest
-    finally:
-        manifest.end()
+
+
+def _folder(about: os.stat_result) -> Folder:
+    return Folder(mode=about.st_mode & 0o7777, uid=about.st_uid, gid=about.st_gid, changed=about.st_ctime_ns)
 
 
 def _start_of(manifest: Path) -> int:

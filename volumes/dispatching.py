@@ -20,6 +20,8 @@ from volumes import supplies
 from volumes.claims import Claim, Key, Volume
 from volumes.copying import Copies, NoCopy, class_for
 from volumes.endings import failure
+from volumes.healing import Healed, heal, heal_one
+from volumes.hooks import Hooks
 from volumes.jobs import Dispatcher, Move
 from volumes.leftovers import sweep
 from volumes.looking import Found, look
@@ -80,6 +82,7 @@ def back_up(
     run = str(uuid.uuid4())
     supplies.check(config)
     files = supplies.files_of(config.restic.auth)
+    healed = [] if request.dry_run else _healed(site.cluster, progress)
     with progress.task("Reading volumes"):
         found = look(site.cluster, config.select, request.asked, copies=config.copy_method != "direct")
     _check_confirmed(request, found)
@@ -96,7 +99,8 @@ def back_up(
         run=run,
         dry_run=request.dry_run,
         backups=tuple(backups),
-        warnings=found.warnings,
+        warnings=(*found.warnings, *(str(one) for one in healed if not one.trouble)),
+        held=tuple(str(one) for one in healed if one.trouble and one.claim not in _spotless(backups)),
         seconds=time.monotonic() - begun,
     )
 
@@ -181,7 +185,8 @@ def _run(
     subjects = {plan.subject.claim.key: plan.subject for plan in planned if plan.subject is not None}
     recorder, watcher, stopping = Recorder(site.cluster, run=run), Watcher(site.cluster), threading.Event()
     copies = Copies(site.cluster, patience=config.mover.start_timeout, goes_on=lambda: not stopping.is_set())
-    preparing = Preparing(site.cluster, subjects, copies, task_of=planning.task)
+    hooks = Hooks(site.cluster, goes_on=lambda: not stopping.is_set())
+    preparing = Preparing(site.cluster, subjects, copies, hooks, task_of=planning.task)
     with progress.task("Backing up", total=len(moves)) as task:
         meeting = Meeting(
             site.cluster,
@@ -202,10 +207,22 @@ def _run(
                 record=lambda move, result: recorder.record(move.namespace, move.claim, result),
                 ready=preparing.ready,
                 around=preparing.around,
+                orphaned=lambda job: heal_one(site.cluster, hooks, job),
                 done=lambda move, result: task.advance(detail=f"{move}: {result.state}"),
             )
             results = Movers(site.cluster, way, interval=interval, stopping=stopping).run(list(moves.values()))
     return dict(zip(moves, results, strict=True))
+
+
+def _healed(cluster: Cluster, progress: Progress) -> list[Healed]:
+    """Let go what earlier runs hold that were killed: before others are waited for, or anything can go wrong."""
+    with progress.task("Looking for what earlier runs left"):
+        return list(heal(cluster, Hooks(cluster), Watcher(cluster).living))
+
+
+def _spotless(backups: Sequence[Backup]) -> set[Key]:
+    """Return the claims whose hooks of this run have made up for whatever was before."""
+    return {backup.chosen.claim.key for backup in backups if backup.spotless}
 
 
 def _remember_refusals(backups: Sequence[Backup], recorder: Recorder) -> None:

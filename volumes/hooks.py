@@ -6,7 +6,8 @@ goes before the claim's):
     dr-syncer.io/pre-backup: '["/bin/sh", "-c", "fsfreeze --freeze /data"]'
     dr-syncer.io/post-backup: '{"command": ["…"], "container": "db", "timeout": "30s", "onError": "continue"}'
 
-The commands after are run whatever happened before: also when a command before failed, or all is interrupted.
+The commands after are run whatever happened before: also when a command before failed, or all is interrupted; and when
+whoever ran those before was killed, by the next who comes (`volumes.healing`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _LONGEST = 300  # characters of what a command said
 
 
 Thaw = Callable[[], None]
+Note = Callable[[bool], None]
 
 
 class Hook(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -109,35 +111,46 @@ def asks_for_hooks(annotations: Mapping[str, str], users: Sequence[User]) -> boo
 
 
 class _Once:
-    """Runs the commands after, the first time that it is called."""
+    """Runs the commands after, the first time that it is called; `note` is told when they did what they should."""
 
-    def __init__(self, run: Callable[[], list[str]]) -> None:
+    def __init__(self, run: Callable[[], list[str]], note: Note) -> None:
         self._run: Callable[[], list[str]] | None = run
+        self._note = note
         self.trouble: list[str] = []
 
     def __call__(self) -> None:
         run, self._run = self._run, None
         if run is not None:
             self.trouble = run()
+            if not self.trouble:
+                self._note(False)
 
 
 class Hooks:
     """Runs hooks. For many threads: a pod that has any works for one volume at a time, or one would thaw what another
     one has just frozen."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, goes_on: Callable[[], bool] = lambda: True) -> None:
         self._cluster = cluster
+        self._goes_on = goes_on
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def around(
-        self, claim: str, annotations: Mapping[str, str], users: Sequence[User], go: Callable[[Thaw], Result]
+        self,
+        claim: str,
+        annotations: Mapping[str, str],
+        users: Sequence[User],
+        go: Callable[[Thaw], Result],
+        *,
+        note: Note = lambda _: None,
     ) -> Result:
         """Run what is to be run before, then `go`, then what is to be run after, and return the result of all of it.
 
         A command before that fails, and must not, is a failure of the backup, which is not begun. One after it leaves
         the result as it is, with a message: the data is there, and the workload may need help. `go` is given what runs
-        the commands after, for when that may be before its own end: once a copy of the volume is made.
+        the commands after, for when that may be before its own end: once a copy of the volume is made. `note` is told,
+        where there are commands after, that they are due before any other is run, and that they are not any more.
         """
         begun = datetime.now(UTC)
         try:
@@ -146,7 +159,12 @@ class Hooks:
         except HookInvalid as fault:
             return failure(Reason.HOOK, f"{fault}. {fault.hint}".strip(), start=begun, end=datetime.now(UTC))
         with self._alone({errand.pod.uid for errand in (*before, *after)}):
-            thaw = _Once(lambda: self._run_all(after))
+            if not self._goes_on():  # it may have waited for hours
+                return failure(Reason.INTERRUPTED, "interrupted before it began", start=begun, end=datetime.now(UTC))
+            if not after:
+                note = _nobody
+            note(True)
+            thaw = _Once(lambda: self._run_all(after), note)
             try:
                 try:
                     self._run(before)
@@ -161,6 +179,17 @@ class Hooks:
         message = " ".join((*([result.message] if result.message else []), *thaw.trouble))
         reason = Reason.HOOK if result.state.whole else result.reason
         return msgspec.structs.replace(result, message=message, reason=reason)
+
+    def let_go(self, claim: str, annotations: Mapping[str, str], users: Sequence[User]) -> list[str] | None:
+        """Run the commands after alone, for who could not; return what went wrong, None where there are none."""
+        try:
+            after = errands(own.POST_BACKUP, claim, annotations, users)
+        except HookInvalid as fault:
+            return [f"{fault}. {fault.hint}".strip()]
+        if not after:
+            return None
+        with self._alone({errand.pod.uid for errand in after}):
+            return self._run_all(after)
 
     def _run(self, before: Sequence[Errand]) -> None:
         for errand in before:
@@ -207,6 +236,10 @@ class Hooks:
                     lock = self._locks.setdefault(uid, threading.Lock())
                 stack.enter_context(lock)
             yield
+
+
+def _nobody(_due: bool) -> None:
+    pass
 
 
 def _annotations(user: User) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from volumes.failure import Interrupted
-from volumes.manifest import Entry, Kind, Unsure, escape
+from volumes.manifest import ROOT, Entry, Kind, Unsure, escape
 from volumes.pacing import Pace
 from volumes.walking import Batch, Found, Walk
 
@@ -207,13 +207,20 @@ def entries(
     content: bool,
     missed: Callable[[bytes, OSError], None],
     goes_on: Callable[[], bool] = lambda: True,
+    within: bytes = ROOT,
 ) -> tuple[Looking, Iterator[Entry]]:
     """Return what the entries of the folder `root` are made by, and those entries, in the order of a manifest.
 
-    See `Walk` for `missed`. Raises OSError for a root that cannot be read.
+    `within`: only those of this path and what is below it. See `Walk` for `missed`. Raises OSError for a root that
+    cannot be read.
     """
     looking = Looking(root.stat().st_dev, content, goes_on)
-    return looking, map(looking.entry, Walk(root, missed))
+    return looking, (looking.entry(found) for found in Walk(root, missed) if is_within(found.path, within))
+
+
+def is_within(path: bytes, folder: bytes) -> bool:
+    """Whether a path is `folder` or below it."""
+    return folder == ROOT or path == folder or path.startswith(folder + b"/")
 
 
 def marks(batch: Batch) -> Iterator[tuple[int, int]]:

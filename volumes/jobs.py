@@ -31,6 +31,7 @@ OPERATION: Final = own.PREFIX + "operation"  # label of Jobs and pods: `backup`,
 RUN: Final = own.PREFIX + "run"  # label: the run that made the Job
 CLAIM: Final = own.PREFIX + "claim"  # annotation: names are longer than labels
 PRESENCE: Final = own.PREFIX + "presence"  # annotation: the Lease of who made the Job, as namespace/name
+HELD: Final = own.PREFIX + "held"  # annotation, "true": hooks may hold the workload still, and it is to be let go
 COMMAND: Final = "dr-syncer-mover"
 CONTAINER: Final = "mover"
 
@@ -180,6 +181,11 @@ def presence_of(manifest: Manifest) -> str:
     return annotations_of(manifest).get(PRESENCE, "")
 
 
+def held(manifest: Manifest) -> bool:
+    """Return whether a Job says that hooks may hold the workload of its volume still."""
+    return annotations_of(manifest).get(HELD) == "true"
+
+
 def claim_of(manifest: Manifest) -> tuple[str, str]:
     """Return namespace and name of the claim that a Job is about."""
     return str(metadata(manifest).get("namespace", "")), annotations_of(manifest).get(CLAIM, "")
@@ -225,9 +231,17 @@ def _pod_spec(move: Move, mover: Mover, capabilities: tuple[str, ...]) -> Manife
         spec["imagePullSecrets"] = [{"name": name} for name in mover.pull_secrets]
     if move.placement.node:
         spec["affinity"] = {"nodeAffinity": _only(move.placement.node)}
-    if move.placement.tolerations:
-        spec["tolerations"] = [dict(one) for one in move.placement.tolerations]
+    elif mover.node_selector and not move.placement.counted:
+        spec["nodeSelector"] = dict(mover.node_selector)
+    if tolerations := _tolerations(move, mover):
+        spec["tolerations"] = tolerations
     return spec
+
+
+def _tolerations(move: Move, mover: Mover) -> list[Manifest]:
+    """Return the tolerations of the pods that use the volume and those that are configured, each once."""
+    found = [dict(one) for one in move.placement.tolerations]
+    return found + [one.in_pod for one in mover.tolerations if one.in_pod not in found]
 
 
 def _container(move: Move, mover: Mover, capabilities: tuple[str, ...], *, mounts_data: bool) -> Manifest:

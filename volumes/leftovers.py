@@ -14,7 +14,7 @@ from drsyncer.errors import ClusterError
 from drsyncer.manifest import Manifest, labels
 from volumes import making
 from volumes.endings import ending, name_of
-from volumes.jobs import OPERATION, claim_of, presence_of, run_of
+from volumes.jobs import OPERATION, claim_of, held, presence_of, run_of
 from volumes.result import Result
 from volumes.sightings import Sightings
 
@@ -55,7 +55,7 @@ def sweep(
 def _cleared(cluster: Cluster, sightings: Sightings, job: Manifest, record: Callable[[str, str, Result], None]) -> bool:
     """Write down how a Job's mover ended, and delete the Job; return False when it still runs."""
     seen = sightings.look(name_of(job))
-    if seen.job is None:
+    if seen.job is None or held(seen.job):  # it says that a workload is still to be let go
         return False
     if not seen.suspended:
         now = datetime.now(UTC)

@@ -50,7 +50,7 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """All volumes of a recovery point. `faults` are files of it that are no records; `unasked` is why restic was not
-    asked, "" when it was."""
+    asked, "" when it was. `by` is what chose the recovery point, "" where that is the newest one."""
 
     point: Point
     max_age: float | None  # seconds; None: nobody said how old it may be
@@ -58,6 +58,7 @@ class Listing:
     faults: Mapping[str, str]
     unasked: str = ""
     warnings: tuple[str, ...] = field(default=())
+    by: str = ""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -69,6 +70,7 @@ class Listing:
         return {
             "cluster": self.point.source.cluster,
             "recoveryPoint": self.point.id,
+            "chosenBy": self.by or "newest",
             "exportedAt": self.point.time.isoformat(),
             "complete": self.point.records.complete,
             "maxAgeSeconds": self.max_age,

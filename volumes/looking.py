@@ -13,7 +13,7 @@ from drsyncer.errors import Forbidden, UsageError
 from drsyncer.manifest import Manifest, ResourceType, labels, metadata
 from drsyncer.snapshot import Record
 from drsyncer.wording import some
-from volumes.claims import CLAIMS, VOLUMES, Key, User, Volume, users_of, volume_of
+from volumes.claims import CLAIMS, VOLUMES, Claim, Key, User, Volume, may_use, users_of, volume_of
 from volumes.copying import SnapshotClass, classes
 from volumes.jobs import PODS
 from volumes.remembering import record_of
@@ -65,6 +65,13 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
     users = users_of(_all(cluster, PODS, asked))
     known = classes(cluster) if copies else None
     return Found(ordered, records, users, _volumes(cluster), known, tuple(warnings))
+
+
+def users_now(cluster: Cluster, claim: Claim) -> tuple[User, ...]:
+    """Return the pods that use a claim at this moment. Raises ClusterError."""
+    items = (bytes(item) for page in cluster.pages(PODS, namespace=claim.namespace) for item in page.items)
+    pods = (msgspec.json.decode(item) for item in items if may_use(item, claim.name))
+    return users_of(pods).get(claim.key, ())
 
 
 def _asks_for_labels(select: VolumeSelect) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 
 from drsyncer.cluster import Cluster, urls
 from drsyncer.cluster.events import EVENTS
+from drsyncer.cluster.results import decode_object
 from drsyncer.config.volumes import Mover
 from drsyncer.errors import ClusterError, Conflict, DrSyncerError, Forbidden, Invalid, NotFound
 from drsyncer.json import items_of
@@ -90,7 +91,7 @@ def make_job(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher, capabil
     """Make the suspended Job of a move and return it as the API server has it. Raises NotLetIn, TakenByAnother."""
     body = jobs.encode(jobs.job(move, mover, by, capabilities=capabilities))
     try:
-        cluster.create(JOBS, body, namespace=move.namespace, name=move.name)
+        return decode_object(cluster.create(JOBS, body, namespace=move.namespace, name=move.name))
     except Conflict:
         # Ours, when only the answer was lost.
         found = cluster.read(JOBS, namespace=move.namespace, name=move.name)
@@ -99,7 +100,6 @@ def make_job(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher, capabil
         return found
     except (Forbidden, Invalid) as error:
         raise NotLetIn(str(error), hint=error.hint, passes=_is_about_quota(error)) from error
-    return cluster.read(JOBS, namespace=move.namespace, name=move.name)
 
 
 def make_secret(
@@ -116,16 +116,17 @@ def make_secret(
 
 def let_run(cluster: Cluster, job: Manifest) -> None:
     """Let the pod of a suspended Job start."""
-    meta = metadata(job)
-    # With its uid: another Job that has taken its name meanwhile is not meant.
-    patch = {"metadata": {"uid": meta["uid"]}, "spec": {"suspend": False}}
-    cluster.request(
-        "PATCH",
-        urls.path_of(JOBS, namespace=meta["namespace"], name=meta["name"]),
-        what=f"start {meta['namespace']}/{JOBS.key}/{meta['name']}",
-        body=msgspec.json.encode(patch),
-        content_type="application/merge-patch+json",
-    )
+    _patch(cluster, job, {"spec": {"suspend": False}}, what="start")
+
+
+def note_held(cluster: Cluster, job: Manifest, *, held: bool) -> None:
+    """Note on a Job whether hooks may hold the workload of its volume still."""
+    _patch(cluster, job, {"metadata": {"annotations": {jobs.HELD: "true" if held else None}}}, what="make a note on")
+
+
+def halt(cluster: Cluster, job: Manifest) -> None:
+    """Suspend a Job: its pod is ended, and what it says in the end counts for nothing."""
+    _patch(cluster, job, {"spec": {"suspend": True}}, what="suspend")
 
 
 def remove(cluster: Cluster, job: Manifest) -> None:
@@ -152,6 +153,19 @@ def events_of(cluster: Cluster, job: Manifest) -> list[Manifest]:
     except (ClusterError, ValueError):
         return []
     return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+
+
+def _patch(cluster: Cluster, job: Manifest, change: Manifest, *, what: str) -> None:
+    meta = metadata(job)
+    # With its uid: another Job that has taken its name meanwhile is not meant.
+    patch = {**change, "metadata": {**change.get("metadata", {}), "uid": meta["uid"]}}
+    cluster.request(
+        "PATCH",
+        urls.path_of(JOBS, namespace=meta["namespace"], name=meta["name"]),
+        what=f"{what} {meta['namespace']}/{JOBS.key}/{meta['name']}",
+        body=msgspec.json.encode(patch),
+        content_type="application/merge-patch+json",
+    )
 
 
 def _delete(cluster: Cluster, type_: ResourceType, found: Manifest, *, propagation: str) -> None:

@@ -18,7 +18,6 @@ that nobody wrote to it since, so the next backup takes the SHA-256 over.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
@@ -169,7 +168,6 @@ _headers = msgspec.json.Decoder(Header)
 _entries = msgspec.json.Decoder(Entry)
 _footers = msgspec.json.Decoder(Footer)
 FOOTER: Final = b'{"entries":'
-_LONGEST_FOOTER = 1 << 20
 
 
 class Writer:
@@ -250,17 +248,3 @@ class Reader:
             count += 1
         if self.footer is None or self.footer.entries != count or self._file.readline():
             raise Damaged(f"the manifest was cut off after {count} entries", hint=_HINT)
-
-
-def ends(file: IO[bytes]) -> tuple[Header, Footer]:
-    """Return the first and the last line of a manifest, without a look at what is between. Raises Damaged."""
-    header = Reader(file).header
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _LONGEST_FOOTER))
-    last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-    if not last.startswith(FOOTER):
-        raise Damaged("the manifest was cut off", hint=_HINT)
-    try:
-        return header, _footers.decode(last)
-    except msgspec.DecodeError as error:
-        raise Damaged(f"the last line of the manifest is damaged: {error}", hint=_HINT) from error

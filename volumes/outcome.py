@@ -73,7 +73,10 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One run, a UUID. `backups` are the claims that it was about, by name, those left out too."""
+    """One run, a UUID. `backups` are the claims that it was about, by name, those left out too.
+
+    `held` says of workloads that they may stand still since a hook of an earlier run: somebody must look.
+    """
 
     cluster: str
     run: str
@@ -81,6 +84,7 @@ class Outcome:
     backups: Sequence[Backup]
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    held: tuple[str, ...] = ()
 
     def chosen(self, choice: Choice) -> list[Backup]:
         """Return the claims of which this became."""
@@ -93,7 +97,7 @@ class Outcome:
         if refused and not selected:
             return ExitCode.REFUSED
         if self.dry_run or all(backup.spotless for backup in selected):
-            return ExitCode.PARTIAL if refused else ExitCode.DONE
+            return ExitCode.PARTIAL if refused or self.held else ExitCode.DONE
         return ExitCode.PARTIAL if any(backup.good for backup in selected) else ExitCode.FAILED
 
     def to_data(self) -> dict[str, Any]:
@@ -111,6 +115,7 @@ class Outcome:
             "refused": len(self.chosen(Choice.REFUSED)),
             "states": states,
             "volumes": [backup.to_data() for backup in self.backups],
+            "held": list(self.held),
             "warnings": list(self.warnings),
             "seconds": round(self.seconds, 3),
         }

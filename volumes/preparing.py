@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import msgspec
-
+from drsyncer import log
 from drsyncer.cluster import Cluster
-from drsyncer.errors import NotFound
+from drsyncer.errors import ClusterError, NotFound
 from drsyncer.manifest import Manifest
 from drsyncer.snapshot import Record
-from volumes.claims import CLAIMS, Claim, Key, User, Volume, claim_of, users_of
+from volumes import making
+from volumes.claims import CLAIMS, Claim, Key, User, Volume, claim_of
 from volumes.copying import Copies
+from volumes.endings import name_of
 from volumes.hooks import Hooks, Thaw, asks_for_hooks
-from volumes.jobs import PODS, Move
+from volumes.jobs import Move
+from volumes.looking import users_now
 from volumes.placing import CannotMount, groups, place
 from volumes.remembering import record_of
 from volumes.result import Result
 from volumes.running import Go, NotReady
 from volumes.task import Task
 
+_logger = log.get(__name__)
 TaskOf = Callable[[Claim, Record | None], Task]
 
 
@@ -36,12 +39,14 @@ class Subject:
 class Preparing:
     """For one run, and many threads. `subjects` are the claims that its moves are about."""
 
-    def __init__(self, cluster: Cluster, subjects: Mapping[Key, Subject], copies: Copies, *, task_of: TaskOf) -> None:
+    def __init__(
+        self, cluster: Cluster, subjects: Mapping[Key, Subject], copies: Copies, hooks: Hooks, *, task_of: TaskOf
+    ) -> None:
         self._cluster = cluster
         self._task_of = task_of
         self._subjects = subjects
         self._copies = copies
-        self._hooks = Hooks(cluster)
+        self._hooks = hooks
         self._looked: dict[Key, tuple[Subject, Sequence[User]]] = {}  # at the moves that are not begun
 
     def ready(self, move: Move) -> Move:
@@ -56,7 +61,7 @@ class Preparing:
         except NotFound:
             raise NotReady(f"{subject.claim}: the claim was deleted") from None
         subject = replace(subject, claim=claim_of(found))
-        users = self._read_users(subject.claim)
+        users = users_now(self._cluster, subject.claim)
         self._looked[subject.claim.key] = subject, users
         try:
             return placed(replace(move, task=self._task_of(subject.claim, _record(found))), subject, users)
@@ -70,7 +75,11 @@ class Preparing:
         if not asks_for_hooks(claim.annotations, users):
             return self._moved(move, subject, job, go, lambda: None)
         return self._hooks.around(
-            str(claim), claim.annotations, users, lambda thaw: self._moved(move, subject, job, go, thaw)
+            str(claim),
+            claim.annotations,
+            users,
+            lambda thaw: self._moved(move, subject, job, go, thaw),
+            note=lambda due: self._note(job, due=due),
         )
 
     def _moved(self, move: Move, subject: Subject, job: Manifest, go: Go, thaw: Thaw) -> Result:
@@ -78,10 +87,14 @@ class Preparing:
             self._copies.make(move, subject.claim, job, class_name=subject.class_name, cut=thaw)
         return go()
 
-    def _read_users(self, claim: Claim) -> Sequence[User]:
-        pages = self._cluster.pages(PODS, namespace=claim.namespace)
-        pods = (msgspec.json.decode(item) for page in pages for item in page.items)
-        return users_of(pods).get(claim.key, ())
+    def _note(self, job: Manifest, *, due: bool) -> None:
+        """Note on the Job that hooks are due, for whoever comes next. Raises ClusterError: then none may be run."""
+        try:
+            making.note_held(self._cluster, job, held=due)
+        except ClusterError as error:
+            if due:
+                raise
+            _logger.warning("that the hooks have run could not be noted", job=name_of(job)[1], why=str(error))
 
 
 def _record(claim: Manifest) -> Record | None:

@@ -19,6 +19,7 @@ from volumes.remembering import record_of, remember
 from volumes.result import Result
 
 _logger = log.get(__name__)
+HOOK_FAILED = "BackupHookFailed"
 _LONGEST = 1000  # characters of an Event's message: the API server takes 1,024
 
 
@@ -107,5 +108,5 @@ _TOLD_APART = frozenset({State.PARTIAL, State.EMPTY, State.LOCKED})
 def reason_of(result: Result) -> str:
     """Return the word that an Event has for how a backup ended that was not whole, or had trouble around it."""
     if is_good(result):
-        return "BackupHookFailed"
+        return HOOK_FAILED
     return f"Backup{result.state if result.state in _TOLD_APART else State.FAILED}"

@@ -7,6 +7,7 @@ from typing import BinaryIO, Final, TypeVar
 
 import msgspec
 
+from drsyncer.snapshot import Snapshot
 from volumes import commands
 from volumes.answers import Configuration, Listed, Node, Size
 from volumes.failure import DONE, OtherRepository, OtherSnapshot, ResticError
@@ -51,6 +52,11 @@ def snapshot(restic: Restic, id_: str) -> Listed | None:
     if len(id_) != ID_LENGTH:
         return None
     return next((found for found in snapshots(restic, id_) if found.id == id_), None)
+
+
+def listed(restic: Restic, snapshot: Snapshot) -> dict[str, Listed]:
+    """Return what the repository has of a snapshot that a record names, itself and its manifest, by their ids."""
+    return {one.id: one for one in snapshots(restic, *filter(None, (snapshot.id, snapshot.manifest)))}
 
 
 def belongs(found: Listed, volume: Volume) -> bool:

@@ -28,6 +28,7 @@ from volumes import commands, credentials, failure
 from volumes.answers import Lock
 from volumes.commands import Command
 from volumes.credentials import Credentials
+from volumes.gate import Gate
 from volumes.hearing import Hearing, Message, Outcome
 from volumes.task import Access
 
@@ -139,11 +140,13 @@ class Restic:
         into: BinaryIO | None = None,
         listener: Callable[[Message], None] | None = None,
         limit: float = float("inf"),
+        gate: Gate | None = None,
     ) -> Outcome:
         """Run a command and return how it ended, whatever its exit code.
 
         `listener` gets each JSON line of its output while it works; without one the output is returned as it is, or
-        written to `into`. `stdin`: a file. `limit`: seconds. Raises `ResticError` when it could not be run, was
+        written to `into`. `stdin`: a file. `limit`: seconds. `gate`: what keeps it waiting, as the command says; an
+        error of its preparation ends restic, and is raised. Raises `ResticError` when it could not be run, was
         interrupted, or waited for the backend for too long.
         """
         if not self.goes_on():
@@ -151,9 +154,9 @@ class Restic:
         hearing = Hearing(Outcome(doing), masked=self.masked, listener=listener, into=into, tried=self._tried)
         with self._started(command, doing=doing, cwd=cwd, stdin=stdin) as process:
             try:
-                self._attend(process, hearing, limit=limit)
+                self._attend(process, hearing, limit=limit, gate=gate)
             except BaseException:
-                self._stop(process)
+                self._stop(process, gate)
                 raise
             hearing.outcome.status = process.wait()
         hearing.end()
@@ -189,7 +192,7 @@ class Restic:
         with process:
             yield process
 
-    def _attend(self, process: subprocess.Popen[bytes], hearing: Hearing, *, limit: float) -> None:
+    def _attend(self, process: subprocess.Popen[bytes], hearing: Hearing, *, limit: float, gate: Gate | None) -> None:
         doing = hearing.outcome.doing
         with selectors.DefaultSelector() as selector:
             selector.register(_stream(process.stdout), selectors.EVENT_READ, hearing.out)
@@ -197,6 +200,8 @@ class Restic:
             while selector.get_map():
                 if not self.goes_on():
                     raise failure.Interrupted(f"restic: {doing}: stopped, since it is time to stop")
+                if gate is not None and gate.error is not None:
+                    raise gate.error
                 for patience, waited in ((limit, hearing.seconds()), (self._patience, hearing.in_vain())):
                     if waited > patience:
                         raise failure.unreachable(list(hearing.outcome.tail), doing=doing, seconds=waited)
@@ -206,7 +211,7 @@ class Restic:
                     else:
                         selector.unregister(key.fileobj)
 
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+    def _stop(self, process: subprocess.Popen[bytes], gate: Gate | None) -> None:
         """End restic: by the signal that lets it remove its lock, and when that takes too long, by force."""
         process.terminate()
         deadline = time.monotonic() + self._grace
@@ -214,6 +219,8 @@ class Restic:
         for stream in streams:
             os.set_blocking(stream.fileno(), False)
         while process.poll() is None and time.monotonic() < deadline:
+            if gate is not None:
+                gate.let_through()  # it hears of the signal behind the gate only
             # Read, or it would wait for a reader; what it says by now is of no interest.
             for stream in streams:
                 while stream.read(1 << 16):

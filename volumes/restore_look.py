@@ -6,12 +6,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from drsyncer import own
 from drsyncer.cluster import Cluster
 from drsyncer.errors import Forbidden, NotFound
 from drsyncer.json import decode
-from drsyncer.manifest import Manifest, ResourceType, labels, metadata
+from drsyncer.manifest import Manifest, ObjectRef, ResourceType, labels, metadata
+from drsyncer.match import Subject, annotations_of
 from drsyncer.restored import UnreadableMarker, half_restored, marker_of
 from transforms import mounts, quantity
+from transforms.select_conditions import ignored
 from volumes.jobs import OPERATION
 from volumes.restore_plan import Claim, Key, Standing, User
 
@@ -92,8 +95,9 @@ def claim_of(manifest: Manifest, classes: Classes) -> Claim:
     except UnreadableMarker as error:
         unreadable = str(error)
     phase = str(status.get("phase") or "Pending")
+    key = Key(str(meta.get("namespace", "")), str(meta.get("name", "")))
     return Claim(
-        key=Key(str(meta.get("namespace", "")), str(meta.get("name", ""))),
+        key=key,
         uid=str(meta.get("uid", "")),
         version=str(meta.get("resourceVersion", "")),
         phase=phase,
@@ -105,6 +109,8 @@ def claim_of(manifest: Manifest, classes: Classes) -> Claim:
         volume=str(spec.get("volumeName") or ""),
         marker=marker,
         unreadable=unreadable,
+        wish=str(annotations_of(manifest).get(own.RESTORE, "")),
+        ignored=ignored(Subject(ObjectRef(CLAIMS.key, key.namespace, key.name), CLAIMS, manifest)),
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import Snapshot
-from volumes.restore_plan import Action, Step, Why
+from volumes.restore_plan import Step
+from volumes.restore_why import Action, Why
 from volumes.result import Result
 
 
@@ -23,6 +24,7 @@ class Ending(StrEnum):
     FAILED = "failed"
     LEFT_OUT = "left out"
     REFUSED = "refused"
+    EXCLUDED = "excluded"  # as somebody wants it
     PLANNED = "restore"  # would be restored: only shown
 
 
@@ -30,6 +32,7 @@ _OF_ACTION = {
     Action.UNCHANGED: Ending.UNCHANGED,
     Action.LEFT_OUT: Ending.LEFT_OUT,
     Action.REFUSED: Ending.REFUSED,
+    Action.EXCLUDED: Ending.EXCLUDED,
     Action.RESTORE: Ending.PLANNED,
 }
 # Of the Kubernetes Event about a claim in DR whose volume is not as the recovery point has it. What is left out has
@@ -39,7 +42,8 @@ EVENTS: Final = {
     Ending.FAILED: "RestoreFailed",
     Ending.REFUSED: "RestoreRefused",
 }
-_WHOLE = frozenset({Ending.RESTORED, Ending.UNCHANGED, Ending.PLANNED})
+# What nobody needs to look at. Of what is excluded, nothing is known.
+_WELL = frozenset({Ending.RESTORED, Ending.UNCHANGED, Ending.PLANNED, Ending.EXCLUDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +78,19 @@ class Outcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 when all volumes are whole; 1 when one failed; 4 when each was refused; else 3."""
+        """0 when all volumes but the excluded are whole; 1 when one failed; 4 when all others were refused; else 3."""
         endings = {done.ending for done in self.volumes}
-        if endings <= _WHOLE:
+        if endings <= _WELL:
             return ExitCode.PARTIAL if self.faults else ExitCode.DONE
         if Ending.FAILED in endings:
             return ExitCode.FAILED
-        return ExitCode.REFUSED if endings == {Ending.REFUSED} else ExitCode.PARTIAL
+        return ExitCode.REFUSED if endings - {Ending.EXCLUDED} == {Ending.REFUSED} else ExitCode.PARTIAL
 
     @property
     def may_do_more(self) -> bool:
         """Whether another try may restore what this one did not. What was never backed up is not a restore's to do."""
         return any(
-            done.ending not in _WHOLE and done.step.why not in (Why.NO_RECORD, Why.NO_SNAPSHOT) for done in self.volumes
+            done.ending not in _WELL and done.step.why not in (Why.NO_RECORD, Why.NO_SNAPSHOT) for done in self.volumes
         )
 
     def to_data(self) -> dict[str, Any]:

@@ -7,81 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from drsyncer.restored import Marker
 from drsyncer.snapshot import Record, Snapshot
 from drsyncer.wording import some
+from transforms.select import Verdict
 from transforms.settings import NamespaceMap
+from volumes.restore_selecting import INCLUDED, excluded
+from volumes.restore_why import ACTIONS, Action, Why
 
 RESTORE = "restore"  # what a mover's label says that it does
-
-
-class Action(StrEnum):
-    """What becomes of one volume."""
-
-    RESTORE = "restore"
-    UNCHANGED = "unchanged"
-    LEFT_OUT = "left out"  # there is nothing to restore, or nowhere to restore it to
-    REFUSED = "refused"  # it could be done, and must not
-
-
-class Why(StrEnum):
-    """The reason for an action, one word for machines."""
-
-    EMPTY = "Empty"  # nothing was ever in the claim's volume
-    UNKNOWN = "Unknown"  # something may be in it: a mover looks first, and it is restored only when there is nothing
-    OTHER_SNAPSHOT = "OtherSnapshot"  # another one is in it
-    USED = "Used"  # a pod was seen on it since, so it may hold anything by now
-    RESUMED = "Resumed"  # a restore did not end, or was not whole
-    AGAIN = "Again"  # asked for, although this very snapshot is in it
-    CONFIRMED = "Confirmed"  # asked for, whatever is in it
-    PATH = "Path"  # a part of the volume was asked for
-
-    SAME_SNAPSHOT = "SameSnapshot"
-    SAME_DATA = "SameData"  # another snapshot of the same tree is in it
-
-    NO_RECORD = "NoRecord"
-    NO_SNAPSHOT = "NoSnapshot"
-    MISSING = "Missing"
-    NO_NAMESPACE = "NoNamespace"
-    NOT_BOUND = "NotBound"
-    LOST = "Lost"
-    DELETING = "Deleting"
-    BLOCK = "Block"
-
-    IN_USE = "InUse"
-    BUSY = "Busy"
-    OTHER_REPOSITORY = "OtherRepository"
-    TWO_SOURCES = "TwoSources"
-    TOO_SMALL = "TooSmall"
-    HALF = "HalfRestored"
-
-
-ACTIONS: Mapping[Why, Action] = {
-    **dict.fromkeys(
-        (Why.EMPTY, Why.UNKNOWN, Why.OTHER_SNAPSHOT, Why.USED, Why.RESUMED, Why.AGAIN, Why.CONFIRMED, Why.PATH),
-        Action.RESTORE,
-    ),
-    **dict.fromkeys((Why.SAME_SNAPSHOT, Why.SAME_DATA), Action.UNCHANGED),
-    **dict.fromkeys(
-        (
-            Why.NO_RECORD,
-            Why.NO_SNAPSHOT,
-            Why.MISSING,
-            Why.NO_NAMESPACE,
-            Why.NOT_BOUND,
-            Why.LOST,
-            Why.DELETING,
-            Why.BLOCK,
-        ),
-        Action.LEFT_OUT,
-    ),
-    **dict.fromkeys(
-        (Why.IN_USE, Why.BUSY, Why.OTHER_REPOSITORY, Why.TWO_SOURCES, Why.TOO_SMALL, Why.HALF), Action.REFUSED
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,12 +36,15 @@ class Wanted:
     """One volume of the recovery point, as the source calls it.
 
     `record` is None for a claim in Git whose data was never backed up; `requested` is the size in bytes that its claim
-    in Git asks for, None when Git does not have the claim.
+    in Git asks for, None when Git does not have the claim. `named`: it was asked for by its name. `verdict` is that of
+    the configuration's rules, None when nobody can tell.
     """
 
     source: Key
     record: Record | None
     requested: int | None = None
+    named: bool = False
+    verdict: Verdict | None = INCLUDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +61,8 @@ class User:
 class Claim:
     """A claim in DR. `capacity` is its size in bytes, 0 when that is not known; `unreadable` is why its marker is not.
 
-    `waits`: it is not bound because its class waits for the first pod, which a mover can be.
+    `waits`: it is not bound because its class waits for the first pod, which a mover can be. `wish` is what its
+    annotation says of restores, `ignored` whether it is to be left alone by all of DR-Syncer.
     """
 
     key: Key
@@ -136,6 +76,8 @@ class Claim:
     volume: str = ""  # the PersistentVolume
     marker: Marker | None = None
     unreadable: str = ""
+    wish: str = ""
+    ignored: bool = False
 
     @property
     def half(self) -> bool:
@@ -180,7 +122,8 @@ class Step:
     """One volume's place in the plan. `text` is the reason as a sentence.
 
     `claim` is the target as it is, None when there is none (`makes`: it is made first). `look`: a mover must find the
-    volume empty before anything is written. `used`: a pod has started that may write to it.
+    volume empty before anything is written. `used`: a pod has started that may write to it. `named`: the volume was
+    asked for by its name.
     """
 
     source: Key
@@ -194,6 +137,7 @@ class Step:
     makes: bool = False
     look: bool = False
     used: bool = False
+    named: bool = False
     note: str = ""
 
     @property
@@ -230,14 +174,15 @@ def plan(wanted: Iterable[Wanted], standing: Standing, names: NamespaceMap, aim:
     found = list(wanted)
     targets = {one.source: target_of(one.source, names, aim) for one in found}
     sources: dict[Key, list[Key]] = {}
-    for source, target in targets.items():
-        sources.setdefault(target, []).append(source)
-    steps = [
-        _two_sources(one, targets[one.source], sources[targets[one.source]])
-        if len(sources[targets[one.source]]) > 1
-        else _step(one, targets[one.source], standing, aim)
-        for one in found
-    ]
+    for one in found:
+        if _unselected(one, standing.claims.get(targets[one.source])) is None:
+            sources.setdefault(targets[one.source], []).append(one.source)
+    steps = []
+    for one in found:
+        target = targets[one.source]
+        rivals = sources.get(target, [])
+        alone = len(rivals) < 2 or one.source not in rivals
+        steps.append(_step(one, target, standing, aim) if alone else _two_sources(one, target, rivals))
     return tuple(sorted(steps, key=lambda step: (step.target, step.source)))
 
 
@@ -282,11 +227,12 @@ def _step(one: Wanted, target: Key, standing: Standing, aim: Aim) -> Step:
             path=aim.path,
             makes=makes,
             look=look,
+            named=one.named,
             used=any(not user.operation and user.phase != "Pending" for user in standing.users.get(target, ())),
             note=note,
         )
 
-    if lacking := _lacking(one, aim):
+    if lacking := _unselected(one, claim) or _lacking(one, aim):
         return step(*lacking)
     if claim is None:
         why, text = _absent(one, target, standing, aim)
@@ -294,6 +240,20 @@ def _step(one: Wanted, target: Key, standing: Standing, aim: Aim) -> Step:
     if objection := _objection(one, claim, standing):
         return step(*objection)
     return _contents(step, one, claim, aim)
+
+
+def _unselected(one: Wanted, claim: Claim | None) -> tuple[Why, str] | None:
+    """Return why a volume is to be left alone, whatever there is of it."""
+    ignored, wish = (claim.ignored, claim.wish) if claim else (False, "")
+    text = excluded(one.verdict or INCLUDED, named=one.named, ignored=ignored, wish=wish)
+    if not text:
+        if one.verdict is None and not one.named:
+            return (
+                Why.UNREADABLE,
+                "its claim in Git cannot be read: whether volumes.restore.select excludes it, is unknown",
+            )
+        return None
+    return Why.EXCLUDED, f"{text}; an earlier restore into it was not whole" if claim and claim.half else text
 
 
 def _lacking(one: Wanted, aim: Aim) -> tuple[Why, str] | None:
@@ -374,6 +334,8 @@ def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
     if marker.used is not None:
         since = f"{marker.used:%Y-%m-%d %H:%M} UTC"
         return step(Why.USED, f"a pod ran on it since snapshot {marker.snapshot[:12]} was restored: seen {since}")
+    if marker.tree == snapshot.tree and _other_folder(marker, snapshot):
+        return step(Why.OTHER_SNAPSHOT, "the volume's own folder has changed at the source since it was restored")
     if marker.snapshot == snapshot.id:
         if aim.again:
             return step(Why.AGAIN, "this very snapshot was restored into it before")
@@ -381,6 +343,11 @@ def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
     if marker.tree == snapshot.tree and not aim.again:
         return step(Why.SAME_DATA, f"snapshot {marker.snapshot[:12]} is in it, with the same data")
     return step(Why.OTHER_SNAPSHOT, f"snapshot {marker.snapshot[:12]} is in it")
+
+
+def _other_folder(marker: Marker, snapshot: Snapshot) -> bool:
+    """Whether the volume's own folder is known to be another one; restic's tree is that of what is below it."""
+    return marker.folder is not None and snapshot.folder is not None and marker.folder != snapshot.folder
 
 
 def _note(one: Wanted, claim: Claim | None, standing: Standing) -> str:

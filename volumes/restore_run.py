@@ -39,7 +39,8 @@ from volumes.jobs import JOBS, Dispatcher, Move
 from volumes.recording import warn
 from volumes.restore_look import CLAIMS, look, look_at
 from volumes.restore_outcome import EVENTS, Done, Ending, undone
-from volumes.restore_plan import Action, Aim, Claim, Key, Step, Wanted, Why, plan
+from volumes.restore_plan import Aim, Claim, Key, Step, Wanted, plan
+from volumes.restore_why import Action, Why
 from volumes.result import Reason, Result
 from volumes.running import Go, Movers, Way
 from volumes.task import Access, RestoreTask, Volume
@@ -250,7 +251,7 @@ class Restores:
             name=step.target.name,
             confirmed=self._errand.aim.confirmed or step.look or step.makes,
         )
-        wanted = Wanted(step.source, step.record, step.requested)
+        wanted = Wanted(step.source, step.record, step.requested, named=step.named)
         (now,) = plan([wanted], look(self._cluster, [step.target]), _NO_MAP, aim)
         if now.action is Action.RESTORE:
             if now.claim is None or step.claim is None or now.claim.uid != step.claim.uid:
@@ -279,13 +280,14 @@ class Restores:
             repository=record.repository,
             snapshot=snapshot.id,
             tree=snapshot.tree,
+            folder=snapshot.folder,
             commit=self._errand.commit,
             run=self._errand.by.run,
             state=Progress.IN_PROGRESS,
             started=_now(),
             path=step.path,
             # A whole restore was compared, where there is something to compare with; else it would not be whole.
-            verified=self._errand.verify if snapshot.manifest and not step.path else "none",
+            verified=self._errand.verify if snapshot.manifest else "none",
         )
 
     # After the movers

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from drsyncer import manifest as manifests
 from drsyncer import own
@@ -12,28 +13,49 @@ from drsyncer.manifest import Manifest, ObjectRef
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone
 from drsyncer.yaml.read import read as read_manifest
+from transforms.select import Verdict
 from volumes.points import Point
 from volumes.restore_look import requested_in
 from volumes.restore_plan import Key, Wanted
+from volumes.restore_selecting import INCLUDED, Selecting
 
+_Name = TypeVar("_Name", bound=Hashable)
+_NAMESPACES = "namespaces"
 _MOST_BYTES = 1 << 20  # of a claim's file
 # What says which volume a claim gets, and not how large and of which sort it is, would give it the old one.
 _SPEC = ("accessModes", "resources", "storageClassName", "volumeAttributesClassName", "volumeMode")
 
 
-def wanted(clone: Clone, point: Point, *, namespaces: Sequence[str] = (), volumes: Sequence[Key] = ()) -> list[Wanted]:
+def wanted(
+    clone: Clone, point: Point, selecting: Selecting, *, namespaces: Sequence[str] = (), volumes: Sequence[Key] = ()
+) -> list[Wanted]:
     """Return the volumes of `point`: all of them, or those in `namespaces` and those named, as the source calls them.
 
-    A claim without a record is one of them only when it is named. Raises UsageError for names that the recovery point
-    does not know, GitError.
+    Those that `selecting` leaves out are among them, with its verdict. A claim without a record is one of them only
+    when it is named. Raises UsageError for names that the recovery point does not know, GitError.
     """
     records = {key_of(ref): record for ref, record in point.volumes.items()}
     unrecorded = {key_of(ref) for ref in point.unrecorded}
     _check_names(point, namespaces, {key.namespace for key in records.keys() | unrecorded}, "namespace with volumes")
     _check_names(point, map(str, volumes), {str(key) for key in records.keys() | unrecorded}, "volume")
     chosen = {key for key in records if key.namespace in namespaces or not (namespaces or volumes)} | set(volumes)
-    sizes = _sizes(clone, point, chosen)
-    return [Wanted(key, records.get(key), sizes.get(key)) for key in sorted(chosen)]
+    claims = _manifests(clone, point, {key: path_of(key) for key in chosen})
+    spaces = sorted({key.namespace for key in chosen}) if selecting.asks_for_namespaces else []
+    known = _manifests(clone, point, {name: layout.path_of(ObjectRef(_NAMESPACES, "", name)) for name in spaces})
+
+    def judged(key: Key) -> Wanted:
+        manifest, namespace = claims.get(key, {}), known.get(key.namespace, {})
+        verdict: Verdict | None = INCLUDED
+        if selecting.has_rules:
+            ref = ObjectRef(layout.CLAIMS, key.namespace, key.name)
+            if manifest is None or namespace is None:
+                verdict = None
+            else:
+                verdict = selecting.verdict(ref, manifest, manifests.labels(namespace))
+        size = requested_in(manifest) if manifest else 0
+        return Wanted(key, records.get(key), size or None, named=key in volumes, verdict=verdict)
+
+    return [judged(key) for key in sorted(chosen)]
 
 
 def key_of(ref: ObjectRef) -> Key:
@@ -72,17 +94,15 @@ def _check_names(point: Point, asked: Collection[str] | map[str], known: Collect
             )
 
 
-def _sizes(clone: Clone, point: Point, keys: Collection[Key]) -> dict[Key, int]:
-    """Return the sizes in bytes that claims in Git ask for; without those that Git has not, or that cannot be read."""
+def _manifests(clone: Clone, point: Point, paths: Mapping[_Name, str]) -> dict[_Name, Manifest | None]:
+    """Return what Git has at `paths`, by their names: nothing for no file, None for one that cannot be read."""
     files = clone.files(point.commit)
-    there = {key: file for key in keys if (file := files.get(path_of(key))) is not None and file.regular}
-    sizes = {}
+    there = {name: file for name, path in paths.items() if (file := files.get(path)) is not None and file.regular}
     contents = clone.read([file.blob_id for file in there.values()], max_size=_MOST_BYTES)
-    for key, (_, data) in zip(there, contents, strict=True):
+    found: dict[_Name, Manifest | None] = {}
+    for name, (_, data) in zip(there, contents, strict=True):
         try:
-            size = requested_in(read_manifest(data or b"", file=path_of(key)))
+            found[name] = read_manifest(data or b"", file=paths[name])
         except DrSyncerError:
-            continue  # an import tells of it; the snapshot's size is what counts then
-        if size:
-            sizes[key] = size
-    return sizes
+            found[name] = None  # an import tells of it
+    return found

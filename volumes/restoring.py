@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from volumes.failure import (
     TargetFull,
 )
 from volumes.hearing import Message, Outcome
-from volumes.manifest import Damaged, Reader
+from volumes.manifest import ROOT, Damaged, Reader
 from volumes.restic import Restic
 from volumes.result import Reason, Result
 from volumes.task import RestoreTask
@@ -52,8 +53,7 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
     with _untouched():
         root = mounted.root_of(task.root)
         warnings = _warnings(restic.version())
-        id_ = repository.repository_id(restic, known=task.repository_id)
-        manifest = _require(task, restic)
+        id_, listed = _require(task, restic)
         path, is_folder = _wanted(task, restic, root) if task.path else ("", True)
         if not path:
             _require_space(task, restic, root)
@@ -62,14 +62,18 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
 
     if path:
         _make_way(task, restic, root)
-    command = commands.restore(task.snapshot.id, target=root, path=path, delete=is_folder)
-    outcome = restic.run(command, doing="restore", cwd=root, listener=listener)
-    summary = _summary(outcome)
-    if task.snapshot.state is State.EMPTY:
-        (root / commands.NOTHING).unlink(missing_ok=True)
-    verdict = judge(outcome)
-    if verdict.state is State.COMPLETE:
-        verdict = _compared(task, restic, root, manifest)
+    # Without hashes in the manifest, those by which restic keeps the content are all there is, and as good.
+    by_restic = task.verify == "all" and not _has_hashes(listed)
+    command = commands.restore(task.snapshot.id, target=root, path=path, delete=is_folder, verify=by_restic)
+    with ThreadPoolExecutor(1, "manifest") as pool:
+        fetching = pool.submit(_manifest, task, restic, listed) if task.snapshot.manifest else None
+        outcome = restic.run(command, doing="restore", cwd=root, listener=listener)
+        summary = _summary(outcome)
+        if task.snapshot.state is State.EMPTY:
+            (root / commands.NOTHING).unlink(missing_ok=True)
+        verdict = judge(outcome)
+        if verdict.state is State.COMPLETE:
+            verdict = _compared(task, restic, root, fetching, by_restic=by_restic)
     return Result(
         state=verdict.state,
         start=start,
@@ -143,23 +147,40 @@ def told(comparison: Comparison, *, verified: str) -> Verdict:
     )
 
 
-def _compared(task: RestoreTask, restic: Restic, root: Path, listed: Listed | None) -> Verdict:
-    """Give the root its mode and owner back, compare the volume with its manifest, and return what that means."""
-    if task.path:
-        told_so = () if task.verify == "none" else ("a single path is not compared with the manifest",)
-        return Verdict(State.COMPLETE, warnings=told_so)
-    if not task.snapshot.manifest:
-        return Verdict(State.COMPLETE, warnings=("the snapshot has no manifest, so nothing was compared",))
+def _manifest(task: RestoreTask, restic: Restic, listed: Listed | None) -> Path:
+    return attesting.fetch(restic, listed, task.snapshot, restic.scratch / MANIFEST_FILE)
+
+
+def _has_hashes(listed: Listed | None) -> bool:
+    """Whether the manifest that the repository lists so has the hashes of files."""
+    return listed is not None and listed.tag(commands.CONTENT) != "metadata"
+
+
+def _compared(
+    task: RestoreTask, restic: Restic, root: Path, fetching: Future[Path] | None, *, by_restic: bool
+) -> Verdict:
+    """Give the root its mode and owner back, compare what was restored with its manifest; return what that means.
+
+    Of a single path, nothing else is compared, and the root stays as it is. `by_restic`: the content was.
+    """
+    if fetching is None:
+        what = "nothing but the content" if by_restic else "nothing"
+        return Verdict(State.COMPLETE, warnings=(f"the snapshot has no manifest, so {what} was compared",))
     try:
-        file = attesting.fetch(restic, listed, task.snapshot, restic.scratch / MANIFEST_FILE)
+        file = fetching.result()
         with file.open("rb") as stream:
             reader = Reader(stream)
-            mounted.give_back(root, next(iter(reader)))
+            folder = next(iter(reader))
+            if not task.path:
+                mounted.give_back(root, folder)
         if task.verify == "none":
             return Verdict(State.COMPLETE)
-        # Without hashes in the manifest no more than metadata can be compared; the comparison notes it.
-        verified = task.verify if reader.header.content else "metadata"
-        return told(compare_folder(file, root, content=task.verify == "all", goes_on=restic.goes_on), verified=verified)
+        verified = task.verify if reader.header.content or by_restic else "metadata"
+        within = os.fsencode("/".join(mounted.parts_of(task.path))) if task.path else ROOT
+        compared = compare_folder(
+            file, root, content=task.verify == "all" and not by_restic, goes_on=restic.goes_on, within=within
+        )
+        return told(compared, verified=verified)
     except Interrupted:
         raise
     except (MoverError, Damaged, StopIteration, OSError) as error:
@@ -195,14 +216,16 @@ def _warnings(version: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _require(task: RestoreTask, restic: Restic) -> Listed | None:
+def _require(task: RestoreTask, restic: Restic) -> tuple[str, Listed | None]:
     """Raise `NoSnapshot` or `OtherSnapshot` unless the snapshot is the very one that the recovery point names.
 
-    Return what the repository lists as its manifest.
+    Return the repository's id, and what it lists as the snapshot's manifest.
     """
     short = task.snapshot.id[:8]
-    wanted = (task.snapshot.id, task.snapshot.manifest)
-    listed = {one.id: one for one in repository.snapshots(restic, *filter(None, wanted))}
+    with ThreadPoolExecutor(1, "asking") as pool:  # each question takes restic half a second of a core, for the key
+        asking = pool.submit(repository.repository_id, restic, known=task.repository_id)
+        listed = repository.listed(restic, task.snapshot)
+        id_ = asking.result()
     found = listed.get(task.snapshot.id)
     if found is None:
         raise NoSnapshot(
@@ -216,7 +239,7 @@ def _require(task: RestoreTask, restic: Restic) -> Listed | None:
             f"{task.snapshot.tree[:8]}",
             hint="Somebody rewrote it. Choose another recovery point.",
         )
-    return listed.get(task.snapshot.manifest)
+    return id_, listed.get(task.snapshot.manifest)
 
 
 def _wanted(task: RestoreTask, restic: Restic, root: Path) -> tuple[str, bool]:

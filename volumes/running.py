@@ -52,8 +52,9 @@ class Way:
     the Lease namespace/name still lives (it may take as long as a Lease lasts). `ready` looks at a move once more when
     its turn has come, which may be hours after it was planned, and raises NotReady when it cannot be. `around` is
     called with the suspended Job, which may own what is made for it, and with what runs the mover; whatever it returns
-    is the result. `record` writes a result down, and raises DrSyncerError when it cannot: then the Job stays, for the
-    next run to find.
+    is the result. `orphaned` is called with a Job whose dispatcher is dead, before anything else is done about it.
+    `record` writes a result down, and raises DrSyncerError when it cannot: then the Job stays, for the next run to
+    find.
     """
 
     mover: Mover
@@ -63,6 +64,7 @@ class Way:
     record: Record
     ready: Callable[[Move], Move] = lambda move: move
     around: Around = plainly
+    orphaned: Callable[[Manifest], object] = lambda _: None
     done: Callable[[Move, Result], None] = lambda *_: None
 
 
@@ -200,7 +202,8 @@ class Movers:
                 text = f"another run ({run_of(seen.job)}) is at work on this volume"
                 raise _NotNow(Reason.NOT_STARTED, text, theirs=True)
             _logger.info("an earlier run left a mover behind", volume=str(move), run=run_of(seen.job))
-            if not seen.suspended:
+            self._way.orphaned(seen.job)
+            if not self._fresh(key, metadata(seen.job).get("uid")).suspended:
                 result = self._followed(seen.job, _now(), placed=lambda _: None)
                 self._way.record(move, result)
             self._put_away(move)
@@ -270,6 +273,9 @@ class Movers:
         if self._stopping.is_set():
             self._end(job)
             return _interrupted(begun)
+        if seen.suspended and self._fresh(name_of(job), metadata(job).get("uid")).suspended:
+            self._end(job)
+            return failure(Reason.LOST, "its Job was suspended by somebody else", start=begun, end=_now())
         if started and now - started > mover.timeout:
             self._end(job)
             text = f"the mover ran for more than {mover.timeout:g} s and was ended; see volumes.mover.timeout"

@@ -79,17 +79,16 @@ class Sightings:
             return self._seen.get(key)
 
     def look(self, key: Key) -> Seen:
-        """Ask for one Job and its pods, now. Raises ClusterError."""
+        """Ask for one Job and its pods, now. A Job is gone only when its pods are. Raises ClusterError."""
         namespace, name = key
-        job: Manifest | None
         try:
             job = self._cluster.read(JOBS, namespace=namespace, name=name)
         except NotFound:
-            job = None
+            return Seen(None)
         selector = f"{_OURS},batch.kubernetes.io/job-name={name}"
         pods = self._list(PODS, namespace, selector, query={})
-        uid = metadata(job).get("uid") if job else None
-        return Seen(job, tuple(pod for pod in pods if uid is None or uid in _owners(pod)))
+        uid = str(metadata(job).get("uid"))
+        return Seen(job, tuple(pod for pod in pods if uid in _owners(pod)))
 
     def jobs(self) -> list[Manifest]:
         """Return every mover Job that there is, now. Raises ClusterError."""

@@ -38,7 +38,7 @@ class Slots:
     def placed(self, index: int, node: str) -> None:
         """Count a move that runs on the `node` that was chosen for it; "" says that none is chosen yet."""
         with self._changed:
-            if node and index in self._where:
+            if node and self._where.get(index, node) != node:
                 self._where[index] = node
                 self._changed.notify_all()  # the node that it was counted on before may have room
 

@@ -163,7 +163,9 @@ def without_list(found: Iterable[Listed], known: Knowledge, *, host: str) -> lis
 def pairs_of(found: Iterable[Listed], known: Knowledge, *, host: str) -> list[Pair]:
     """Return the whole snapshots that recovery points name and that have a list of their files."""
     ours = {one.id: one for one in found if is_ours(one, host=host)}
-    lists = {of: one.id for one in ours.values() if (of := one.tag(MANIFEST_OF))}
+    # A snapshot of which nothing differed for long may have several: one that a recovery point names comes last.
+    ordered = sorted(ours.values(), key=lambda one: (one.id in known.named, one.time))
+    lists = {of: one.id for one in ordered if (of := one.tag(MANIFEST_OF))}
     return [
         Pair(known.named[id_], ours[id_], lists[id_])
         for id_ in sorted(known.named)

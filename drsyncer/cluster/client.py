@@ -40,6 +40,10 @@ _LOST = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _LIBRARY_OBJECT = re.compile(r"^(?:\w+\([^()]*\)|<[^<>]*>): ")
 
 
+class NotSent(urllib3.exceptions.HTTPError):
+    """A write that `Connection.may_write` stopped before the server had all of it."""
+
+
 class Cluster:
     """One API server.
 
@@ -66,8 +70,6 @@ class Cluster:
         self.server = connection.server
         # Told of every try: its method, its status (0 without an answer), and which try it was.
         self.on_try: Callable[[str, int, int], object] = lambda *_: None
-        # Asked right before each try of a write: a process that was stopped for a while may lead no more.
-        self.may_write: Callable[[], bool] = lambda: True
 
     def close(self) -> None:
         """Close the connections."""
@@ -119,7 +121,8 @@ class Cluster:
             headers["Content-Type"] = content_type
         attempt = 0
         while True:
-            self._check_may_send(method, what)
+            if self._given_up.is_set():
+                raise ClusterUnreachable(f"{what}: given up before {self.server} answered")
             attempt += 1
             try:
                 response = self.connection.pool.request(
@@ -131,6 +134,8 @@ class Cluster:
                     retries=False,
                     redirect=False,
                 )
+            except NotSent as error:
+                raise ClusterUnreachable(f"{what}: not sent: another replica may lead now") from error
             except urllib3.exceptions.HTTPError as error:
                 self.on_try(method, 0, attempt)
                 self._raise_unless_silence_may_pass(what, error, attempt)
@@ -144,12 +149,6 @@ class Cluster:
                 self._raise_unless_refusal_may_pass(what, response, attempt)
                 wait = answers.retry_after(response.headers, response.data)
             self._sleep(self._schedule.delay(attempt, retry_after=wait))
-
-    def _check_may_send(self, method: str, what: str) -> None:
-        if self._given_up.is_set():
-            raise ClusterUnreachable(f"{what}: given up before {self.server} answered")
-        if method != "GET" and not self.may_write():
-            raise ClusterUnreachable(f"{what}: not sent: another replica may lead now")
 
     def _raise_unless_silence_may_pass(self, what: str, error: urllib3.exceptions.HTTPError, attempt: int) -> None:
         if (
@@ -357,15 +356,19 @@ class Cluster:
         )
         return Applied(answer.body, created=answer.status == 201)
 
-    def create(self, type_: ResourceType, body: bytes, *, namespace: str, name: str, dry_run: bool = False) -> None:
-        """Create an object, or ask if it could be. Raises Conflict when there is one, NotFound without namespace."""
-        self.request(
+    def create(self, type_: ResourceType, body: bytes, *, namespace: str, name: str, dry_run: bool = False) -> bytes:
+        """Create an object, or ask if it could be, and return what the API server makes of it, as JSON.
+
+        Raises Conflict when there is one, NotFound without namespace.
+        """
+        answer = self.request(
             "POST",
             urls.path_of(type_, namespace=namespace),
             what=f"{'try' if dry_run else 'create'} {_named(type_, namespace, name)}",
             query={"dryRun": "All" if dry_run else "", "fieldManager": FIELD_MANAGER},
             body=body,
         )
+        return answer.body
 
     def delete(self, type_: ResourceType, *, namespace: str, name: str, uid: str) -> None:
         """Delete the object that has `uid`, and what it owns in the background.

@@ -14,12 +14,13 @@ import ssl
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import urllib3
 
-from drsyncer.cluster.client import Cluster
+from drsyncer.cluster.client import Cluster, NotSent
 from drsyncer.errors import UsageError
 from drsyncer.retry import Schedule
 
@@ -54,11 +55,13 @@ class Connection:
         self.pool = self._api_client.rest_client.pool_manager
         _share_one_tls_context(self.pool, configuration)
         self.pool.connection_pool_kw["socket_options"] = _NOTICE_A_DEAD_PEER
+        # Asked right before the bytes of a write leave: a process that was stopped for a while may lead no more.
+        self.may_write: Callable[[], bool] = lambda: True
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._open_lock = threading.Lock()
         self._aborted = threading.Event()
         self.pool.pool_classes_by_scheme = {
-            scheme: self._remembering(pool_class) for scheme, pool_class in self.pool.pool_classes_by_scheme.items()
+            scheme: self._guarded(pool_class) for scheme, pool_class in self.pool.pool_classes_by_scheme.items()
         }
         self._lock = threading.Lock()
         self._authorization: dict[str, str] = {}
@@ -93,20 +96,35 @@ class Connection:
                     # Not the TLS socket's own method: that takes TLS away from under the thread that reads.
                     socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
-    def _remembering(self, pool_class: Any) -> Any:
-        """Return a class of pools like `pool_class` whose connections `abort` knows."""
-        connections, aborted, lock = self._open, self._aborted, self._open_lock
+    def _guarded(self, pool_class: Any) -> Any:
+        """Return a class of pools like `pool_class` whose connections `abort` knows and `may_write` can stop."""
+        ours = self
 
-        class Remembered(pool_class.ConnectionCls):  # type: ignore[misc]
+        class Guarded(pool_class.ConnectionCls):  # type: ignore[misc]
+            _writes = False
+
             def connect(self) -> None:
                 super().connect()
-                with lock:
-                    connections.add(self)
-                if aborted.is_set():  # too late for `abort` to see this one
+                with ours._open_lock:
+                    ours._open.add(self)
+                if ours._aborted.is_set():  # too late for `abort` to see this one
                     self.close()
                     raise urllib3.exceptions.HTTPError("given up")
 
-        return type(pool_class.__name__, (pool_class,), {"ConnectionCls": Remembered})
+            def putrequest(self, method: str, *args: Any, **options: Any) -> None:
+                self._writes = method != "GET"
+                super().putrequest(method, *args, **options)
+
+            def send(self, data: Any) -> None:
+                # Called for the head of a request and again for its body, without which the server does nothing.
+                # So nothing that takes time lies between question and bytes: no credentials, no dialling, no TLS.
+                if self.sock is None:
+                    self.connect()
+                if self._writes and not ours.may_write():
+                    raise NotSent
+                super().send(data)
+
+        return type(pool_class.__name__, (pool_class,), {"ConnectionCls": Guarded})
 
 
 def _share_one_tls_context(pool: Any, configuration: Any) -> None:

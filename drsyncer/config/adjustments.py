@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, StrictStr, field_validator, model_validator
 
@@ -141,6 +141,13 @@ class Toleration(Section):
         if self.toleration_seconds is not None and self.effect != "NoExecute":
             raise ValueError("tolerationSeconds needs the effect NoExecute")
         return self
+
+    @property
+    def in_pod(self) -> dict[str, Any]:
+        """The toleration as it stands in a pod; what is empty is left out, as the API server does."""
+        seconds = {} if self.toleration_seconds is None else {"tolerationSeconds": self.toleration_seconds}
+        said = {"key": self.key, "operator": self.operator, "value": self.value, "effect": self.effect}
+        return {key: value for key, value in said.items() if value} | seconds
 
 
 class Tolerations(Section):

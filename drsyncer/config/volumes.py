@@ -11,9 +11,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictInt, StrictStr, field_validator
 
+from drsyncer.config.adjustments import Toleration
 from drsyncer.config.match_spec import MatchSpec
 from drsyncer.config.section import Kind, Section, written
-from drsyncer.config.values import Count, Duration, Flag, LocalPath, LongDuration, ObjectName, Percent, Text
+from drsyncer.config.values import (
+    Count,
+    Duration,
+    Flag,
+    LabelValue,
+    LocalPath,
+    LongDuration,
+    MetadataKey,
+    ObjectName,
+    Percent,
+    Text,
+)
 
 _USER_AND_PASSWORD = re.compile(r"://[^/@\s]*@")
 SUBSET = re.compile(r"[1-9][0-9]?%|100%", re.ASCII)
@@ -34,6 +46,12 @@ def _option(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9.-]+\.[a-z0-9.-]+", text):
         raise ValueError("expected the name of one of restic's extended options, such as s3.storage-class")
     return text
+
+
+def _some(exclude: tuple[MatchSpec, ...]) -> tuple[MatchSpec, ...]:
+    if any(match.is_everything for match in exclude):
+        raise ValueError("an entry names nothing, so it would exclude every volume")
+    return exclude
 
 
 def _subset(text: str) -> str:
@@ -125,9 +143,7 @@ class VolumeSelect(Section):
     @field_validator("exclude")
     @classmethod
     def _never_everything(cls, exclude: tuple[MatchSpec, ...]) -> tuple[MatchSpec, ...]:
-        if any(match.is_everything for match in exclude):
-            raise ValueError("an entry names nothing, so it would exclude every volume")
-        return exclude
+        return _some(exclude)
 
 
 class MoverResources(Section):
@@ -159,6 +175,17 @@ class Mover(Section):
         "another one can read only what it may, and what it could not read makes the backup Partial.",
     )
     resources: MoverResources = Field(default=written({}), description="Resources of a mover pod.")
+    tolerations: tuple[Toleration, ...] = Field(
+        default=(),
+        description="Taints that mover pods bear. A backup's also bears those that the pods on its volume do.",
+        examples=[[{"key": "dedicated", "value": "dr"}]],
+    )
+    node_selector: Mapping[MetadataKey, LabelValue] = Field(
+        default={},
+        description="Labels of the nodes that movers run on. It does not count for a backup that must run on the node "
+        "where its volume is.",
+        examples=[{"example.com/pool": "storage"}],
+    )
     parallel: Parallel = Field(default=5, description="Movers that run at the same time.")
     parallel_per_node: Parallel = Field(default=2, description="Of these, on one node.")
     jitter: Duration = Field(
@@ -186,11 +213,33 @@ class Retention(Section):
     )
 
 
+class RestoreSelect(Section):
+    include: tuple[MatchSpec, ...] = Field(
+        default=(),
+        description="Volumes whose PersistentVolumeClaim any of these entries matches, as Git has it, are restored. "
+        'Left out: all whose claim in DR is not annotated dr-syncer.io/restore: "false".',
+        examples=[[{"namespaces": ["shop"]}]],
+    )
+    exclude: tuple[MatchSpec, ...] = Field(
+        default=(),
+        description="Volumes whose claim any of these entries matches are left alone.",
+        examples=[[{"labels": "tier=cache"}]],
+    )
+
+    @field_validator("exclude")
+    @classmethod
+    def _never_everything(cls, exclude: tuple[MatchSpec, ...]) -> tuple[MatchSpec, ...]:
+        return _some(exclude)
+
+
 class RestoreSection(Section):
     follow: Flag = Field(
         default=False,
         description="Restore the volumes into their claims in DR after each import that brought a new snapshot, as "
         "long as nothing runs on them.",
+    )
+    select: RestoreSelect = Field(
+        default=written({}), description="Which volumes are restored, by the service and by hand."
     )
     verify: Literal["none", "metadata", "all"] = Field(
         default="metadata",

@@ -151,6 +151,7 @@ def _tables(status: Status) -> Iterator[Table]:
     yield _listed("Held until its backend answers", ("Object", "Why"), status.held)
     drift = "and left as they are" if status.leaves_drift else "and put back"
     yield _listed(f"Changed by other hands at the last look, {drift}", ("Object",), status.drifted)
+    yield _listed("Volumes that are left alone, as configured", ("Volume", "By"), status.volumes_excluded)
     warnings = tuple((Cell(warning),) for warning in status.warnings)
     yield Table("Warnings of the last run", ("Warning",), warnings)
     yield Table(

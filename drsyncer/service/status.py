@@ -159,6 +159,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     volumes: int = 0  # importer: volumes in DR whose data is that of the recovery point
     volumes_as_of: datetime | None = None  # importer: when the oldest of their snapshots was begun
     volumes_behind: Listed = Listed()  # importer: volumes in DR whose data is not, and why
+    volumes_excluded: Listed = Listed()  # importer: volumes in DR that are left alone, and what says so
     guard: str = ""  # why deletions wait for somebody
     left_out: dict[str, int] = {}  # by the name of the check
     warnings: tuple[str, ...] = ()
@@ -174,7 +175,7 @@ _RESTLESS = ("told", "running", "heartbeat", "heartbeat_due", "recovery_point", 
 _KEPT = ("last_success", "last_failure", "settled", "request", "heartbeat")
 _OF_A_RUN = (
     *("last_run", "head", "recovery_point", "protected", "blocked", "incomplete", "held", "drifted", "guard"),
-    *("left_out", "warnings", "standby", "volumes", "volumes_as_of", "volumes_behind"),
+    *("left_out", "warnings", "standby", "volumes", "volumes_as_of", "volumes_behind", "volumes_excluded"),
 )
 
 

@@ -14,13 +14,14 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import cpu, encryption, exports, imports, latency, machine, report, volumes
+from tests.bench import cpu, dispatcher, encryption, exports, imports, latency, machine, parallel, report, volumes
 from tests.bench.report import Figure
 from tests.bench.sides import Sides
 from tests.cluster.control_plane import ControlPlane
 
-# Volumes first, before there are API servers: they take processor time also when nobody asks them anything.
-PARTS = ("volumes", "import", "export", "memory", "cpu", "encryption", "latency")
+# Volumes first, before there are API servers: they take processor time also when nobody asks them anything. Those of
+# `parallel` and `dispatcher` are their own.
+PARTS = ("volumes", "parallel", "dispatcher", "import", "export", "memory", "cpu", "encryption", "latency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Sizes:
     large_files: int = 1_000
     large_bytes: int = 5_000_000  # each
     small_files: int = 100_000
+    parallel: int = 50
+    dispatched: tuple[int, ...] = (100, 1_000)
 
 
 QUICK = Sizes(
@@ -47,6 +50,8 @@ QUICK = Sizes(
     changes=20,
     large_files=20,
     small_files=2_000,
+    parallel=10,
+    dispatched=(10, 50),
 )
 
 
@@ -75,6 +80,8 @@ def _measure(stack: ExitStack, folder: Path, sizes: Sizes, parts: Sequence[str])
     large = sizes.large_files, sizes.large_bytes
     work: dict[str, Callable[[], list[Figure]]] = {
         "volumes": lambda: volumes.measure(folder, large=large, small=sizes.small_files, rounds=sizes.rounds),
+        "parallel": lambda: parallel.measure(folder, volumes=sizes.parallel, rounds=sizes.rounds),
+        "dispatcher": lambda: dispatcher.measure(folder, counts=sizes.dispatched),
         "import": lambda: imports.measure(sides(), objects=sizes.imported, rounds=sizes.rounds),
         "export": lambda: exports.measure(sides(), objects=sizes.exported, rounds=sizes.rounds),
         "cpu": lambda: cpu.measure(sides()),

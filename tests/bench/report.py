@@ -49,7 +49,9 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def write_json(file: Path, *, machine: Mapping[str, str], sizes: Mapping[str, int], figures: Sequence[Figure]) -> None:
+def write_json(
+    file: Path, *, machine: Mapping[str, str], sizes: Mapping[str, object], figures: Sequence[Figure]
+) -> None:
     """Write everything, the single rounds too, for comparisons over time."""
     content = {
         "machine": machine,

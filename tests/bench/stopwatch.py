@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -53,6 +54,12 @@ def run(argv: Sequence[str], *, env: Mapping[str, str], output: Path | None = No
         said = errors.read_text(errors="replace")[-4000:]
         raise RuntimeError(f"{' '.join(argv[:6])} … ended with {process.returncode}: {said}")
     return Run(seconds, usage.ru_utime + usage.ru_stime, "" if output else log.read_text())
+
+
+def spent() -> float:
+    """Return the seconds of processor time of all programs that this one has started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run_for_memory(arguments: Sequence[str], *, env: Mapping[str, str]) -> Memory:

@@ -66,16 +66,17 @@ def measure(folder: Path, *, large: tuple[int, int], small: int, rounds: int) ->
 
 
 def _measured(folder: Path, data: Data, *, rounds: int) -> list[Figure]:
-    ours, theirs = Times(), Times()
+    ours, bare, theirs = Times(), Times(), Times()
     for number in range(rounds):
-        # Whoever is second finds the files in memory; so both do, and they take turns.
+        # Whoever is second finds the files in memory; so all do, and they take turns.
         _read(data.root)
-        turns = [(_ours, ours), (_theirs, theirs)]
+        turns = [(_ours, ours), (_theirs, theirs), (_bare, bare)]
         for turn, times in turns if number % 2 == 0 else reversed(turns):
             os.sync()
             turn(folder, data, times)
     return [
         _throughput(f"back up {data.what}", data, ours.first, theirs.first),
+        _throughput("without hashes (manifest: metadata)", data, bare.first, theirs.first),
         _time("the same again, unchanged", ours.again, theirs.again),
         _throughput(f"restore {data.what}", data, ours.restore, theirs.restore),
     ]
@@ -98,6 +99,14 @@ def _ours(folder: Path, data: Data, times: Times) -> None:
         root=str(target),
     )
     repository.move(wanted, times.restore)
+    shutil.rmtree(repository.folder)
+
+
+def _bare(folder: Path, data: Data, times: Times) -> None:
+    repository = _Repository(folder / "bare")
+    access = Access(repository=str(repository.folder / "repository"))
+    asked = BackupTask(access=access, volume=_VOLUME, run="1", root=str(data.root), manifest="metadata")
+    repository.move(asked, times.first)
     shutil.rmtree(repository.folder)
 
 

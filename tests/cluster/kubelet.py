@@ -299,6 +299,15 @@ class Volumes:
 
     def make(self, namespace: str, name: str, *, modes: Sequence[str] = ("ReadWriteOnce",), **meta: Any) -> Path:
         """Make a claim and its volume, wait until they are bound, and return the folder. `meta` is the claim's."""
+        path = self.begin(namespace, name, modes=modes, **meta)
+        claim = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
+        self.cluster.wait_for(
+            lambda: self.cluster.get(claim).get("status", {}).get("phase") == "Bound", what=f"{claim} to be bound"
+        )
+        return path
+
+    def begin(self, namespace: str, name: str, *, modes: Sequence[str] = ("ReadWriteOnce",), **meta: Any) -> Path:
+        """As `make`, without the wait."""
         path = self.folder / namespace / name
         path.mkdir(parents=True)
         volume = f"{namespace}-{name}-{uuid.uuid4().hex[:6]}"
@@ -313,10 +322,6 @@ class Volumes:
                     "spec": {**spec, "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}},
                 },
             ]
-        )
-        claim = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
-        self.cluster.wait_for(
-            lambda: self.cluster.get(claim).get("status", {}).get("phase") == "Bound", what=f"{claim} to be bound"
         )
         return path
 

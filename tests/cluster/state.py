@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -88,6 +88,11 @@ class Entry:
         return self.kind.path(self.key.namespace, self.key.name)
 
     @property
+    def version(self) -> str:
+        """The object's resourceVersion."""
+        return str(self.manifest["metadata"]["resourceVersion"])
+
+    @property
     def content(self) -> Object:
         """The object without what the server counts by itself."""
         content = copy.deepcopy(self.manifest)
@@ -104,13 +109,25 @@ def entries(api: Api) -> list[Entry]:
         return [entry for found in pool.map(lambda kind: _entries_of(api, kind), kinds) for entry in found]
 
 
+def restful(api: Api) -> dict[str, Entry]:
+    """Key → entry, of all that the control plane does not write by itself."""
+    return {str(entry.key): entry for entry in entries(api) if entry.kind.type not in RESTLESS}
+
+
 def resource_versions(api: Api) -> dict[str, str]:
     """See `ControlPlane.resource_versions`."""
-    return {
-        str(entry.key): entry.manifest["metadata"]["resourceVersion"]
-        for entry in entries(api)
-        if entry.kind.type not in RESTLESS
-    }
+    return {key: entry.version for key, entry in restful(api).items()}
+
+
+def touched(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> set[str]:
+    """Return the keys of what came, went or was written, unless a controller has reported a status and no more."""
+    both = before.keys() & after.keys()
+    return (before.keys() ^ after.keys()) | {key for key in both if _written(before[key], after[key])}
+
+
+def _written(before: Entry, after: Entry) -> bool:
+    reported = before.content == after.content and before.manifest.get("status") != after.manifest.get("status")
+    return before.version != after.version and not reported
 
 
 @dataclass(frozen=True, slots=True)

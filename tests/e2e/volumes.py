@@ -114,12 +114,13 @@ def killed(story: Story) -> None:
 
 def looked_after(story: Story) -> None:
     """The repository is checked and pruned, and what recovery points name is still there."""
-    before = _snapshot(story)
+    before, since = _snapshot(story), _since(story)
     run_job(story, "verify")
     run_job(story, "prune")
     run_job(story, "backup", "backup-5")
     story.wait(lambda: _state(story) == "Unchanged", "the next backup goes on from there", promised=told.FIRST_COMMIT)
-    expect(_snapshot(story) != before, "with a snapshot of its own")
+    expect(_snapshot(story) == before, "nothing differs from the snapshot before, so it is named again")
+    expect(_since(story) > since, "as one that is as young as this backup")
 
 
 def large(story: Story) -> None:
@@ -237,6 +238,10 @@ def _record(story: Story, claim: str) -> Object:
 
 def _snapshot(story: Story, claim: str = CLAIM) -> str:
     return str((_record(story, claim).get("snapshot") or {}).get("id", ""))
+
+
+def _since(story: Story) -> str:
+    return str((_record(story, CLAIM).get("snapshot") or {}).get("start", ""))
 
 
 def _attempt(story: Story) -> Object:

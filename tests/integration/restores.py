@@ -152,11 +152,15 @@ class Scene:
         plan_only: bool = False,
         mover: Mapping[str, Any] = {},
         slowly: bool = False,
+        section: Mapping[str, Any] = {},
         between: Callable[[], object] = lambda: None,
         **asked: Any,
     ) -> Outcome:
-        """Restore in this process, as the command does. `between` the plan and its execution something may happen."""
-        written = self.config(mover=dict(mover))
+        """Restore in this process, as the command does. `between` the plan and its execution something may happen.
+
+        `section` are keys of `volumes`, over what is needed.
+        """
+        written = self.config(mover=dict(mover), **section)
         written["volumes"]["restic"]["downloadLimit"] = SLOWLY if slowly else 0
         config = Config.model_validate(written)
         wanted = Asked(plan_only=plan_only, **asked)

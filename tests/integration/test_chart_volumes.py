@@ -62,6 +62,34 @@ def test_a_prune_with_credentials_of_its_own_shares_none_with_the_backups() -> N
     assert written["volumes"]["restic"]["repository"].startswith("sftp:")
 
 
+READS: dict[str, Any] = {"git": {"knownHosts": "a host's key"}, "prune": {"enabled": True}}
+
+
+@pytest.mark.parametrize("given", [{"existingSecret": "read-key"}, {"sshPrivateKey": "not-a-real-key"}])
+def test_verify_and_prune_get_the_git_key_that_can_only_read_where_there_is_one(
+    given: dict[str, str], tmp_path: Path
+) -> None:
+    base = merged(merged(values("exporter"), VOLUMES), READS)
+    before, after = rendered("exporter", base), rendered("exporter", merged(base, {"gitReadOnly": given}))
+
+    def secrets(objects: list[dict[str, Any]], what: str) -> set[str]:
+        pod = pod_of(one(objects, "CronJob", JOB.format(what)))
+        sources = next(volume["projected"]["sources"] for volume in pod["volumes"] if volume["name"] == "config")
+        return {source["secret"]["name"] for source in sources if "secret" in source}
+
+    for what in ("verify", "prune"):
+        assert secrets(before, what) == {"deploy-key", "restic"}
+        assert secrets(after, what) == {given.get("existingSecret", JOB.format(what)), "restic"}
+        file = write_configuration(after, tmp_path / what, cron_job=JOB.format(what))
+        assert dr_syncer("config", "validate", "-c", str(file)).returncode == 0
+        assert (file.parent / "git" / "known_hosts").read_text() == "a host's key"
+    assert secrets(after, "backup") == {"restic"}
+    assert pod_of(one(after, "Deployment")) == pod_of(one(before, "Deployment"))
+    exported = yaml.safe_load(one(after, "ConfigMap", FULLNAME.format("exporter"))["data"]["dr-syncer.yaml"])
+    kept_out = {name for rule in exported["exporter"]["select"]["exclude"] for name in rule["names"]}
+    assert kept_out >= {"deploy-key", "restic", *filter(None, [given.get("existingSecret")])}
+
+
 def test_the_exporters_own_pods_get_nothing_of_the_restic_repository() -> None:
     with_volumes = merged(values("exporter"), VOLUMES)
     before, after = rendered("exporter", values("exporter")), rendered("exporter", with_volumes)
@@ -153,6 +181,16 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
             },
         ),
         "prune.restic.knownHosts: an unknown host is refused",
+    ),
+    "a key that can only read, of another kind than the repository's": (
+        "exporter",
+        merged(merged(VOLUMES, READS), {"gitReadOnly": {"token": "not-a-real-token"}}),
+        "gitReadOnly.existingSecret: ssh://git@git.example.com/dr/recovery.git is reached by ssh",
+    ),
+    "a key that can only read, without host keys": (
+        "exporter",
+        merged(VOLUMES, {"gitReadOnly": {"sshPrivateKey": "not-a-real-key"}}),
+        "gitReadOnly.knownHosts: an unknown host is refused",
     ),
     "a password in the configuration": (
         "exporter",

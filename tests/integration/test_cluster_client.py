@@ -123,13 +123,33 @@ def test_who_may_write_no_more_does_not_send_a_write_once_more(
 ) -> None:
     where, ours = make_namespace(source), client(proxy.kubeconfig)
     fault = proxy.status(503, method="PATCH", path="/configmaps/app", times=1)
-    ours.cluster.may_write = lambda: fault.hits == 0  # as a leader who sleeps between two tries
+    ours.cluster.connection.may_write = lambda: fault.hits == 0  # as a leader who sleeps between two tries
 
     with pytest.raises(ClusterUnreachable, match="not sent: another replica may lead now"):
         apply(ours.cluster, where, greeting="hello")
 
     assert [seen.method for seen in proxy.requests if "configmaps/app" in seen.path] == ["PATCH"]
     assert names(ours.cluster, where) == []  # reading is always allowed
+
+
+@pytest.mark.parametrize("said_yes", [0, 1], ids=["before its head", "between its head and its body"])
+def test_a_write_is_stopped_up_to_the_moment_when_its_last_bytes_leave(
+    said_yes: int,
+    source: ControlPlane,
+    proxy: FaultProxy,
+    client: Callable[..., Client],
+    make_namespace: MakeNamespace,
+) -> None:
+    where, ours = make_namespace(source), client(proxy.kubeconfig)
+    answers = iter([True] * said_yes)
+    ours.cluster.connection.may_write = lambda: next(answers, False)  # as a process that was stopped right there
+
+    with pytest.raises(ClusterUnreachable, match="not sent: another replica may lead now"):
+        apply(ours.cluster, where, greeting="hello")
+
+    ours.cluster.connection.may_write = lambda: True
+    assert names(ours.cluster, where) == []
+    assert apply(ours.cluster, where, greeting="hello")  # what was stopped leaves no connection in disorder
 
 
 def test_throttled_to_the_end_is_an_error_after_all_tries(proxy: FaultProxy, client: Callable[..., Client]) -> None:

@@ -153,8 +153,7 @@ def test_a_single_path_comes_back_and_nothing_else_changes(path: str, mover: Mov
     done = mover.restore(snapshot, target, path=path)
 
     assert (done.code, done.state) == (0, State.COMPLETE), done.log
-    assert done.result.verified == ""
-    assert "a single path is not compared with the manifest" in done.result.warnings
+    assert done.result.verified == "all"
     after, wanted = portrait(target), portrait(volume)
     inside = {name for name in wanted if name == f"/{path}".encode() or name.startswith(f"/{path}/".encode())}
     for name in inside:
@@ -183,6 +182,24 @@ def test_a_path_that_is_not_there_or_leads_out_is_refused(
     assert [file.name for file in target.iterdir()] == ["link"]
 
 
+def test_without_hashes_in_the_manifest_restic_compares_the_content(mover: Mover, volume: Path, target: Path) -> None:
+    snapshot = mover.backup(volume, manifest="metadata").snapshot
+    mover.restore(snapshot, target, verify="none")
+    damaged = target / "deep" / "er" / "data.bin"
+    about = damaged.stat()
+    with damaged.open("r+b") as stream:
+        stream.write(b"another content")
+    os.utime(damaged, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+    taken = mover.restore(snapshot, target, verify="metadata")
+    assert damaged.read_bytes().startswith(b"another content")  # it has the right time and size
+    compared = mover.restore(snapshot, target, verify="all")
+
+    assert (taken.code, taken.result.verified) == (0, "metadata")
+    assert (compared.code, compared.result.verified, compared.result.warnings[1:]) == (0, "all", ())
+    assert portrait(target) == portrait(volume)
+
+
 @pytest.mark.parametrize("verify", ["metadata", "all"])
 def test_a_restore_that_is_not_what_the_manifest_says_is_partial(
     verify: str, mover: Mover, volume: Path, target: Path
@@ -200,6 +217,12 @@ def test_a_restore_that_is_not_what_the_manifest_says_is_partial(
     assert done.touched
     assert "app.conf: mode: expected 0600, found 0640" in done.result.names
     assert "more: missing" in done.result.names
+
+    named = msgspec.structs.replace(snapshot, manifest=forged)
+    alone, beside = (mover.restore(named, target, path=path, verify=verify) for path in ("app.conf", "deep/er"))
+    assert_not_whole(alone, State.PARTIAL, Reason.DIFFERS, code=3)
+    assert {name.partition(":")[0] for name in alone.result.names} == {"app.conf"}
+    assert (beside.code, beside.result.verified) == (0, verify)
 
 
 def test_a_restore_that_cannot_be_compared_is_not_called_complete(mover: Mover, volume: Path, target: Path) -> None:
@@ -226,7 +249,7 @@ def test_the_volumes_own_folder_gets_its_mode_and_owner_back(mover: Mover, volum
     after = mover.backup(volume, previous=before)
     mover.restore(after.snapshot, target)
 
-    assert after.state is State.UNCHANGED
+    assert (after.snapshot.id, after.state) == (before.id, State.COMPLETE)
     found, wanted = target.stat(), volume.stat()
     assert (found.st_mode, found.st_uid, found.st_gid) == (wanted.st_mode, wanted.st_uid, wanted.st_gid)
     assert os.getxattr(target, "user.note") == b"mine"

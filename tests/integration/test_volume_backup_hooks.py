@@ -21,7 +21,7 @@ from drsyncer.errors import ExitCode, Forbidden, NotFound
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.exec_server import ExecServer
 from tests.cluster.fault_proxy import FaultProxy
-from tests.cluster.kubelet import Kubelet, Volumes, use
+from tests.cluster.kubelet import PROGRAM, Kubelet, Running, Volumes, use
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.snapshotter import DRIVER, Snapshotter
 from tests.cluster.tools import find
@@ -132,7 +132,7 @@ def test_a_hook_that_fails_after_leaves_a_whole_backup_and_is_told(
     assert [reason for reason, _ in backups.events(shop, "data")] == ["BackupHookFailed"]
 
 
-def test_a_hook_after_runs_also_when_the_run_is_interrupted(
+def test_a_hook_after_runs_also_when_the_run_is_told_to_end(
     backups: Backups, make_namespace: MakeNamespace, node: ExecServer
 ) -> None:
     shop = make_namespace(backups.cluster, "shop")
@@ -141,12 +141,66 @@ def test_a_hook_after_runs_also_when_the_run_is_interrupted(
     process = backups.start("--namespace", shop)
     backups.kubelet.wait_for(f"{shop}/data")
 
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # as a pod is that is evicted
     ran = backups.end(process)
 
     assert ran.code == ExitCode.INTERRUPTED, ran.stderr
     assert node.words() == ["before", "after"]
     assert backups.kubelet.running == {}
+
+
+def _killed_between(backups: Backups, shop: str, node: ExecServer) -> Running:
+    """Kill a run whose mover has the volume; return that mover, which would read for ever."""
+    backups.kubelet.program = (sys.executable, "-c", "import time; time.sleep(600)")
+    process = backups.start_killable(shop, backups.cluster.kubeconfig)
+    mover = backups.kubelet.wait_for(f"{shop}/data")
+    process.kill()
+    process.communicate()
+    assert node.words() == ["before"]
+    backups.kubelet.program = PROGRAM
+    return mover
+
+
+def test_after_a_kill_the_next_run_lets_the_workload_go_before_anything_else(
+    backups: Backups, make_namespace: MakeNamespace, node: ExecServer
+) -> None:
+    shop = make_namespace(backups.cluster, "shop")
+    _shop(backups, shop, **{PRE: '["echo", "before"]', POST: '["echo", "after"]'})
+    mover = _killed_between(backups, shop, node)
+    (backups.volumes.make(shop, "more") / "order").write_text("2 bicycles")
+
+    other = backups.run(claims=[(shop, "more")])  # not even about this volume
+
+    assert (other.code, other.states(), node.words()) == (ExitCode.DONE, {"more": "Complete"}, ["before", "after"])
+    assert any("killed between the hooks; the post-backup hook was run" in text for text in other.data["warnings"])
+    assert mover.process.wait(60) is not None
+    assert backups.record(shop, "data") is None
+    backups.cluster.wait_for(lambda: backups.left(shop) == [], what="what was left to be gone")
+    assert backups.run(claims=[(shop, "data")]).states() == {"data": "Complete"}
+    assert node.words() == ["before", "after", "before", "after"]
+
+
+def test_a_workload_that_cannot_be_let_go_is_told_until_it_is(
+    backups: Backups, make_namespace: MakeNamespace, node: ExecServer
+) -> None:
+    shop = make_namespace(backups.cluster, "shop")
+    thawed = backups.folder / "may-thaw"
+    _shop(backups, shop, **{PRE: '["echo", "before"]', POST: _shell(f"test -e {thawed}")})
+    _killed_between(backups, shop, node)
+    (backups.volumes.make(shop, "more") / "order").write_text("2 bicycles")
+
+    for _ in range(2):
+        ran = backups.run(claims=[(shop, "more")])
+        assert (ran.code, ran.volume("more")["state"] in ("Complete", "Unchanged")) == (ExitCode.PARTIAL, True)
+        (held,) = ran.data["held"]
+        assert f"{shop}/data" in held
+        assert "exit code 1" in held
+    assert "BackupHookFailed" in [reason for reason, _ in backups.events(shop, "data")]
+
+    thawed.touch()
+    ran = backups.run(namespaces=[shop])
+    assert (ran.code, ran.data["held"], ran.states()["data"]) == (ExitCode.DONE, [], "Complete")
+    assert backups.left(shop) == []
 
 
 @pytest.fixture

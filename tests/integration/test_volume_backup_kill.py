@@ -78,8 +78,9 @@ def test_a_dispatcher_killed_at_any_step_is_made_up_for_by_the_next(
     ran = backups.run(namespaces=[shop])
 
     assert ran.code == ExitCode.DONE, ran.data
-    assert backups.whole(shop, "data").id == _snapshots(backups)[-1]
-    assert len(_snapshots(backups)) == len(made_before) + 1
+    # Nothing differs from what the first one's mover has read, if it has: so there is one snapshot in the end.
+    assert [backups.whole(shop, "data").id] == _snapshots(backups)
+    assert made_before in ([], _snapshots(backups))
     # What the first one's mover had found out was written down: the second one's knew of it.
     assert ran.states() == {"data": "Unchanged" if made_before else "Complete"}
     assert backups.left(shop) == []
@@ -102,7 +103,7 @@ def test_a_mover_goes_on_without_its_dispatcher_and_the_next_one_waits_for_it(
 
     assert ran.code == ExitCode.DONE, ran.data
     assert ran.states() == {"data": "Unchanged"}
-    assert len(_snapshots(backups)) == 2
+    assert len(_snapshots(backups)) == 1
     assert len(backups.kubelet.seen) == 2
     assert backups.left(shop) == []
 

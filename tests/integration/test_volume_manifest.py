@@ -235,7 +235,7 @@ def manifest_of(mover: Mover, snapshot: Snapshot) -> list[Entry]:
     return list(Reader(io.BytesIO(text.encode())))
 
 
-def test_a_mover_gives_each_snapshot_a_manifest_of_its_own_also_when_nothing_changed(
+def test_a_mover_gives_each_snapshot_a_manifest_and_makes_neither_where_nothing_changed(
     mover: Mover, tmp_path: Path
 ) -> None:
     volume = tmp_path / "volume"
@@ -249,8 +249,8 @@ def test_a_mover_gives_each_snapshot_a_manifest_of_its_own_also_when_nothing_cha
     third = mover.backup(volume, previous=second.snapshot)
 
     assert [second.state, third.state] == [State.UNCHANGED, State.COMPLETE]
-    assert first.manifest != second.snapshot.manifest
-    assert manifest_of(mover, first) == manifest_of(mover, second.snapshot)
+    assert (first.id, first.manifest) == (second.snapshot.id, second.snapshot.manifest)
+    assert (len(mover.snapshots()), len(mover.manifests())) == (2, 2)
     hashes = [{entry.path: entry.sha256 for entry in manifest_of(mover, one.snapshot)} for one in (second, third)]
     assert {path for path, sha256 in hashes[1].items() if sha256 != hashes[0][path]} == {"changing"}
 
@@ -264,5 +264,26 @@ def test_a_manifest_is_not_taken_over_when_the_volumes_own_folder_has_changed(mo
 
     second = mover.backup(volume, previous=first).snapshot
 
-    assert second.tree == first.tree  # restic's has everything but that folder
+    assert (second.id, second.tree) == (first.id, first.tree)  # restic's has everything but that folder
+    assert second.state is State.COMPLETE
     assert manifest_of(mover, second)[0].mode == 0o2770
+
+
+def test_a_manifest_that_says_less_than_is_wanted_or_is_gone_is_made_anew_for_the_same_snapshot(
+    mover: Mover, tmp_path: Path
+) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "file").write_bytes(b"content")
+    without = mover.backup(volume, manifest="metadata").snapshot
+    full = mover.backup(volume, previous=without)
+    mover.restic("forget", full.snapshot.manifest)
+    again = mover.backup(volume, previous=full.snapshot)
+
+    assert full.state is again.state is State.UNCHANGED
+    assert without.id == full.snapshot.id == again.snapshot.id
+    assert len({without.manifest, full.snapshot.manifest, again.snapshot.manifest}) == 3
+    assert "all is hashed anew" in again.result.warnings[0]
+    assert [bool(one.sha256) for one in manifest_of(mover, again.snapshot)] == [False, True]
+    (tmp_path / "target").mkdir()
+    assert mover.restore(again.snapshot, tmp_path / "target").result.verified == "all"

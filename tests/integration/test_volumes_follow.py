@@ -19,7 +19,9 @@ from tests.integration.movers import Backend, Mover, fill, portrait
 from tests.integration.recovery import Recovery, namespace
 from tests.integration.restores import DATA, SHOP, SLOWLY, Scene, data, endings
 from tests.integration.services import Service, Services, until
+from volumes.restore_plan import Key
 
+EXCLUDED = 'dr_syncer_volumes{state="excluded"}'
 WHOLE, REFUSED = 'dr_syncer_volumes{state="whole"}', 'dr_syncer_volumes{state="refused"}'
 
 
@@ -64,13 +66,17 @@ def test_volumes_follow_each_import_and_wait_for_the_pods_that_use_them(
     scene: Scene, origin: Path, services: Services
 ) -> None:
     volume = scene.volume()
+    alone = scene.volume("cache", annotations={"dr-syncer.io/restore": "false"})
     first = scene.backup(origin)
-    scene.point({DATA: scene.record(first)}, class_="")
+    scene.point({DATA: scene.record(first), Key(SHOP, "cache"): scene.record(first)}, class_="")
     importer = follow(services, scene)
 
     until(lambda: scene.states()[0] is Progress.COMPLETE, "the volume to follow")
     assert portrait(volume) == portrait(origin)
     until(lambda: importer.metric(WHOLE) == 1, "the metric to tell it")
+    until(lambda: importer.metric(EXCLUDED) == 1, "the metric of what is left alone")
+    until(lambda: "left alone, as configured" in importer.ask("/")[1], "the page to tell it")
+    assert list(alone.iterdir()) == []
     restored = 'dr_syncer_volume_restores_total{result="restored"}'
     assert importer.metric(restored) == 1
     until(lambda: importer.metric("dr_syncer_restic_answered_timestamp_seconds") > 0, "restic to be asked")

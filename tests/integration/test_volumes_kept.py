@@ -21,6 +21,7 @@ from drsyncer.yaml.emit import emit
 from tests.cluster.cheap_key import make_cheap
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
+from tests.cluster.git_servers import HttpsRemote, git
 from tests.cluster.tools import find
 from tests.integration.recovery import Recovery, namespace
 from tests.integration.restic_backends import as_host
@@ -193,6 +194,28 @@ def test_list_shows_what_is_there_and_ends_in_3_when_it_is_not(kept: Keeping) ->
     assert (code, found["volumes"][0]["stored"], found["resticAsked"]) == (ExitCode.DONE, None, False)
 
 
+def test_list_shows_what_the_importer_is_pinned_to_and_says_so(kept: Keeping) -> None:
+    old, new = kept.snapshot("one", days=3), kept.snapshot("two")
+    kept.export(old)
+    kept.recovery.git("tag", "v1.0.0", "main")
+    pinned = kept.recovery.git("rev-parse", "main")
+    kept.export(new)
+
+    def shown(*words: str, **revision: str) -> tuple[str, str, str]:
+        kept.recovery.importer = {"revision": revision}
+        _, found = kept.data("list", "--offline", *words)
+        return found["volumes"][0]["snapshot"], found["chosenBy"], " ".join(found["warnings"])
+
+    assert shown() == (new.id, "newest", "")
+    for revision in ({"tag": "v1.0.0"}, {"semver": ">=1.0"}, {"commit": pinned}):
+        snapshot, by, said = shown(**revision)
+        assert (snapshot, by) == (old.id, f"importer.revision: {next(iter(revision.values()))}")
+        assert "`--revision main` shows it" in said
+    assert shown("--revision", "main", tag="v1.0.0") == (new.id, "--revision", "")
+    out = kept.cli("list", "--offline")[1]
+    assert "(importer.revision: v1.0.0)" in out.replace("\n", " ")
+
+
 def test_list_complains_of_what_is_old_and_of_what_was_never_backed_up(kept: Keeping) -> None:
     kept.source.apply([pvc("logs"), pvc("cache", **{"dr-syncer.io/backup": "false"})])
     kept.export(kept.snapshot("one", days=3))
@@ -272,6 +295,31 @@ def test_prune_forgets_nothing_while_git_is_not_understood(kept: Keeping) -> Non
     code, _, said = kept.cli("prune", cluster=True, retention=policy)
     assert code == ExitCode.FAILED, said
     assert kept.stored() == stored
+
+
+def test_prune_and_verify_work_with_a_git_key_that_cannot_push(kept: Keeping, https_remote: HttpsRemote) -> None:
+    first, second = kept.snapshot("one", days=9), kept.snapshot("two", days=1)
+    kept.export(first)
+    kept.export(second)
+    kept.recovery.git("push", "--quiet", "--mirror", str(https_remote.path))
+    git("-C", https_remote.path, "config", "http.receivepack", "false")
+    token = kept.folder / "token"
+    token.write_text(https_remote.token)
+    (kept.folder / "user").write_text(https_remote.user)
+    auth = {"tokenFile": str(token), "usernameFile": str(kept.folder / "user"), "caFile": str(https_remote.ca_file)}
+    kept.recovery.repository = {"url": https_remote.url, "auth": auth}
+    url = https_remote.url_with_credentials
+    with pytest.raises(RuntimeError, match="403"):
+        git("-C", kept.recovery.remote, "push", url, "main:refs/heads/other", env=https_remote.git_env)
+    before = len(https_remote.requests)
+
+    assert kept.cli("verify", cluster=True)[0] == ExitCode.DONE
+    code, done = kept.data("prune", cluster=True, retention={**KEEP_LITTLE, "recoveryPoints": 1})
+
+    assert (code, {one["snapshot"] for one in done["forgotten"]}) == (ExitCode.DONE, {first.id, first.manifest})
+    asked = https_remote.requests[before:]
+    assert asked
+    assert [one.path for one in asked if "receive-pack" in one.path] == []
 
 
 def test_prune_removes_the_lock_of_a_dead_mover_and_waits_for_a_living_one(

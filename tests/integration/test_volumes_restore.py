@@ -106,6 +106,47 @@ def test_a_claim_that_nothing_is_known_of_is_restored_only_when_it_is_empty(scen
     assert portrait(volume).items() >= portrait(origin).items()
 
 
+def test_movers_of_a_restore_bear_the_taints_of_dr_and_keep_to_its_nodes(scene: Scene, origin: Path) -> None:
+    scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    where = {"tolerations": [{"key": "dedicated", "value": "dr"}], "nodeSelector": {"example.com/pool": "storage"}}
+
+    assert endings(scene.restore(mover=where)) == {"shop/data": ("restored", "Unknown")}
+
+    looked, restored = (pod["spec"] for pod in scene.kubelet.seen)
+    for spec in (looked, restored):
+        assert {"key": "dedicated", "operator": "Equal", "value": "dr"} in spec["tolerations"]
+        assert spec["nodeSelector"] == {"example.com/pool": "storage"}
+
+
+def test_what_somebody_excludes_is_left_alone_unless_it_is_named(scene: Scene, origin: Path) -> None:
+    cache, scratch = Key(SHOP, "cache"), Key(SHOP, "scratch")
+    annotated = {"dr-syncer.io/restore": "false"}
+    roots = [scene.volume("cache"), scene.volume("scratch", annotations=annotated)]
+    scene.volume()
+    record = scene.record(scene.backup(origin))
+    scene.point({DATA: record, cache: scene.record(scene.backup(origin, cache)), scratch: record})
+    rules = {"restore": {"verify": "none", "select": {"exclude": [{"names": ["cache"]}, {"names": ["cahce"]}]}}}
+
+    outcome = scene.restore(section=rules)
+
+    alone = ("excluded", "Excluded")
+    assert endings(outcome) == {"shop/data": ("restored", "Unknown"), "shop/cache": alone, "shop/scratch": alone}
+    assert outcome.exit_code is ExitCode.DONE
+    assert "exclude[0]" in next(done.text for done in outcome.volumes if done.step.source == cache)
+    assert any("exclude[1]" in warning and "matches no volume" in warning for warning in outcome.warnings)
+    assert [list(root.iterdir()) for root in roots] == [[], []]
+    assert scene.states(cache) == scene.states(scratch) == (None, "")
+
+    mark = {"metadata": {"annotations": annotated}}
+    late = scene.restore(again=True, section=rules, between=lambda: scene.dr.patch(scene.path(), mark))
+    assert endings(late)["shop/data"] == alone
+
+    named = scene.restore(section=rules, claims=(cache,))
+    assert endings(named) == {"shop/cache": ("restored", "Unknown")}
+    assert portrait(roots[0]) == portrait(origin)
+
+
 def test_a_volume_that_a_pod_uses_is_refused_also_when_the_pod_came_after_the_plan(scene: Scene, origin: Path) -> None:
     volume = scene.volume()
     scene.point({DATA: scene.record(scene.backup(origin))})

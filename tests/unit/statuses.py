@@ -93,6 +93,7 @@ def troubled(now: datetime) -> Status:
         volumes=2,
         volumes_as_of=now - timedelta(hours=3),
         volumes_behind=status.listed([("shop/data", "refused: in use by pod web-0 (Running)")]),
+        volumes_excluded=status.listed([("shop/cache", 'dr-syncer.io/restore is "false"')]),
         guard="60 of 100 objects would be deleted",
         warnings=(f"importer.transforms matched nothing: {HOSTILE[3]}",),
         troubles=(Trouble("the recovery repository", f"connection refused {HOSTILE[4]}", now - 12 * MINUTE),),

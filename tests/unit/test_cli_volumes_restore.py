@@ -13,7 +13,8 @@ from cli.volumes_restore import _draw
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import Record, Snapshot, State
 from volumes.restore_outcome import Done, Ending, Outcome, undone
-from volumes.restore_plan import Key, Step, Why
+from volumes.restore_plan import Key, Step
+from volumes.restore_why import Why
 from volumes.result import Reason, Result
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -60,6 +61,7 @@ RESTORED = undone(step("data", Why.OTHER_SNAPSHOT, "x"), Ending.RESTORED)
 SAME = undone(step("same", Why.SAME_SNAPSHOT, "x"))
 USED = undone(step("used", Why.IN_USE, "in use by pod web"))
 NEVER = undone(step("never", Why.NO_RECORD, "never backed up"))
+ALONE = undone(step("cache", Why.EXCLUDED, 'dr-syncer.io/restore is "false"'))
 PARTIAL = failed(Ending.PARTIAL, Reason.DIFFERS)
 FAILED = failed(Ending.FAILED, Reason.LOST)
 
@@ -76,6 +78,10 @@ FAILED = failed(Ending.FAILED, Reason.LOST)
         ((USED, USED), ExitCode.REFUSED),
         ((USED, NEVER), ExitCode.PARTIAL),
         ((USED, SAME), ExitCode.PARTIAL),
+        ((RESTORED, ALONE), ExitCode.DONE),
+        ((ALONE,), ExitCode.DONE),
+        ((USED, ALONE), ExitCode.REFUSED),
+        ((NEVER, ALONE), ExitCode.PARTIAL),
     ],
 )
 def test_the_exit_code_says_the_worst_of_it(done: tuple[Done, ...], code: ExitCode) -> None:
@@ -87,8 +93,8 @@ def test_a_record_that_nobody_can_read_is_no_success() -> None:
 
 
 def test_whether_another_try_may_help() -> None:
-    assert [outcome(one).may_do_more for one in (RESTORED, SAME, NEVER, USED, PARTIAL, FAILED)] == [
-        *(False, False, False),
+    assert [outcome(one).may_do_more for one in (RESTORED, SAME, NEVER, ALONE, USED, PARTIAL, FAILED)] == [
+        *(False, False, False, False),
         *(True, True, True),
     ]
 

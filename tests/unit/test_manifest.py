@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volumes.manifest import ROOT, Damaged, Entry, Kind, Reader, Unsure, Writer, ends, escape, joined, order, unescape
+from volumes.manifest import ROOT, Damaged, Entry, Kind, Reader, Unsure, Writer, escape, joined, order, unescape
 
 names = (
     st.binary(min_size=1, max_size=255)
@@ -90,17 +90,6 @@ def test_a_manifest_that_was_cut_off_is_refused(listed: list[Entry], data: st.Da
 
     with pytest.raises(Damaged):
         list(Reader(io.BytesIO(short)))
-
-
-@given(st.lists(entries, max_size=3), st.data())
-def test_the_ends_of_a_manifest_are_those_of_the_whole(listed: list[Entry], data: st.DataObject) -> None:
-    whole = written(listed)
-    reader = Reader(io.BytesIO(whole))
-    list(reader)
-
-    assert ends(io.BytesIO(whole)) == (reader.header, reader.footer)
-    with pytest.raises(Damaged):
-        ends(io.BytesIO(whole[: data.draw(st.integers(0, len(whole) - 2))]))
 
 
 @pytest.mark.parametrize("change", [lambda data: data + b"{}\n", lambda data: b"\n".join(data.split(b"\n")[2:])])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,6 +95,40 @@ def test_a_mover_is_placed_by_the_scheduler_on_the_one_node() -> None:
     assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]}
     assert spec["tolerations"] == list(tolerations)
     assert "nodeName" not in spec
+
+
+@pytest.mark.parametrize("move", [backup(), restore()], ids=["backup", "restore"])
+def test_movers_of_both_directions_bear_the_taints_and_keep_to_the_nodes_that_are_configured(move: Move) -> None:
+    settings = mover(tolerations=[{"key": "dedicated", "value": "dr"}], nodeSelector={"example.com/pool": "storage"})
+
+    spec = job(move, settings, BY)["spec"]["template"]["spec"]
+
+    assert spec["tolerations"] == [{"key": "dedicated", "operator": "Equal", "value": "dr"}]
+    assert spec["nodeSelector"] == {"example.com/pool": "storage"}
+
+
+def test_a_toleration_that_the_volumes_pods_have_too_is_there_once() -> None:
+    gpu = {"key": "gpu", "operator": "Exists"}
+    move = Move(backup().task, "shop", "data", placement=Placement("", (gpu,)))
+
+    spec = job(move, mover(tolerations=[gpu, {"operator": "Exists"}]), BY)["spec"]["template"]["spec"]
+
+    assert spec["tolerations"] == [gpu, {"operator": "Exists"}]
+
+
+@pytest.mark.parametrize("placement", [Placement("node-1"), Placement(counted="node-1")], ids=["in use", "bound"])
+def test_a_volume_that_is_on_one_node_goes_before_the_configured_nodes(placement: Placement) -> None:
+    move = Move(backup().task, "shop", "data", placement=placement)
+
+    spec = job(move, mover(nodeSelector={"example.com/pool": "storage"}), BY)["spec"]["template"]["spec"]
+
+    assert "nodeSelector" not in spec
+
+
+def test_a_mover_has_neither_where_nothing_is_configured() -> None:
+    spec = job(restore(), mover(), BY)["spec"]["template"]["spec"]
+
+    assert {"tolerations", "nodeSelector"}.isdisjoint(spec)
 
 
 def test_the_pod_that_is_asked_for_is_the_pod_of_the_job() -> None:

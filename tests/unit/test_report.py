@@ -87,6 +87,7 @@ def test_every_trouble_is_among_the_concerns_and_in_a_table() -> None:
     assert len(report.concerns) == 7
     titles = [table.title for table in report.tables]
     assert titles[:4] == ["Failing now", "Blocked", "Volumes without their data", "Not read in full"]
+    assert "Volumes that are left alone, as configured" in titles[4:]
     assert all(len(row) == len(table.headers) for table in report.tables for row in table.rows)
     assert next(table for table in report.tables if table.title == "Blocked").more == "and 21 more"
 

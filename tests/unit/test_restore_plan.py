@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from drsyncer import own, restored
 from drsyncer.restored import Marker, Progress, UnreadableMarker, half_restored, marker_of
-from drsyncer.snapshot import Attempt, Record, Snapshot, State
+from drsyncer.snapshot import Attempt, Folder, Record, Snapshot, State
 from transforms.settings import namespace_map
-from volumes.restore_plan import ACTIONS, Action, Aim, Claim, Key, Standing, Step, User, Wanted, Why, plan
+from volumes.restore_plan import Aim, Claim, Key, Standing, Step, User, Wanted, plan
+from volumes.restore_why import ACTIONS, Action, Why
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DATA = Key("shop", "data")
@@ -23,7 +24,7 @@ NO_MAP = namespace_map({})
 ATTEMPT = Attempt(state=State.FAILED, start=NOON, end=NOON, reason="WrongPassword", message="wrong password")
 
 
-def snapshot(letter: str = "a", *, tree: str = "", size: int = 100) -> Snapshot:
+def snapshot(letter: str = "a", *, tree: str = "", size: int = 100, folder: Folder | None = None) -> Snapshot:
     return Snapshot(
         id=letter * 64,
         tree=tree or letter * 64,
@@ -33,6 +34,7 @@ def snapshot(letter: str = "a", *, tree: str = "", size: int = 100) -> Snapshot:
         end=NOON,
         files=1,
         bytes=size,
+        folder=folder,
     )
 
 
@@ -107,6 +109,17 @@ def test_a_newer_snapshot_with_the_same_tree_needs_no_mover() -> None:
     newer = Wanted(DATA, record(snapshot("b", tree="a" * 64)))
     assert (step(there, wanted=newer).action, step(there, wanted=newer).why) == (Action.UNCHANGED, Why.SAME_DATA)
     assert step(there, wanted=newer, aim=Aim(again=True)).action is Action.RESTORE
+
+
+def test_a_volume_whose_own_folder_has_changed_is_restored_again_though_its_tree_is_the_same() -> None:
+    before, after = (Folder(mode=mode, uid=0, gid=0, changed=7) for mode in (0o755, 0o2770))
+    for letter in "ab":
+        wanted = Wanted(DATA, record(snapshot(letter, tree="a" * 64, folder=after)))
+        found = step(claim(marker=marker(folder=before)), wanted=wanted)
+        assert (found.action, found.why) == (Action.RESTORE, Why.OTHER_SNAPSHOT)
+        # Who made the marker may have known nothing of it: that is no reason to restore everything.
+        for known in (None, after):
+            assert step(claim(marker=marker(folder=known)), wanted=wanted).action is Action.UNCHANGED
 
 
 def test_another_snapshot_replaces_what_was_restored_before() -> None:

@@ -20,7 +20,12 @@ COMMANDS = [
     (
         commands.backup(TASK, root=ROOT, parent=ID),
         "backup . --json --host prod --tag pvc=shop/uploads --tag run=r-1 --exclude /data/lost+found --retry-lock 900s "
-        f"--read-concurrency 3 --parent {ID}",
+        f"--read-concurrency 3 --parent {ID} --skip-if-unchanged",
+    ),
+    (
+        commands.backup(TASK, root=ROOT, gate=Path("/tmp/gate")),
+        "backup . --json --host prod --tag pvc=shop/uploads --tag run=r-1 --exclude /data/lost+found "
+        "--exclude-file /tmp/gate --retry-lock 900s --read-concurrency 3 --force",
     ),
     (
         commands.backup(TASK, root=ROOT),
@@ -30,11 +35,16 @@ COMMANDS = [
     (
         commands.backup_manifest(TASK, snapshot=ID, state="Complete"),
         "backup --stdin --stdin-filename manifest.jsonl --json --host prod --tag pvc=shop/uploads --tag run=r-1 "
-        f"--tag manifest-of={ID} --tag state=Complete --retry-lock 900s --force",
+        f"--tag manifest-of={ID} --tag state=Complete --tag content=full --retry-lock 900s --force",
     ),
     (
         commands.restore(ID, target=ROOT),
         f"restore {ID} --target /data --json --no-lock --overwrite if-changed --delete --exclude /lost+found --sparse",
+    ),
+    (
+        commands.restore(ID, target=ROOT, verify=True),
+        f"restore {ID} --target /data --json --no-lock --overwrite always --verify --delete --exclude /lost+found "
+        "--sparse",
     ),
     (
         commands.restore(ID, target=ROOT, path="a/b[1]*", delete=False),

@@ -158,6 +158,29 @@ def test_a_faithful_copy_has_no_differences(described: tuple[Path, Path]) -> Non
     assert comparison.skipped == {Skipped.SOCKET: 1}
 
 
+def test_of_a_part_nothing_else_is_compared_or_read(tmp_path: Path) -> None:
+    root, scratch = tmp_path / "volume", tmp_path / "scratch"
+    for folder in (root / "a" / "b", root / "ab", scratch):
+        folder.mkdir(parents=True)
+    for name in ("a/file", "a/b/file", "ab/file"):
+        (root / name).write_text("x")
+    os.link(root / "a" / "b" / "file", root / "ab" / "link")
+    with describing(root, scratch=scratch, content=True) as manifest:
+        file = manifest.finish().file
+    (root / "ab" / "file").write_text("y")
+    (root / "ab" / "link").unlink()  # as where only a part was restored: a name of an inode is missing elsewhere
+
+    def part(path: bytes) -> Comparison:
+        return compare_folder(file, root, content=True, within=path)
+
+    assert (part(b"a/b").equal, part(b"a/b").contents) == (True, 1)
+    assert (part(b"a/b/file").equal, part(b"a/b/file").entries) == (True, 1)
+    assert part(b"a").contents == 2
+    assert {one.path for one in part(b"ab").differences} >= {"ab/file", "ab/link"}
+    (root / "a" / "b" / "file").unlink()
+    assert [str(one) for one in part(b"a/b/file").differences] == ["a/b/file: missing"]
+
+
 def test_a_comparison_that_is_told_to_stop_stops(described: tuple[Path, Path]) -> None:
     left = iter(range(10))
     with pytest.raises(Interrupted):

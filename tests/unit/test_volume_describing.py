@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from drsyncer.snapshot import Folder
 from tests.unit.volume_trees import make_odd
 from volumes import inspecting
 from volumes.describing import Described, Describing, describing
@@ -263,32 +265,31 @@ def test_hashes_of_unchanged_files_are_taken_over(root: Path, scratch: Path, mon
     assert now == there(root)
 
 
-def test_the_manifest_of_an_unchanged_tree_is_the_one_before_unless_it_will_not_do(root: Path, scratch: Path) -> None:
+def test_the_volumes_own_folder_is_told_unless_it_changes_meanwhile(root: Path, scratch: Path) -> None:
     fill(root)
-    first = make(root, scratch)
-    previous = first.file.rename(scratch / "previous")
-    cut = scratch / "cut"
-    cut.write_bytes(previous.read_bytes()[:-3])
-    with describing(root, scratch=scratch, content=False) as manifest:
-        without = manifest.finish().file.rename(scratch / "without")
-        assert manifest.unchanged(without) is not None
-    partial = make(root, scratch, appended_to).file.rename(scratch / "partial")
+    root.chmod(0o2750)
+    about = root.stat()
 
-    with describing(root, scratch=scratch, content=True, since=start_of(previous)) as manifest:
-        assert manifest.unchanged(previous) == Described(previous, first.footer, ())
-        assert manifest.unchanged(cut) is None
-        assert manifest.unchanged(without) is None
-        assert manifest.unchanged(partial) is None
-        assert manifest.finish(previous).sure
+    with describing(root, scratch=scratch, content=True) as manifest:
+        folder = manifest.folder()
+        root.chmod(0o700)
+        changed = manifest.folder()
+
+    assert folder == Folder(mode=0o2750, uid=about.st_uid, gid=about.st_gid, changed=about.st_ctime_ns)
+    assert changed is None
 
 
-def test_the_volumes_own_folder_is_looked_at_where_restic_does_not(root: Path, scratch: Path) -> None:
+def test_where_nothing_is_newer_nothing_is_read_or_walked_beside_restic(root: Path, scratch: Path) -> None:
     fill(root)
     previous = make(root, scratch).file.rename(scratch / "previous")
-    root.chmod(0o700)
+    time.sleep(0.05)
 
+    with describing(root, scratch=scratch, content=True, since=time.time_ns()) as manifest:
+        assert not manifest.is_newer
+        assert read(manifest.finish(previous)) == there(root)
+    (root / "new").touch()
     with describing(root, scratch=scratch, content=True, since=start_of(previous)) as manifest:
-        assert manifest.unchanged(previous) is None
+        assert manifest.is_newer
 
 
 @pytest.mark.parametrize("looks", [0, 3, 200])

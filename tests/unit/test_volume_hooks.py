@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from drsyncer.cluster.exec import Executed
+from drsyncer.errors import ClusterUnreachable
 from drsyncer.snapshot import State
 from tests.unit.movers import complete
 from volumes import hooks
@@ -119,6 +120,63 @@ def test_commands_after_run_once_as_soon_as_they_may(monkeypatch: pytest.MonkeyP
 
     assert _around(copied, pre=["freeze"], post=["thaw"], users=[user()]) == complete()
     assert commands.said == ["web: freeze", "web: thaw", "read the copy"]
+
+
+def test_that_commands_after_are_due_is_noted_before_the_first_and_taken_back_after_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def said(post: str) -> list[str]:
+        commands = Commands(monkeypatch)
+        annotations = {PRE: '["freeze"]', **({POST: json.dumps([post])} if post else {})}
+
+        def go(_: Thaw) -> Result:
+            commands.said.append("read")
+            return complete()
+
+        around = Hooks(None).around  # type: ignore[arg-type]
+        around("shop/data", annotations, [user()], go, note=lambda due: commands.said.append(f"due: {due}"))
+        return commands.said
+
+    assert said("thaw") == ["due: True", "web: freeze", "read", "web: thaw", "due: False"]
+    assert said("fail") == ["due: True", "web: freeze", "read", "web: fail"]
+    assert said("") == ["web: freeze", "read"]
+
+
+def test_no_command_is_run_when_that_they_are_due_cannot_be_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = Commands(monkeypatch)
+
+    def note(_: bool) -> None:
+        raise ClusterUnreachable("no answer")
+
+    with pytest.raises(ClusterUnreachable):
+        Hooks(None).around(  # type: ignore[arg-type]
+            "shop/data", {PRE: '["freeze"]', POST: '["thaw"]'}, [user()], lambda _: complete(), note=note
+        )
+    assert commands.said == []
+
+
+def test_a_volume_whose_turn_comes_when_all_is_to_end_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = Commands(monkeypatch)
+    hooks_ = Hooks(None, goes_on=lambda: False)  # type: ignore[arg-type]
+
+    result = hooks_.around("shop/data", {PRE: '["freeze"]', POST: '["thaw"]'}, [user()], lambda _: complete())
+
+    assert (result.state, result.reason, commands.said) == (State.FAILED, Reason.INTERRUPTED, [])
+
+
+def test_a_workload_is_let_go_by_the_commands_after_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = Commands(monkeypatch)
+
+    def let_go(post: str, *users: User) -> list[str] | None:
+        return Hooks(None).let_go("shop/data", {PRE: '["freeze"]', POST: post}, users)  # type: ignore[arg-type]
+
+    assert let_go('["thaw"]', user("a"), user("b")) == []
+    assert commands.said == ["a: thaw", "b: thaw"]
+    assert let_go('["thaw"]') is None
+    (failed,) = let_go('["fail"]', user()) or []
+    assert "exit code 1" in failed
+    (invalid,) = let_go("thaw", user()) or []
+    assert "Expected a command" in invalid
 
 
 def test_a_whole_backup_stays_whole_when_a_command_after_fails_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,11 @@ def test_a_file_is_one_that_people_can_read():
         "  bytes: 1258291\n"
         '  end: "2026-03-01T03:00:08Z"\n'
         "  files: 3\n"
+        "  folder:\n"
+        "    changed: 1772000000123456789\n"
+        "    gid: 1000\n"
+        "    mode: 1528\n"
+        "    uid: 0\n"
         "  host: prod\n"
         f'  id: "{1:064x}"\n'
         f'  manifest: "{2**20 + 1:064x}"\n'

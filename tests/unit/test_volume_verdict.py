@@ -11,13 +11,14 @@ import pytest
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import Snapshot, State
 from volumes import mover
-from volumes.answers import BackupSummary, Listed
-from volumes.backing_up import Made, judge, names_of, shrunk
+from volumes.answers import BackupSummary
+from volumes.backing_up import judge, names_of, shrunk
 from volumes.describing import Described
 from volumes.failure import NoRepository, RepositoryLocked, ResticError
 from volumes.hearing import Complaint, Outcome
 from volumes.manifest import Footer
 from volumes.result import Reason, Result
+from volumes.snapshotting import Made
 from volumes.task import Access, BackupTask, Volume
 from volumes.verdict import Verdict
 
@@ -71,7 +72,7 @@ def verdict(
     asked: BackupTask,
     summary: BackupSummary,
     *,
-    tree: str = "after",
+    is_unchanged: bool = False,
     is_empty: bool = False,
     outcome: Outcome | None = None,
     manifest: Described | None = None,
@@ -79,10 +80,10 @@ def verdict(
     made = Made(
         outcome=outcome or Outcome("back up"),
         summary=summary,
-        listed=Listed(id="2" * 64, tree=tree, time=NOW),
         described=manifest or described(),
+        is_same=is_unchanged,
+        is_unchanged=is_unchanged,
         is_empty=is_empty,
-        warnings=(),
     )
     return judge(made, asked)
 
@@ -92,7 +93,7 @@ def test_states_of_a_snapshot_that_restic_made_to_the_end() -> None:
 
     assert verdict(task(), whole).state is State.COMPLETE
     assert verdict(task(snapshot()), whole).state is State.COMPLETE
-    assert verdict(task(snapshot()), whole, tree="before").state is State.UNCHANGED
+    assert verdict(task(snapshot()), whole, is_unchanged=True).state is State.UNCHANGED
     assert verdict(task(snapshot()), now(1, 1)).state is State.EMPTY
     assert verdict(task(snapshot(), confirmed=True), now(1, 1)).state is State.COMPLETE
     assert verdict(task(confirmed=True), now(0, 0), is_empty=True).state is State.EMPTY
@@ -106,7 +107,7 @@ def test_a_refusal_names_the_way_on() -> None:
 def test_what_could_not_be_read_makes_it_partial_whatever_the_exit_code(status: int) -> None:
     outcome = Outcome("back up", status=status, complaints=[Complaint("/data/k", "denied")], complaints_total=7)
 
-    found = verdict(task(snapshot()), now(100, 1000), tree="before", outcome=outcome)
+    found = verdict(task(snapshot()), now(100, 1000), is_unchanged=True, outcome=outcome)
 
     assert (found.state, found.reason) == (State.PARTIAL, Reason.UNREADABLE)
     assert found.message == "7 paths could not be read: /data/k (denied)"
@@ -117,7 +118,7 @@ def test_an_incomplete_snapshot_without_a_word_is_partial() -> None:
 
 
 def test_what_changed_meanwhile_makes_it_partial_whatever_restic_says() -> None:
-    found = verdict(task(snapshot()), now(100, 1000), tree="before", manifest=described("a.log (changed)"))
+    found = verdict(task(snapshot()), now(100, 1000), is_unchanged=True, manifest=described("a.log (changed)"))
 
     assert (found.state, found.reason) == (State.PARTIAL, Reason.CHANGED)
     assert "1 path changed while the backup ran" in found.message

@@ -8,7 +8,7 @@ from drsyncer.errors import ExitCode
 from tests.unit.test_volume_retention import ids, listed
 from volumes.retention import Knowledge
 from volumes.sampling import Compared, Pair
-from volumes.verifying import Outcome, by_claim, without_list
+from volumes.verifying import Outcome, by_claim, pairs_of, without_list
 
 
 def known(*named: int, whole=()) -> Knowledge:
@@ -20,6 +20,14 @@ def test_a_whole_snapshot_without_the_list_of_its_files_is_told():
 
     assert without_list(found, known(1, 2, 3, whole=[1, 2, 4]), host="prod") == sorted(ids(1))
     assert without_list(found, known(1, 2, 3, whole=[1, 2, 4]), host="other") == []
+
+
+def test_of_several_lists_of_a_snapshot_the_one_that_a_recovery_point_names_counts_then_the_newest():
+    lists = [listed(11, age=3, manifest_of=1), listed(12, age=2, manifest_of=1), listed(13, age=1, manifest_of=1)]
+
+    for named, counts in (([1], 13), ([1, 11], 11), ([1, 11, 12], 12)):
+        (pair,) = pairs_of([listed(1, age=3), *lists], known(*named, whole=[1]), host="prod")
+        assert {pair.manifest} == ids(counts)
 
 
 def test_what_is_wrong_is_told_by_the_claim():

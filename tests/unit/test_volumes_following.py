@@ -16,7 +16,8 @@ from drsyncer.errors import ClusterUnreachable, ConfigurationError
 from drsyncer.retry import Schedule
 from volumes.following import Follower
 from volumes.restore_outcome import Done, Ending, Outcome, undone
-from volumes.restore_plan import Key, Step, Why
+from volumes.restore_plan import Key, Step
+from volumes.restore_why import Why
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SOON = Schedule(initial=0.01, factor=1.0, maximum=0.01, jitter=0.0)

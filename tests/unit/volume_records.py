@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery import layout
-from drsyncer.snapshot import Attempt, Record, Snapshot, State
+from drsyncer.snapshot import Attempt, Folder, Record, Snapshot, State
 
 NIGHT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 REPOSITORY = "ab" * 32
@@ -19,7 +19,8 @@ def claim(name: str = "data", namespace: str = "shop") -> ObjectRef:
 
 
 def snapshot(seed: int = 1, *, start: datetime = NIGHT, state: State = State.COMPLETE, **more) -> Snapshot:
-    given = {"files": 3, "bytes": 1_258_291, "host": "prod", "manifest": f"{seed + 2**20:064x}"} | more
+    given = {"files": 3, "bytes": 1_258_291, "host": "prod", "manifest": f"{seed + 2**20:064x}"}
+    given |= {"folder": Folder(mode=0o2770, uid=0, gid=1000, changed=1_772_000_000_123_456_789)} | more
     return Snapshot(
         id=f"{seed:064x}",
         tree=f"{seed + 2**21:064x}",

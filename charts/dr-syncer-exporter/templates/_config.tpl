@@ -140,20 +140,7 @@ user's configuration names already, is the user's.
 
 {{- /* What the schema cannot tell and what would only show in a pod that does not start. */ -}}
 {{- define "dr-syncer.checks" -}}
-{{- $files := include "dr-syncer.files" . | fromYamlArray -}}
-{{- $named := list -}}
-{{- range $files -}}{{- $named = append $named .file -}}{{- end -}}
-{{- $scheme := include "dr-syncer.scheme" . -}}
-{{- $auth := list "repository" "auth" -}}
-{{- if and (eq $scheme "ssh") (not (has "git/ssh-privatekey" $named)) (not (include "dr-syncer.at" (list .Values.config (append $auth "sshKeyFile")))) -}}
-{{- fail (printf "git.existingSecret: %s is reached by ssh; name a Secret with a deploy key, or set git.sshPrivateKey" .Values.config.repository.url) -}}
-{{- end -}}
-{{- if and (eq $scheme "ssh") (not (has "git/known_hosts" $named)) (not (include "dr-syncer.at" (list .Values.config (append $auth "knownHostsFile")))) -}}
-{{- fail (printf "git.knownHosts: an unknown host is refused; set what `ssh-keyscan` prints for the host of %s, once you have compared its fingerprint" .Values.config.repository.url) -}}
-{{- end -}}
-{{- if and (eq $scheme "https") (not (has "git/token" $named)) (not (include "dr-syncer.at" (list .Values.config (append $auth "tokenFile")))) -}}
-{{- fail (printf "git.existingSecret: %s is reached by https; name a Secret with a token, or set git.token" .Values.config.repository.url) -}}
-{{- end -}}
+{{- include "dr-syncer.checks.git" (list . "git") -}}
 {{- if .Values.config.volumes -}}
 {{- include "dr-syncer.checks.restic" (list . "restic" .Values.restic (include "dr-syncer.restic" .)) -}}
 {{- else if or .Values.restic.existingSecret .Values.restic.password -}}
@@ -163,6 +150,26 @@ user's configuration names already, is the user's.
 {{- fail "replicas: more than one needs config.server.leaderElection, or they would all work at once" -}}
 {{- end -}}
 {{- include "dr-syncer.checks.side" . -}}
+{{- end -}}
+
+{{- /* A list of the context and the name of the values that the credentials in it are from. */ -}}
+{{- define "dr-syncer.checks.git" -}}
+{{- $context := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- $url := $context.Values.config.repository.url -}}
+{{- $named := list -}}
+{{- range include "dr-syncer.files" $context | fromYamlArray -}}{{- $named = append $named .file -}}{{- end -}}
+{{- $scheme := include "dr-syncer.scheme" $context -}}
+{{- $auth := list "repository" "auth" -}}
+{{- if and (eq $scheme "ssh") (not (has "git/ssh-privatekey" $named)) (not (include "dr-syncer.at" (list $context.Values.config (append $auth "sshKeyFile")))) -}}
+{{- fail (printf "%s.existingSecret: %s is reached by ssh; name a Secret with a deploy key, or set %s.sshPrivateKey" $name $url $name) -}}
+{{- end -}}
+{{- if and (eq $scheme "ssh") (not (has "git/known_hosts" $named)) (not (include "dr-syncer.at" (list $context.Values.config (append $auth "knownHostsFile")))) -}}
+{{- fail (printf "%s.knownHosts: an unknown host is refused; set what `ssh-keyscan` prints for the host of %s, once you have compared its fingerprint" $name $url) -}}
+{{- end -}}
+{{- if and (eq $scheme "https") (not (has "git/token" $named)) (not (include "dr-syncer.at" (list $context.Values.config (append $auth "tokenFile")))) -}}
+{{- fail (printf "%s.existingSecret: %s is reached by https; name a Secret with a token, or set %s.token" $name $url $name) -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* A list of the context, the name of the values with credentials, these values, and where the restic repository is. */ -}}

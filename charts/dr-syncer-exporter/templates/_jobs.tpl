@@ -29,12 +29,42 @@ repository names its pod, and one that is certainly ours can be told to be dead.
 {{- end -}}
 {{- end -}}
 
-{{- /* The context as `prune` has it: with its own address and credentials in the place of all others'. */ -}}
-{{- define "dr-syncer.prunes.values" -}}
-{{- $values := deepCopy .Values -}}
-{{- $prune := .Values.prune -}}
+{{- /* Whether there are credentials for the recovery repository that can only read it. */ -}}
+{{- define "dr-syncer.git.reads" -}}
+{{- with .Values.gitReadOnly -}}
+{{- if or .existingSecret .sshPrivateKey .token -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Whether a job has a configuration and credentials of its own. A list of the context and what it does. */ -}}
+{{- define "dr-syncer.jobs.apart" -}}
+{{- $context := index . 0 -}}
+{{- $what := index . 1 -}}
+{{- if and (include "dr-syncer.jobs.git" $what) (include "dr-syncer.git.reads" $context) -}}true
+{{- else if eq $what "prune" -}}{{- include "dr-syncer.prunes.apart" $context -}}
+{{- end -}}
+{{- end -}}
+
+{{- /*
+The values as such a job has them: with its own address and credentials in the place of all others'. A list of the
+context and what it does.
+*/ -}}
+{{- define "dr-syncer.jobs.values" -}}
+{{- $context := index . 0 -}}
+{{- $what := index . 1 -}}
+{{- $values := deepCopy $context.Values -}}
+{{- if and (eq $what "prune") (include "dr-syncer.prunes.apart" $context) -}}
+{{- $prune := $context.Values.prune -}}
 {{- if or $prune.restic.existingSecret $prune.restic.password -}}{{- $_ := set $values "restic" $prune.restic -}}{{- end -}}
 {{- with $prune.repository -}}{{- $_ := set $values.config.volumes.restic "repository" . -}}{{- end -}}
+{{- end -}}
+{{- if include "dr-syncer.git.reads" $context -}}
+{{- $git := deepCopy $context.Values.gitReadOnly -}}
+{{- range list "knownHosts" "ca" -}}
+{{- if not (get $git .) -}}{{- $_ := set $git . (get $context.Values.git .) -}}{{- end -}}
+{{- end -}}
+{{- $_ := set $values "git" $git -}}
+{{- end -}}
 {{- toYaml $values -}}
 {{- end -}}
 
@@ -97,6 +127,11 @@ spec:
         rules:
           - action: Ignore
             onPodConditions: [{type: DisruptionTarget}]
+          {{- if eq $what "backup" }}
+          # Killed, as for want of memory, it may hold workloads still: the next pod lets them go before anything else.
+          - action: Count
+            onExitCodes: {containerName: {{ $what }}, operator: In, values: [137]}
+          {{- end }}
           - action: FailJob
             onExitCodes: {containerName: {{ $what }}, operator: NotIn, values: [0]}
       template:

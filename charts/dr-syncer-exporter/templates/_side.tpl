@@ -46,6 +46,7 @@
 {{- with .existing -}}{{- $own = append $own . -}}{{- end -}}
 {{- end -}}
 {{- with $context.Values.prune.restic.existingSecret -}}{{- $own = append $own . -}}{{- end -}}
+{{- with $context.Values.gitReadOnly.existingSecret -}}{{- $own = append $own . -}}{{- end -}}
 {{- $unseen := and $context.Values.rbac.namespaces (not (has $context.Release.Namespace $context.Values.rbac.namespaces)) -}}
 {{- $types := $context.Values.rbac.types -}}
 {{- if or $unseen (not (or (has "*" $types) (has "secrets" $types))) -}}
