@@ -178,6 +178,15 @@ class Backups:
         return [one["metadata"]["name"] for one in self.cluster.list(path) if one["spec"].get("holderIdentity")]
 
 
+def end_leases(cluster: ControlPlane) -> None:
+    """Take the Leases of dead runs away. They would be over in seconds, which test_volume_sharing sees."""
+    for one in cluster.list("/apis/coordination.k8s.io/v1/leases"):
+        meta = one["metadata"]
+        if meta["name"].startswith("dr-syncer-restic-"):
+            path = f"/apis/coordination.k8s.io/v1/namespaces/{meta['namespace']}/leases/{meta['name']}"
+            cluster.delete(path, wait=False)
+
+
 def back_up_once(config: dict[str, Any], leases: str, request: Request) -> Ran:
     """Run a backup that looks at its movers often, and whose Lease is short."""
     read = Config.model_validate(config)

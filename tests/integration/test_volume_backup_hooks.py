@@ -25,7 +25,7 @@ from tests.cluster.kubelet import PROGRAM, Kubelet, Running, Volumes, use
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.snapshotter import DRIVER, Snapshotter
 from tests.cluster.tools import find
-from tests.integration.backups import ROOT, Backups
+from tests.integration.backups import ROOT, Backups, end_leases
 
 MakeNamespace = Callable[..., str]
 
@@ -248,6 +248,7 @@ def test_a_copy_that_a_killed_dispatcher_left_behind_does_not_hinder_the_next_on
     source.wait_for(lambda: hanging.hits, what="the claim of the copy to be about to be made", timeout=60)
     process.kill()
     process.communicate()
+    end_leases(source)
     (left,) = snapshotter.snapshots()
 
     proxy = fault_proxy(source)

@@ -21,6 +21,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.kubelet import Kubelet, use
 from tests.cluster.tools import find
+from tests.integration.backups import end_leases
 from tests.integration.movers import Backend, Mover, fill, portrait
 from tests.integration.recovery import Recovery
 from tests.integration.restores import DATA, SHOP, Scene, endings
@@ -356,6 +357,7 @@ def test_a_restore_that_is_killed_at_any_step_leaves_no_volume_that_passes_for_w
         scene.dr.wait_for(lambda hanging=hanging: hanging.hits, what=f"{method} {path}", timeout=60)
         process.kill()
         process.communicate()
+        end_leases(scene.dr)
         assert scene.states()[0] is marker, (method, path)
 
     assert portrait(volume) == portrait(origin)
