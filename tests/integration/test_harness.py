@@ -121,7 +121,7 @@ def test_users_may_do_what_they_are_named_for(source: ControlPlane, make_namespa
     namespace = make_namespace(source)
     path = f"/api/v1/namespaces/{namespace}/configmaps"
 
-    assert source.client("viewer").items(path)
+    source.wait_for(lambda: source.client("viewer").items(path), what="what every namespace gets")
     for user, method in (("viewer", "POST"), ("limited", "GET")):
         with pytest.raises(ApiError, match="403"):
             source.client(user).request(method, path, body=config_map(namespace) if method == "POST" else None)

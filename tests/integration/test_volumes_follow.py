@@ -92,7 +92,7 @@ def test_volumes_follow_each_import_and_wait_for_the_pods_that_use_them(
     until(lambda: importer.metric("dr_syncer_restic_answered_timestamp_seconds") > 0, "restic to be asked")
     assert importer.metric("dr_syncer_volume_backup_timestamp_seconds") == pytest.approx(first.start.timestamp(), abs=1)
     assert importer.metric("dr_syncer_volumes_too_old") == 0
-    assert importer.metric('dr_syncer_volume_backups{state="Complete"}') == 1
+    assert importer.metric('dr_syncer_volume_backups{state="Complete"}') == 2
 
     use(scene.dr, SHOP, "data", node="node-1")
     (origin / "second").write_text("2")
