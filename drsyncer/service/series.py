@@ -83,6 +83,7 @@ class Ledger:
         self._now = now
         self._series: dict[tuple[str, str], _Series] = {}
         self._buckets = {reason.name: _Bucket(at=clock()) for reason in REASONS}
+        self._newest = 0  # the number in the newest name
         self.lost = 0  # forgotten before they were written
 
     def note(self, reason: Reason, message: str, subject: str = "") -> None:
@@ -92,7 +93,9 @@ class Ledger:
         if series is None or seen - series.seen > _EPISODE:
             self._series.pop(key, None)
             self._make_room()
-            name = f"{self._prefix}.{int(now.timestamp() * 1_000_000) + len(self._series):x}"
+            # No two of them, also where several begin in the same microsecond.
+            self._newest = max(int(now.timestamp() * 1_000_000), self._newest + 1)
+            name = f"{self._prefix}.{self._newest:x}"
             series = self._series[key] = _Series(reason, name, first=now, last=now)
         series.message, series.count = _clean(message), series.count + 1
         series.last, series.seen = now, seen

@@ -179,6 +179,16 @@ def test_every_message_fits_and_is_printable(message: str) -> None:
         assert draft.message.isprintable()
 
 
+def test_events_that_begin_in_the_same_moment_have_names_of_their_own() -> None:
+    told = Told()
+    told.ledger.note(OBJECTS_BLOCKED, "a", "first")
+    told.write()
+    told.clock.now += 100_000.0
+    for subject in ("second", "first", "third"):  # the first one's episode is long over: it begins anew
+        told.ledger.note(OBJECTS_BLOCKED, "a", subject)
+    assert len({draft.name for draft in told.write()}) == 3
+
+
 NOTES = st.tuples(
     st.sampled_from(REASONS), st.sampled_from(["a", "b"]), st.sampled_from(["", "x"]), st.floats(0.0, 400.0)
 )
