@@ -15,6 +15,7 @@ CLAIMS = ResourceType(
     "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True, short_names=("pvc",)
 )
 VOLUMES = ResourceType("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
+_WISHES = ("", "true", "false")
 _ENDED = ("Succeeded", "Failed")
 _HOSTNAME = "kubernetes.io/hostname"
 
@@ -115,6 +116,13 @@ def claims_in(pod: Manifest) -> list[str]:
         elif "ephemeral" in volume:
             names.append(f"{metadata(pod).get('name')}-{volume.get('name')}")
     return names
+
+
+def odd_wish(claim: str, annotation: str, wish: str) -> list[str]:
+    """Return what is wrong with an annotation that says neither yes nor no, or nothing."""
+    if wish in _WISHES:
+        return []
+    return [f'{claim}: the annotation {annotation} is {wish!r:.100}, expected "true" or "false"; it counts for nothing']
 
 
 def may_use(pod: bytes, claim: str) -> bool:

@@ -15,10 +15,10 @@ from drsyncer.config.volumes import RestoreSelect
 from drsyncer.manifest import Manifest, ObjectRef
 from drsyncer.match import Subject
 from transforms.select import Selection, Verdict
+from volumes import claims
 from volumes.claims import CLAIMS
 
 INCLUDED: Final = Verdict(True, "include", "no rule leaves it out")
-_WISHES = ("", "true", "false")
 
 
 class Selecting:
@@ -59,9 +59,5 @@ def excluded(verdict: Verdict, *, named: bool, ignored: bool, wish: str) -> str:
 
 
 def odd_wish(claim: str, wish: str) -> list[str]:
-    """Return what is wrong with an annotation that says neither yes nor no, or nothing."""
-    if wish in _WISHES:
-        return []
-    return [
-        f'{claim}: the annotation {own.RESTORE} is {wish!r:.100}, expected "true" or "false"; it counts for nothing'
-    ]
+    """Return what is wrong with the annotation, or nothing."""
+    return claims.odd_wish(claim, own.RESTORE, wish)

@@ -17,9 +17,8 @@ from drsyncer.manifest import Manifest, ObjectRef, labels, metadata
 from drsyncer.match import Subject, annotations_of
 from transforms.select import Selection, Verdict
 from transforms.select_conditions import ignored, owned, terminating
+from volumes import claims
 from volumes.claims import CLAIMS, Claim, Key, claim_of
-
-_WISHES = ("", "true", "false")
 
 
 class Choice(StrEnum):
@@ -122,12 +121,9 @@ class Selecting:
 
 
 def odd_wish(claim: Manifest) -> list[str]:
-    """Return what is wrong with an annotation that says neither yes nor no, or nothing."""
-    wish = annotations_of(claim).get(own.BACKUP, "")
-    if wish in _WISHES:
-        return []
+    """Return what is wrong with the annotation, or nothing."""
     name = f"{metadata(claim).get('namespace')}/{metadata(claim).get('name')}"
-    return [f'{name}: the annotation {own.BACKUP} is {wish!r}, expected "true" or "false"; it counts for nothing']
+    return claims.odd_wish(name, own.BACKUP, annotations_of(claim).get(own.BACKUP, ""))
 
 
 def _impossible(manifest: Manifest) -> tuple[Choice, str, str]:
