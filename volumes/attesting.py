@@ -34,6 +34,11 @@ def store(task: BackupTask, restic: Restic, manifest: Path, *, snapshot: str, st
     return id_
 
 
+def has_hashes(listed: Listed | None) -> bool:
+    """Whether the manifest that the repository lists so has the hashes of files."""
+    return listed is not None and listed.tag(commands.CONTENT) != "metadata"
+
+
 def fetch(restic: Restic, listed: Listed | None, snapshot: Snapshot, target: Path) -> Path:
     """Write the manifest of `snapshot`, which the repository lists as `listed`, to the file `target`; return that.
 

@@ -156,9 +156,9 @@ class Describing:
     root: Path
     scratch: Path
     content: bool
-    since: int | None
     previous: Path | None = None
     goes_on: Callable[[], bool] = lambda: True
+    since: int | None = None
     start: int = field(default_factory=time.time_ns)
     is_newer: bool = False  # whether the first walk has found anything that is newer than `since`
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -177,14 +177,18 @@ class Describing:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def begin(self) -> None:
-        """Make the first walk, and start the second. restic must not read before. Raises OSError for the root."""
+    def look(self) -> None:
+        """Make the first walk. restic must not read before. Raises OSError for a root that cannot be read."""
         about = self.root.stat()
         self._folder = _folder(about)
         self._looking = Looking(about.st_dev, self.content, self._is_wanted, self._pace)
         self._before, fractions = self._seen()
-        self.is_newer = self._before.newest >= (self.since or 0)
         time.sleep(_TICK if fractions else _WHOLE_SECONDS_TICK)
+
+    def begin(self, since: int | None = None) -> None:
+        """Start the second walk. `since`: when the backup before began, whose manifest `finish` will be given."""
+        self.since = since
+        self.is_newer = self._before.newest >= (since or 0)
         self._thread = threading.Thread(target=self._run, name="manifest")
         self._thread.start()
 
@@ -349,8 +353,9 @@ def describing(
     """
     if since is None and previous is not None:
         since = _start_of(previous)
-    with Describing(root, scratch, content, since, previous, goes_on) as manifest:
-        manifest.begin()
+    with Describing(root, scratch, content, previous, goes_on) as manifest:
+        manifest.look()
+        manifest.begin(since)
         yield manifest
 
 

@@ -63,7 +63,7 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
     if path:
         _make_way(task, restic, root)
     # Without hashes in the manifest, those by which restic keeps the content are all there is, and as good.
-    by_restic = task.verify == "all" and not _has_hashes(listed)
+    by_restic = task.verify == "all" and not attesting.has_hashes(listed)
     command = commands.restore(task.snapshot.id, target=root, path=path, delete=is_folder, verify=by_restic)
     with ThreadPoolExecutor(1, "manifest") as pool:
         fetching = pool.submit(_manifest, task, restic, listed) if task.snapshot.manifest else None
@@ -149,11 +149,6 @@ def told(comparison: Comparison, *, verified: str) -> Verdict:
 
 def _manifest(task: RestoreTask, restic: Restic, listed: Listed | None) -> Path:
     return attesting.fetch(restic, listed, task.snapshot, restic.scratch / MANIFEST_FILE)
-
-
-def _has_hashes(listed: Listed | None) -> bool:
-    """Whether the manifest that the repository lists so has the hashes of files."""
-    return listed is not None and listed.tag(commands.CONTENT) != "metadata"
 
 
 def _compared(

@@ -100,7 +100,7 @@ class Making:
     def before(self) -> Before:
         """What there is of the snapshot before."""
         if self._before is None:
-            self._before = look_before(self.task, self.restic)
+            raise RuntimeError("what was before is known once it was made")
         return self._before
 
     def made(self) -> Made | None:
@@ -132,9 +132,8 @@ class Making:
         scratch = self.restic.scratch / ("manifest" if parent else "manifest-anew")
         scratch.mkdir()
         task = self.task
-        since = int(task.previous.start.timestamp() * 1_000_000_000) if parent and task.previous else None
         self._description = self._stack.enter_context(
-            Describing(self.root, scratch, task.manifest == "full", since, goes_on=self.restic.goes_on)
+            Describing(self.root, scratch, task.manifest == "full", goes_on=self.restic.goes_on)
         )
         outcome, is_empty = self._run(parent=parent)
         if is_empty and not may_be_empty(task):
@@ -189,13 +188,26 @@ class Making:
         """Do what comes before restic reads the volume, while it opens the repository."""
         asking = None if self._before else self._pool.submit(look_before, self.task, self.restic)
         self.restic.version()
-        self._description.begin()
+        self._description.look()
         if asking is not None:
             self._before = asking.result()
         if parent and self.before.snapshot is None:
             raise NoParent(self.before)
-        if parent and self._description.is_newer:
+        self._description.begin(self._since())
+        if self._since() is not None and self._description.is_newer:
             self._fetching = self._pool.submit(_manifest_before, self.task, self.restic, self.before)
+
+    def _since(self) -> int | None:
+        """Return when the backup before began, in nanoseconds; None where no manifest can say what was before that.
+
+        Then everything is looked into beside restic, and not once it has ended.
+        """
+        previous, before = self.task.previous, self.before
+        if previous is None or before.manifest is None:
+            return None
+        if self.task.manifest == "full" and not attesting.has_hashes(before.manifest):
+            return None
+        return int(previous.start.timestamp() * 1_000_000_000)
 
     def _is_same_folder(self) -> bool:
         previous = self.task.previous
@@ -211,6 +223,8 @@ class Making:
         )
 
     def _manifest_before(self) -> tuple[Path | None, str]:
+        if self._since() is None:
+            return None, ""
         if self._fetching is None:
             return _manifest_before(self.task, self.restic, self.before)
         return self._fetching.result()
@@ -239,12 +253,10 @@ def look_before(task: BackupTask, restic: Restic) -> Before:
         return Before(id_, warnings=(warning,))
     if not repository.belongs(found, task.volume) or found.tree != previous.tree:
         return Before(id_, warnings=(f"the snapshot before, {short}, is not what the record says: all is read anew",))
-    if not previous.manifest or task.manifest != "full":
-        return Before(id_, found)
-    if previous.manifest not in listed:
-        warning = "the manifest before is not in the repository any more: all is hashed anew"
-        return Before(id_, found, warnings=(warning,))
-    return Before(id_, found, listed[previous.manifest])
+    manifest = listed.get(previous.manifest)
+    is_missed = previous.manifest and manifest is None and task.manifest == "full"
+    warning = "the manifest before is not in the repository any more: all is hashed anew"
+    return Before(id_, found, manifest, warnings=(warning,) if is_missed else ())
 
 
 def _manifest_before(task: BackupTask, restic: Restic, before: Before) -> tuple[Path | None, str]:

@@ -287,3 +287,17 @@ def test_a_manifest_that_says_less_than_is_wanted_or_is_gone_is_made_anew_for_th
     assert [bool(one.sha256) for one in manifest_of(mover, again.snapshot)] == [False, True]
     (tmp_path / "target").mkdir()
     assert mover.restore(again.snapshot, tmp_path / "target").result.verified == "all"
+
+
+def test_a_manifest_without_hashes_stays_too_where_nothing_changed(mover: Mover, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "file").write_bytes(b"content")
+    first = mover.backup(volume, manifest="metadata").snapshot
+    again = mover.backup(volume, previous=first, manifest="metadata")
+    (volume / "more").touch()
+    more = mover.backup(volume, previous=again.snapshot, manifest="metadata").snapshot
+
+    assert (again.state, again.snapshot.manifest) == (State.UNCHANGED, first.manifest)
+    assert [entry.path for entry in manifest_of(mover, more)] == [".", "file", "more"]
+    assert len(mover.manifests()) == 2
