@@ -51,8 +51,8 @@ types: $(STAMP) ## Types: mypy, strict
 layers: $(STAMP) ## Imports run downwards only: import-linter
 	$(BIN)/lint-imports
 
-unit: $(STAMP) ## Unit and property tests: seconds
-	$(PYTEST) tests/unit
+unit: $(STAMP) ## Unit and property tests: two minutes
+	$(PYTEST) tests/unit -n $(WORKERS) --dist loadfile
 
 integration: tools ## Tests on two real control planes per worker and real Git (WORKERS=2)
 	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile

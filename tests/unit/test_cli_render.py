@@ -28,6 +28,7 @@ def table(rows: list[list[str]], *, headers: tuple[str, ...] = (), stream: io.St
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("COLUMNS", raising=False)  # it decides for what is no terminal, too
     monkeypatch.setattr(render.shutil, "get_terminal_size", lambda _fallback: os.terminal_size((100, 24)))  # type: ignore[attr-defined]
     return Terminal()
 

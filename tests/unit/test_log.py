@@ -196,6 +196,8 @@ def test_a_name_from_a_cluster_cannot_forge_a_line_or_steer_a_terminal(message, 
 
 
 def test_a_lone_surrogate_does_not_break_the_line(capfd):
+    # pytest's own handlers would keep it for a report, which must be text that can be sent to another process.
+    logging.getLogger().handlers.clear()
     log.configure(format="text", verbosity=1, stream=None)
     log.get("a").info("bad \udcff", name="bad \udcff", items=["\udcff"])
     found = capfd.readouterr().err
