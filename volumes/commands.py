@@ -82,11 +82,16 @@ def backup_manifest(task: BackupTask, *, snapshot: str, state: str) -> Command:
     )
 
 
-def restore(snapshot: str, *, target: Path, path: str = "", delete: bool = True, verify: bool = False) -> Command:
+def restore(
+    snapshot: str, *, target: Path, path: str = "", delete: bool = True, verify: bool = False, thorough: bool = False
+) -> Command:
     """Make `target` what the snapshot has, or only `path` in it. `delete`: also remove what the snapshot has not.
 
-    `verify`: restic takes no file for granted that has the right time and size, and reads what it wrote: the content of
-    all files is compared with the hashes by which the repository keeps it.
+    `thorough`: restic takes no file for granted that has the right time and size, and reads it. After a crash a file
+    may have both and none of its data, since restic sets them before the kernel has written that out.
+
+    `verify`: the same, and it reads what it wrote: the content of all files is compared with the hashes by which the
+    repository keeps it.
 
     With a path, nothing outside of it is deleted: restic deletes only what the pattern covers. `<id>:/path` would not
     give the folder itself its mode, owner and time. Without one, the file system's own folder stays as it is.
@@ -94,7 +99,8 @@ def restore(snapshot: str, *, target: Path, path: str = "", delete: bool = True,
     chosen = ("--include", _GLOB.sub(r"\\\1", f"/{path}")) if path else ("--exclude", f"/{LOST_AND_FOUND}")
     return (
         *("restore", snapshot, "--target", str(target), "--json", "--no-lock"),
-        *(("--overwrite", "always", "--verify") if verify else ("--overwrite", "if-changed")),
+        *("--overwrite", "always" if verify or thorough else "if-changed"),
+        *(("--verify",) if verify else ()),
         *(("--delete",) if delete else ()),
         *chosen,
         "--sparse",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from volumes.failure import NoSuchPath, VolumeMissing, VolumeUnreadable
 from volumes.manifest import Entry, unescape
 
 _BLOCK = 512  # bytes; st_blocks counts these
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def root_of(folder: str) -> Path:
@@ -67,6 +69,27 @@ def free(root: Path) -> int:
     """Return the bytes that this user can still write to the volume."""
     found = os.statvfs(root)
     return (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
+
+
+@contextlib.contextmanager
+def settling(root: Path) -> Iterator[Callable[[], None]]:
+    """Hand out what waits until all that was written to the volume since is on its disk.
+
+    That raises OSError when the disk did not take it: a thin one, or one that fails, says so no earlier, and what is
+    only in memory is gone when the node is. The kernel tells of such errors whoever had the volume open before, see
+    syncfs(2); so it is open from here on.
+    """
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def settle() -> None:
+        if _libc.syncfs(fd):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(root))
+
+    try:
+        yield settle
+    finally:
+        os.close(fd)
 
 
 def used(root: Path) -> int:

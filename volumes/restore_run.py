@@ -208,6 +208,7 @@ class Restores:
             path=step.path,
             verify=self._errand.verify,
             look=look,
+            thorough=not _is_known(step),
         )
         return Move(task=task, namespace=step.target.namespace, claim=step.target.name, read_only=look)
 
@@ -258,6 +259,8 @@ class Restores:
                 now = replace(now, why=Why.MISSING, text="the claim was deleted, or made anew, meanwhile")
             elif now.look:
                 now = replace(now, why=Why.BUSY, text="somebody else got its volume made meanwhile: run it again")
+            elif _is_known(step) and not _is_known(now):
+                now = replace(now, why=Why.BUSY, text="it was used, or restored into, meanwhile: run it again")
         with self._lock:
             self._judged[_place(move)] = now
         moment = _now()
@@ -350,6 +353,15 @@ def announce(cluster: Cluster, done: Done, *, run: str) -> None:
     if (told := EVENTS.get(done.ending)) is not None and (claim := done.step.claim) is not None:
         about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
         warn(cluster, about, told, f"{done.reason}: {done.text}", run=run)
+
+
+def _is_known(step: Step) -> bool:
+    """Whether a whole restore came last to the volume, so that restic may tell by time and size what is there.
+
+    Anything else may have left files with both and other content: a node that crashed, a program, a person.
+    """
+    marker = step.claim.marker if step.claim else None
+    return step.why is Why.OTHER_SNAPSHOT and marker is not None and not marker.path
 
 
 def _untouched(result: Result) -> bool:

@@ -2,7 +2,7 @@
 
 Nothing of the volume is touched before it is certain that the snapshot is the one that the recovery point names: by its
 whole id, of this volume, from this host, with this tree. Everything that restic could not restore is named. A restore
-that was killed is simply run again: what is right already is left alone.
+that was killed is simply run again: what is right already is left alone. None is whole before the disk has all of it.
 """
 
 from __future__ import annotations
@@ -60,20 +60,13 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
     for warning in warnings:
         _log.warning(warning)
 
-    if path:
-        _make_way(task, restic, root)
-    # Without hashes in the manifest, those by which restic keeps the content are all there is, and as good.
-    by_restic = task.verify == "all" and not attesting.has_hashes(listed)
-    command = commands.restore(task.snapshot.id, target=root, path=path, delete=is_folder, verify=by_restic)
-    with ThreadPoolExecutor(1, "manifest") as pool:
-        fetching = pool.submit(_manifest, task, restic, listed) if task.snapshot.manifest else None
-        outcome = restic.run(command, doing="restore", cwd=root, listener=listener)
-        summary = _summary(outcome)
-        if task.snapshot.state is State.EMPTY:
-            (root / commands.NOTHING).unlink(missing_ok=True)
-        verdict = judge(outcome)
+    with mounted.settling(root) as settle:
+        if path:
+            _make_way(task, restic, root)
+        verdict, summary = _restored(task, restic, root, listed, path=path, is_folder=is_folder, listener=listener)
         if verdict.state is State.COMPLETE:
-            verdict = _compared(task, restic, root, fetching, by_restic=by_restic)
+            _log.info("waits until the disk has all of it")
+            settle()
     return Result(
         state=verdict.state,
         start=start,
@@ -145,6 +138,34 @@ def told(comparison: Comparison, *, verified: str) -> Verdict:
         names_total=comparison.total,
         warnings=warnings,
     )
+
+
+def _restored(
+    task: RestoreTask,
+    restic: Restic,
+    root: Path,
+    listed: Listed | None,
+    *,
+    path: str,
+    is_folder: bool,
+    listener: Callable[[Message], None],
+) -> tuple[Verdict, RestoreSummary]:
+    """Let restic restore, and compare; return what that means, and what restic counted."""
+    # Without hashes in the manifest, those by which restic keeps the content are all there is, and as good.
+    by_restic = task.verify == "all" and not attesting.has_hashes(listed)
+    command = commands.restore(
+        task.snapshot.id, target=root, path=path, delete=is_folder, verify=by_restic, thorough=task.thorough
+    )
+    with ThreadPoolExecutor(1, "manifest") as pool:
+        fetching = pool.submit(_manifest, task, restic, listed) if task.snapshot.manifest else None
+        outcome = restic.run(command, doing="restore", cwd=root, listener=listener)
+        summary = _summary(outcome)
+        if task.snapshot.state is State.EMPTY:
+            (root / commands.NOTHING).unlink(missing_ok=True)
+        verdict = judge(outcome)
+        if verdict.state is State.COMPLETE:
+            verdict = _compared(task, restic, root, fetching, by_restic=by_restic)
+    return verdict, summary
 
 
 def _manifest(task: RestoreTask, restic: Restic, listed: Listed | None) -> Path:

@@ -79,6 +79,7 @@ class RestoreTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag
     path: str = ""  # inside the volume, without a leading slash; "" for all of it
     verify: str = "metadata"  # none | metadata | all
     look: bool = False
+    thorough: bool = False  # no file that is there is taken for right by its time and size
     root: str = DATA
 
 

@@ -1,7 +1,8 @@
 """Volumes: a mover beside restic alone, on the same files, with the same flags, into repositories in folders.
 
 A mover is taken as a pod runs it: the start of Python, all that it asks the repository beside the backup, and the
-manifest are in its time. restic alone is what somebody would type, and keeps its cache from run to run.
+manifest are in its time. restic alone is what somebody would type, and keeps its cache from run to run; a restore is
+followed by `sync`, since a mover's is not over before the disk has it.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def _theirs(folder: Path, data: Data, times: Times) -> None:
     first = repository.backup(commands.backup(asked, root=data.root), data.root, times.first)
     repository.backup(commands.backup(asked, root=data.root, parent=first), data.root, times.again)
     target = repository.folder / "target"
-    repository.restic(commands.restore(first, target=target), repository.folder, times.restore)
+    repository.restic(commands.restore(first, target=target), repository.folder, times.restore, synced=target)
     shutil.rmtree(repository.folder)
 
 
@@ -146,8 +147,8 @@ class _Repository:
         else:
             shutil.copytree(empty, folder / "repository")
 
-    def restic(self, command: Sequence[str], cwd: Path, times: list[Run]) -> str:
-        """Run restic; add how it ran; return its last line."""
+    def restic(self, command: Sequence[str], cwd: Path, times: list[Run], *, synced: Path | None = None) -> str:
+        """Run restic; add how it ran; return its last line. `synced`: a folder that the disk must have afterwards."""
         access = Access(repository="")
         before = commands.surroundings(access, cache=str(self.folder / "cache"))
         environment = self._environment | {
@@ -155,7 +156,10 @@ class _Repository:
             "RESTIC_PASSWORD": _PASSWORD,
             "RESTIC_PROGRESS_FPS": "5",  # as movers have it: sixty lines a second, restic's own choice, cost it much
         }
-        ran = run([str(find("restic")), *before, *command], env=environment, output=self._log, cwd=cwd)
+        argv = [str(find("restic")), *before, *command]
+        if synced is not None:
+            argv = ["sh", "-c", '"$@" && sync --file-system "$0"', str(synced), *argv]
+        ran = run(argv, env=environment, output=self._log, cwd=cwd)
         times.append(ran)
         return self._log.read_text(errors="replace").splitlines()[-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -88,6 +89,29 @@ def small_disk(folder: Path, *, megabytes: int, names: int = 0) -> Iterator[Path
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def thin_disk(folder: Path, *, megabytes: int, holds: int) -> Iterator[Path]:
+    """A file system that claims to have so many megabytes, on a disk that `holds` fewer and says so when it is late."""
+    with small_disk(folder.with_name("pool"), megabytes=holds) as pool:
+        image = pool / "disk"
+        with image.open("wb") as stream:
+            stream.truncate(megabytes << 20)
+        folder.mkdir()
+        for command in (
+            ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1", image],
+            ["mount", "-o", "loop", image, folder],
+        ):
+            environment = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin"}
+            if shutil.which(command[0], path=environment["PATH"]) is None:
+                pytest.skip(f"there is no {command[0]}")
+            if subprocess.run(command, check=False, capture_output=True, env=environment).returncode:
+                pytest.skip("no disk can be made of a file here")
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tests.integration.movers import (
     slow,
     wait_until,
 )
-from tests.integration.restic_backends import backend, port_of, small_disk, through_port
+from tests.integration.restic_backends import backend, port_of, small_disk, thin_disk, through_port
 from volumes.result import Reason
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which takes root")
@@ -290,3 +290,31 @@ def test_a_restore_that_was_killed_goes_on_where_it_was(mover: Mover, large: Pat
 
     assert (done.code, done.state) == (0, State.COMPLETE)
     assert portrait(target) == portrait(large)
+
+
+@needs_root
+def test_what_the_disk_did_not_take_is_not_restored(mover: Mover, volume: Path, tmp_path: Path) -> None:
+    (volume / "large").write_bytes(os.urandom(60_000_000))
+    snapshot = mover.backup(volume).snapshot
+
+    with thin_disk(tmp_path / "thin", megabytes=200, holds=24) as target:
+        done = mover.restore(snapshot, target)
+
+    assert_not_whole(done, State.FAILED, Reason.FAILED, code=1)
+    assert done.touched
+    assert "Input/output error" in done.result.message
+
+
+def test_a_file_that_lost_its_data_in_a_crash_gets_it_back(mover: Mover, volume: Path, target: Path) -> None:
+    """Its size and time were on the disk, since the journal has them, and what was in it was not yet."""
+    snapshot = mover.backup(volume).snapshot
+    mover.restore(snapshot, target)
+    file = target / "deep" / "er" / "data.bin"
+    was = file.stat()
+    file.write_bytes(bytes(was.st_size))
+    os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))
+
+    done = mover.restore(snapshot, target, verify="metadata", thorough=True)
+
+    assert done.state is State.COMPLETE
+    assert portrait(target) == portrait(volume)
