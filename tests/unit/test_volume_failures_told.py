@@ -43,6 +43,7 @@ from volumes.result import Reason, Result
 from volumes.selecting import Choice, Chosen
 
 LATER = WHEN + timedelta(days=1)
+AFTER = LATER + timedelta(days=1)
 REPOSITORY = "c" * 64
 
 # Backups: from a mover's last words to the recovery point and the metric.
@@ -110,8 +111,8 @@ def seen_from_dr(record: Record) -> Listing:
 @each_failure
 @pytest.mark.parametrize("had", [True, False], ids=["had a whole one", "had none"])
 def test_no_recovery_point_looks_whole_by_it(failure: Result, had: bool) -> None:
-    before = remember(None, complete()) if had else None
-    record = decode(encode(remember(before, failure)))
+    before = remember(None, complete(), now=AFTER) if had else None
+    record = decode(encode(remember(before, failure, now=AFTER)))
 
     assert not record.complete
     assert record.snapshot == (complete().snapshot if had else None)
@@ -142,9 +143,9 @@ def gauges(metrics: Metrics, name: str) -> dict[str, float]:
 def test_a_metric_counts_it_by_its_state_until_there_is_a_whole_one(failure: Result) -> None:
     metrics = Metrics("importer")
     ages = Ages(metrics, board())
-    before = remember(None, complete())
+    before = remember(None, complete(), now=AFTER)
 
-    ages.seen(seen_from_dr(remember(before, failure)))
+    ages.seen(seen_from_dr(remember(before, failure, now=AFTER)))
     assert gauges(metrics, "volume_backups") == {str(failure.state): 1}
 
     ages.seen(seen_from_dr(before))
@@ -155,7 +156,7 @@ def test_a_volume_that_somebody_knows_to_be_empty_is_no_failure_for_the_metric()
     metrics = Metrics("importer")
     confirmed = Result(state=State.EMPTY, start=WHEN, end=WHEN, repository=REPOSITORY, snapshot=snapshot(State.EMPTY))
 
-    Ages(metrics, board()).seen(seen_from_dr(remember(None, confirmed)))
+    Ages(metrics, board()).seen(seen_from_dr(remember(None, confirmed, now=AFTER)))
 
     assert gauges(metrics, "volume_backups") == {"Complete": 1}
 
