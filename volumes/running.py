@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -23,7 +23,7 @@ from drsyncer.errors import ClusterError, DrSyncerError
 from drsyncer.manifest import Manifest, metadata
 from volumes import making
 from volumes.endings import Seen, ending, failure, name_of, why_not_started
-from volumes.jobs import Dispatcher, Move, presence_of, run_of
+from volumes.jobs import Dispatcher, Move, claim_uid_of, presence_of, run_of
 from volumes.making import NotLetIn, TakenByAnother
 from volumes.result import Reason, Result
 from volumes.sightings import Sightings
@@ -205,7 +205,7 @@ class Movers:
             self._way.orphaned(seen.job)
             if not self._fresh(key, metadata(seen.job).get("uid")).suspended:
                 result = self._followed(seen.job, _now(), placed=lambda _: None)
-                self._way.record(move, result)
+                self._way.record(replace(move, uid=claim_uid_of(seen.job)), result)
             self._put_away(move)
             making.remove(self._cluster, seen.job)
         if not self._gone(seen.job, patience=self._way.mover.start_timeout):
