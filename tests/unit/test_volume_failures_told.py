@@ -6,6 +6,7 @@ common. Which fault gives which state and reason is the business of the tests wi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
@@ -227,6 +228,18 @@ def test_metrics_the_status_and_an_event_tell_what_did_not_follow(done: Done) ->
     may_help = done.step.why not in (Why.NO_RECORD, Why.NO_SNAPSHOT)
     assert followed(told, outcome(done)) is may_help
     assert [name for name, _ in events] == [reasons.VOLUMES_NOT_RESTORED.name] * may_help
+
+
+def test_a_record_that_nobody_can_read_is_told_as_a_volume_whose_data_did_not_follow() -> None:
+    metrics, shown = Metrics("importer"), board()
+    told = Told(metrics, shown, lambda *_: None)
+    whole = replace(outcome(undone(step(), Ending.RESTORED)), faults=("volumes/shop/data.yaml: is no record",))
+
+    told.restored(whole)
+
+    assert gauges(metrics, "volumes") == {"failed": 1, "whole": 1}
+    (item,) = shown.current().volumes_behind.items
+    assert (item.what, item.why) == ("volumes/shop/data.yaml", "is no record")
 
 
 def followed(told: Told, ended: Restored) -> bool:
