@@ -167,6 +167,7 @@ class Told:
         """See `Observer`."""
         whole = [done for done in outcome.volumes if done.ending in (Ending.RESTORED, Ending.UNCHANGED)]
         counts = Counter(_state(done) for done in outcome.volumes)
+        counts[str(Ending.FAILED)] += len(outcome.faults)  # whose volumes they are, nobody can tell
         for state in (
             _WHOLE,
             *map(str, (Ending.PARTIAL, Ending.FAILED, Ending.LEFT_OUT, Ending.REFUSED, Ending.EXCLUDED)),
@@ -181,12 +182,13 @@ class Told:
             for done in outcome.volumes
             if done not in whole and done.ending is not Ending.EXCLUDED
         ]
+        unread = [(path, why.strip()) for path, _, why in (fault.partition(":") for fault in outcome.faults)]
         self._board.change(
             lambda now: msgspec.structs.replace(
                 now,
                 volumes=len(whole),
                 volumes_as_of=oldest,
-                volumes_behind=status.listed(others),
+                volumes_behind=status.listed([*others, *unread]),
                 volumes_excluded=status.listed(alone),
             )
         )

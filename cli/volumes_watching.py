@@ -111,7 +111,8 @@ class Ages:
         states = Counter(_ended(row.record) for row in tried if row.record is not None)
         for state in State:
             self._metrics.set("volume_backups", states[state], state=str(state))
-        self._metrics.set("volumes_too_old", len(late))
+        # Of a record that cannot be read, nobody knows how old its data is.
+        self._metrics.set("volumes_too_old", len(late) + len(found.faults))
         self._metrics.set("volumes_never_backed_up", len(found.rows) - len(tried))
         self._metrics.set("volume_backup_timestamp_seconds", min(starts, default=0.0))
         if not found.unasked:

@@ -20,6 +20,7 @@ import msgspec
 VERSION: Final = 1  # raised when a key changes its meaning or goes away
 
 _ID = re.compile(r"[0-9a-f]{64}")
+_LONGEST_HOST: Final = 253  # characters
 
 
 class State(StrEnum):
@@ -131,6 +132,10 @@ def checked(record: Record) -> Record:
             raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
         if not snapshot.state.whole and snapshot.state is not State.EMPTY:
             raise ValueError(f"is no record of a backup: its snapshot is {snapshot.state}, which is not whole")
+        if len(snapshot.host) > _LONGEST_HOST:
+            raise ValueError(
+                f"is no record of a backup: names of clusters have no more than {_LONGEST_HOST} characters"
+            )
         if min(snapshot.files, snapshot.bytes) < 0:
             raise ValueError("is no record of a backup: files and bytes are counts")
     if attempt is not None:

@@ -177,12 +177,9 @@ def lock(id_: str) -> Command:
     return ("cat", "lock", id_, "--no-lock")
 
 
-def unlock(*, everything: bool = False) -> Command:
-    """Remove locks: those that are stale in restic's eyes (of this host without their process, or 30 minutes old).
-
-    `everything`: all of them. Only for who knows that nobody works on the repository.
-    """
-    return ("unlock", *(("--remove-all",) if everything else ()))
+def unlock() -> Command:
+    """Remove the locks that are stale in restic's eyes: of this host without their process, or 30 minutes old."""
+    return ("unlock",)
 
 
 def _labels(volume: Volume, *tags: str) -> Command:

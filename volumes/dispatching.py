@@ -131,7 +131,7 @@ class _Planning:
         users = self._found.users.get(claim.key, ())
         try:
             subject = self._subject(claim)
-            move = placed(Move(self.task(claim, before), claim.namespace, claim.name), subject, users)
+            move = placed(Move(self.task(claim, before), claim.namespace, claim.name, uid=claim.uid), subject, users)
         except (CannotMount, NoCopy) as why:
             refused = replace(one, choice=Choice.REFUSED, check="placing", reason=str(why))
             return _Planned(Backup(refused, before=before))
@@ -198,13 +198,19 @@ def _run(
             waits=lambda whom: task.advance(0, detail=f"waiting for {whom}"),
         )
         with shared(meeting, run) as presence:
-            sweep(site.cluster, operation="backup", but=set(subjects), living=watcher.living, record=recorder.record)
+            sweep(
+                site.cluster,
+                operation="backup",
+                but=set(subjects),
+                living=watcher.living,
+                record=lambda namespace, name, uid, result: recorder.record(namespace, name, result, uid=uid),
+            )
             way = Way(
                 mover=config.mover,
                 by=Dispatcher(run=run, presence=presence.name),
                 credentials=files,
                 living=watcher.living,
-                record=lambda move, result: recorder.record(move.namespace, move.claim, result),
+                record=lambda move, result: recorder.record(move.namespace, move.claim, result, uid=move.uid),
                 ready=preparing.ready,
                 around=preparing.around,
                 orphaned=lambda job: heal_one(site.cluster, hooks, job),

@@ -23,6 +23,7 @@ from volumes.restore_outcome import Outcome
 _logger = log.get(__name__)
 _SLICE = 0.5  # seconds between two looks at what is due; nothing is asked of anybody then
 _AGAIN = Schedule(initial=30.0, factor=2.0, maximum=1800.0, jitter=0.2)
+_MOST_FAULTS = 3  # records that cannot be read, of those that are told
 _WHAT = "restoring volumes"
 
 
@@ -121,10 +122,11 @@ class Follower:
             self._work()
             return
         self._observer.restored(outcome)
-        if not outcome.may_do_more:
+        if not (outcome.may_do_more or outcome.faults):
             self._work()
         elif not self._stopped.is_set():
-            self._fail(", ".join(f"{count} {ending}" for ending, count in sorted(outcome.summary.items())))
+            counts = [f"{count} {ending}" for ending, count in sorted(outcome.summary.items())]
+            self._fail(", ".join((*counts, *outcome.faults[:_MOST_FAULTS])))
 
     def _fail(self, text: str) -> None:
         self._failing = True

@@ -30,6 +30,7 @@ SECRETS: Final = ResourceType("", "v1", "secrets", "Secret", namespaced=True)
 OPERATION: Final = own.PREFIX + "operation"  # label of Jobs and pods: `backup`, `restore`, …
 RUN: Final = own.PREFIX + "run"  # label: the run that made the Job
 CLAIM: Final = own.PREFIX + "claim"  # annotation: names are longer than labels
+CLAIM_UID: Final = own.PREFIX + "claim-uid"  # annotation: a new claim of the same name has another volume
 PRESENCE: Final = own.PREFIX + "presence"  # annotation: the Lease of who made the Job, as namespace/name
 HELD: Final = own.PREFIX + "held"  # annotation, "true": hooks may hold the workload still, and it is to be let go
 COMMAND: Final = "dr-syncer-mover"
@@ -71,7 +72,7 @@ class Move:
 
     Of one operation (`backup`, `restore`), a claim has one Job at a time. `mounts` is another claim to mount in its
     place: a temporary copy. `groups` are those by which the pods that use the volume reach its files: they let a mover
-    read them that does not run as root.
+    read them that does not run as root. `uid` is the claim's, "" where it was not looked at.
     """
 
     task: Task
@@ -81,6 +82,7 @@ class Move:
     mounts: str = ""
     groups: tuple[int, ...] = ()
     placement: Placement = field(default_factory=Placement)
+    uid: str = ""
 
     @property
     def operation(self) -> str:
@@ -115,7 +117,11 @@ def job(move: Move, mover: Mover, by: Dispatcher, *, capabilities: tuple[str, ..
             "name": move.name,
             "namespace": move.namespace,
             "labels": _labels(move, by),
-            "annotations": {CLAIM: move.claim, PRESENCE: by.presence},
+            "annotations": {
+                CLAIM: move.claim,
+                PRESENCE: by.presence,
+                **({CLAIM_UID: move.uid} if move.uid else {}),
+            },
         },
         "spec": {
             "suspend": True,
@@ -189,6 +195,11 @@ def held(manifest: Manifest) -> bool:
 def claim_of(manifest: Manifest) -> tuple[str, str]:
     """Return namespace and name of the claim that a Job is about."""
     return str(metadata(manifest).get("namespace", "")), annotations_of(manifest).get(CLAIM, "")
+
+
+def claim_uid_of(manifest: Manifest) -> str:
+    """Return the UID of the claim that a Job is about, "" where it does not say."""
+    return annotations_of(manifest).get(CLAIM_UID, "")
 
 
 def _labels(move: Move, by: Dispatcher) -> dict[str, str]:

@@ -14,7 +14,7 @@ from drsyncer.errors import ClusterError
 from drsyncer.manifest import Manifest, labels
 from volumes import making
 from volumes.endings import ending, name_of
-from volumes.jobs import OPERATION, claim_of, held, presence_of, run_of
+from volumes.jobs import OPERATION, claim_of, claim_uid_of, held, presence_of, run_of
 from volumes.result import Result
 from volumes.sightings import Sightings
 
@@ -27,13 +27,14 @@ def sweep(
     operation: str,
     but: Collection[tuple[str, str]],
     living: Callable[[str], bool],
-    record: Callable[[str, str, Result], None],
+    record: Callable[[str, str, str, Result], None],
 ) -> int:
     """Clear up the Jobs of `operation` whose dispatcher is dead, and return how many they were.
 
     Those of the claims `but` (namespace and name) are left to whoever moves them. A mover that still runs is left to
-    finish: its result is found by the next run. `record` writes a result down for a claim. What cannot be cleared up is
-    told in the log, and left to the next run. Raises ClusterError when the Jobs cannot be listed.
+    finish: its result is found by the next run. `record` writes a result down for a claim, given by namespace, name and
+    UID ("" where nobody knows that). What cannot be cleared up is told in the log, and left to the next run. Raises
+    ClusterError when the Jobs cannot be listed.
     """
     sightings = Sightings(cluster)
     count = 0
@@ -52,7 +53,9 @@ def sweep(
     return count
 
 
-def _cleared(cluster: Cluster, sightings: Sightings, job: Manifest, record: Callable[[str, str, Result], None]) -> bool:
+def _cleared(
+    cluster: Cluster, sightings: Sightings, job: Manifest, record: Callable[[str, str, str, Result], None]
+) -> bool:
     """Write down how a Job's mover ended, and delete the Job; return False when it still runs."""
     seen = sightings.look(name_of(job))
     if seen.job is None or held(seen.job):  # it says that a workload is still to be let go
@@ -62,6 +65,6 @@ def _cleared(cluster: Cluster, sightings: Sightings, job: Manifest, record: Call
         result = ending(seen, since=now, now=now)
         if result is None:
             return False
-        record(*claim_of(job), result)
+        record(*claim_of(job), claim_uid_of(job), result)
     making.remove(cluster, job)
     return True

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from drsyncer.errors import ExitCode
 from drsyncer.manifest import ObjectRef
 from drsyncer.snapshot import Record, State
 from drsyncer.wording import span
-from volumes.points import Point, claim_text, why_not
+from volumes.points import Point, claim_text, moment, why_not
+
+_AHEAD: Final = 3600.0  # seconds by which the clocks of two machines may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,8 @@ class Row:
     """One volume. `record` is None for a claim of whose data nothing is known.
 
     `age` are the seconds since restic began to read the newest whole snapshot: what would be lost now, the RPO. It is
-    None where there is none, or restic no longer has it. `stored` is whether restic has it, None when nobody asked.
-    `problems` are sentences; none is well.
+    None where there is none, restic no longer has it, or a clock was wrong. `stored` is whether restic has it, None
+    when nobody asked. `problems` are sentences; none is well.
     """
 
     claim: ObjectRef
@@ -112,7 +114,11 @@ def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: fl
         problems += [problem] if problem else []
     if not record.complete:
         problems.append(why_not(record))
-    age = max((now - snapshot.start).total_seconds(), 0.0) if snapshot is not None and there is not False else None
+    age = (now - snapshot.start).total_seconds() if snapshot is not None and there is not False else None
+    if snapshot is not None and age is not None and age < -_AHEAD:
+        problems.append(f"its snapshot is of {moment(snapshot.start)}, which is still to come: a clock was wrong")
+        age = None
+    age = max(age, 0.0) if age is not None else None
     if age is not None and max_age is not None and age > max_age:
         problems.append(f"its newest whole snapshot is {span(age)} old; volumes.maxAge is {span(max_age)}")
     return Row(claim, record, age, there, tuple(problems))

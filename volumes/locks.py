@@ -1,7 +1,9 @@
 """Locks in a restic repository whose owner is dead: found out by the API server, and only then removed.
 
 A mover that was killed leaves its lock, and restic counts that as living for half an hour. Who removes a living one
-lets a prune take away what a backup is just about to refer to.
+lets a prune take away what a backup is just about to refer to: restic ends well all the same, with a snapshot that
+lacks data. No API server knows of the pods of all clusters that use a repository, and one that makes its first backup
+has no snapshots yet that would tell of it. So a lock must be as old as restic wants it to be, too.
 """
 
 from __future__ import annotations
@@ -43,17 +45,14 @@ class Held:
         )
 
 
-def judge(lock: Lock, *, lives: Callable[[str], bool], shared: bool, now: datetime) -> Held:
-    """Return whether a lock's owner is dead. `lives` tells it of a pod by its name.
-
-    `shared`: other clusters use the repository, too, and this one's API server cannot tell of their pods.
-    """
+def judge(lock: Lock, *, lives: Callable[[str], bool], now: datetime) -> Held:
+    """Return whether a lock's owner is dead. `lives` tells it of a pod of this cluster by its name."""
     if not lock.hostname.startswith(_OURS):
         return Held(lock, "that is no pod of DR-Syncer, so nobody here can tell whether it lives")
     if lives(lock.hostname):
         return Held(lock, "its pod lives")
     age = now - lock.time
-    if shared and age < STALE:
+    if age <= STALE:
         return Held(
             lock,
             f"it may be of another cluster that uses the repository, and was refreshed {span(age.total_seconds())} ago",
@@ -61,21 +60,21 @@ def judge(lock: Lock, *, lives: Callable[[str], bool], shared: bool, now: dateti
     return Held(lock, "")
 
 
-def remove_dead(restic: Restic, cluster: Cluster, *, shared: bool, now: datetime) -> tuple[list[Held], list[Held]]:
+def remove_dead(restic: Restic, cluster: Cluster, *, now: datetime) -> tuple[list[Held], list[Held]]:
     """Remove the locks when the owners of all of them are dead; return what was removed, and what is held.
 
-    restic cannot remove one lock and leave another: as long as one may be held, all stay. Raises `ResticError`,
-    ClusterError.
+    restic removes all that are old: as long as one may be held, all stay. One that comes in this moment stays. Raises
+    `ResticError`, ClusterError.
     """
 
     def lives(name: str) -> bool:
         return pod_lives(cluster, name)
 
-    found = [judge(lock, lives=lives, shared=shared, now=now) for lock in _locks(restic)]
+    found = [judge(lock, lives=lives, now=now) for lock in _locks(restic)]
     held = [one for one in found if one.why]
     if held or not found:
         return [], held
-    restic.ask(commands.unlock(everything=True), doing="remove the locks of dead pods")
+    restic.ask(commands.unlock(), doing="remove the locks of dead pods")
     return found, []
 
 

@@ -64,7 +64,8 @@ class Preparing:
         users = users_now(self._cluster, subject.claim)
         self._looked[subject.claim.key] = subject, users
         try:
-            return placed(replace(move, task=self._task_of(subject.claim, _record(found))), subject, users)
+            move = replace(move, task=self._task_of(subject.claim, _record(found)), uid=subject.claim.uid)
+            return placed(move, subject, users)
         except CannotMount as why:
             raise NotReady(f"{subject.claim}: {why}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -94,7 +94,7 @@ def prune(
     with _alone(meeting) as holding, restic_of(holding) as restic:
         id_, found = repository_id(restic), snapshots(restic)
         plan = _plan(subject, id_, found)
-        removed, held = unlock(restic, meeting, found, cluster=subject.cluster)
+        removed, held = unlock(restic, meeting)
         with progress.task("Forgetting snapshots", total=len(plan.forget)) as task:
             for start in range(0, len(plan.forget), _AT_ONCE):
                 ids = plan.forget[start : start + _AT_ONCE]
@@ -124,13 +124,9 @@ def _plan(subject: Subject, repository: str, found: tuple[Listed, ...]) -> Plan:
     return retention.plan(found, known, subject.policy, host=subject.cluster, now=now)
 
 
-def unlock(restic: Restic, meeting: Meeting, found: Iterable[Listed], *, cluster: str) -> tuple[list[Held], list[Held]]:
-    """Remove the locks of dead pods, before they are waited for; return what was removed, and what is held.
-
-    `found` are all snapshots: those of others say that not only `cluster` uses the repository.
-    """
-    shared = any(one.hostname != cluster for one in found)
-    removed, held = locks.remove_dead(restic, meeting.cluster, shared=shared, now=datetime.now(UTC))
+def unlock(restic: Restic, meeting: Meeting) -> tuple[list[Held], list[Held]]:
+    """Remove the locks of dead pods, before they are waited for; return what was removed, and what is held."""
+    removed, held = locks.remove_dead(restic, meeting.cluster, now=datetime.now(UTC))
     for one in held:  # said now: when it is not given back in time, there is no outcome that could say it
         _logger.warning("the restic repository is locked", lock=str(one))
     return removed, held

@@ -30,22 +30,26 @@ class Recorder:
         self._cluster = cluster
         self._run = run
 
-    def record(self, namespace: str, name: str, result: Result) -> None:
+    def record(self, namespace: str, name: str, result: Result, *, uid: str = "") -> None:
         """Bring the claim's record up to date, and touch nothing else of it. Raises ClusterError when that fails.
 
-        A claim that is gone needs no record.
+        A claim that is gone needs no record. Nor does a new one of its name, which has another volume, when `uid` says
+        whose data was read.
         """
         try:
             claim = self._cluster.read(CLAIMS, namespace=namespace, name=name)
         except NotFound:
             _logger.warning("the claim was deleted while it was backed up", claim=f"{namespace}/{name}")
             return
+        if uid and metadata(claim).get("uid") != uid:
+            _logger.warning("another claim has the name of the one that was backed up", claim=f"{namespace}/{name}")
+            return
         try:
             before = record_of(claim)
         except ValueError as error:
             _logger.warning("a record is not readable and is written anew", claim=f"{namespace}/{name}", why=str(error))
             before = None
-        text = encode(remember(before, result))
+        text = encode(remember(before, result, now=datetime.now(UTC)))
         if text != (metadata(claim).get("annotations") or {}).get(own.BACKUP_RESULT):
             self._write(claim, text)
         if not is_good(result) or result.message:

@@ -5,6 +5,8 @@ A snapshot is replaced only by a whole one that is newer. All else is an attempt
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from drsyncer.manifest import Manifest
@@ -24,15 +26,17 @@ def record_of(claim: Manifest) -> Record | None:
         raise ValueError(f"the annotation {BACKUP_RESULT} {error}") from None
 
 
-def remember(before: Record | None, result: Result) -> Record:
-    """Return the record after a backup that ended with `result`.
+def remember(before: Record | None, result: Result, *, now: datetime) -> Record:
+    """Return the record after a backup that ended with `result`, written down `now`.
 
-    A result that is older than what is remembered changes nothing: it was written down late, by somebody else.
+    A result that is older than what is remembered changes nothing: it was written down late, by somebody else. But what
+    is remembered of a time still to come is of a clock that was wrong, and stands in the way of nothing.
     """
+    known = before.snapshot if before is not None else None
     if is_good(result) and result.snapshot is not None:
-        if before is not None and before.snapshot is not None and before.snapshot.start > result.snapshot.start:
+        if before is not None and known is not None and result.snapshot.start < known.start <= now:
             return before
-        attempt = before.attempt if before is not None and _is_later(before.attempt, result) else None
+        attempt = before.attempt if before is not None and _is_later(before.attempt, result, now) else None
         return Record(repository=result.repository, snapshot=result.snapshot, attempt=attempt)
     attempt = Attempt(
         state=result.state,
@@ -44,10 +48,10 @@ def remember(before: Record | None, result: Result) -> Record:
     )
     if before is None:
         return Record(repository=result.repository, attempt=attempt)
-    if (before.snapshot and before.snapshot.end >= result.end) or _is_later(before.attempt, result):
+    if (known is not None and result.end <= known.end <= now) or _is_later(before.attempt, result, now):
         return before
     return msgspec.structs.replace(before, repository=before.repository or result.repository, attempt=attempt)
 
 
-def _is_later(attempt: Attempt | None, result: Result) -> bool:
-    return attempt is not None and attempt.end > result.end
+def _is_later(attempt: Attempt | None, result: Result, now: datetime) -> bool:
+    return attempt is not None and result.end < attempt.end <= now

@@ -17,6 +17,7 @@ from drsyncer.snapshot import Snapshot, State
 MOST_BYTES: Final = 4096
 _MOST_NAMES = 20
 _LONGEST = 400  # characters of a name or of the message
+_SHORTEST = 40  # to which they are shortened
 
 
 class Reason(StrEnum):
@@ -75,7 +76,10 @@ _decoder = msgspec.json.Decoder(Result)
 
 
 def encode(result: Result) -> bytes:
-    """Return `result` as JSON of at most MOST_BYTES bytes: names and texts are shortened until it fits."""
+    """Return `result` as JSON of at most MOST_BYTES bytes: names and texts are shortened until it fits.
+
+    A snapshot that alone is longer is left out: it was made up by somebody, and nobody would ever hear of the end.
+    """
     names, warnings, longest = result.names[:_MOST_NAMES], result.warnings[:_MOST_NAMES], _LONGEST
     while True:
         shortened = msgspec.structs.replace(
@@ -87,8 +91,10 @@ def encode(result: Result) -> bytes:
         data = msgspec.json.encode(shortened)
         if len(data) <= MOST_BYTES:
             return data
+        if not names and not warnings and longest == _SHORTEST:
+            result = msgspec.structs.replace(result, snapshot=None)
         names, warnings = names[: len(names) * 3 // 4], warnings[: len(warnings) * 3 // 4]
-        longest = max(40, longest * 3 // 4)
+        longest = max(_SHORTEST, longest * 3 // 4)
 
 
 def decode(data: bytes) -> Result:

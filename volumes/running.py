@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -23,7 +23,7 @@ from drsyncer.errors import ClusterError, DrSyncerError
 from drsyncer.manifest import Manifest, metadata
 from volumes import making
 from volumes.endings import Seen, ending, failure, name_of, why_not_started
-from volumes.jobs import Dispatcher, Move, presence_of, run_of
+from volumes.jobs import Dispatcher, Move, claim_uid_of, presence_of, run_of
 from volumes.making import NotLetIn, TakenByAnother
 from volumes.result import Reason, Result
 from volumes.sightings import Sightings
@@ -205,7 +205,7 @@ class Movers:
             self._way.orphaned(seen.job)
             if not self._fresh(key, metadata(seen.job).get("uid")).suspended:
                 result = self._followed(seen.job, _now(), placed=lambda _: None)
-                self._way.record(move, result)
+                self._way.record(replace(move, uid=claim_uid_of(seen.job)), result)
             self._put_away(move)
             making.remove(self._cluster, seen.job)
         if not self._gone(seen.job, patience=self._way.mover.start_timeout):
@@ -281,12 +281,13 @@ class Movers:
             text = f"the mover ran for more than {mover.timeout:g} s and was ended; see volumes.mover.timeout"
             return failure(Reason.TIMED_OUT, text, start=begun, end=_now())
         if not started and now - let_run > mover.start_timeout:
+            why = why_not_started(seen, making.events_of(self._cluster, job))
             # A restore that never began leaves a volume as it was: so what is seen now counts, not a moment ago.
             if self._fresh(name_of(job), metadata(job).get("uid")).started:
                 return None
-            why = why_not_started(seen, making.events_of(self._cluster, job))
-            self._end(job)
             text = f"the mover did not start within {mover.start_timeout:g} s: {why}"
+            if self._end(job):
+                return failure(Reason.LOST, f"{text}; it started as it was ended", start=begun, end=_now())
             return failure(Reason.NOT_STARTED, text, start=begun, end=_now())
         return None
 
@@ -298,16 +299,24 @@ class Movers:
 
     # Ending
 
-    def _end(self, job: Manifest) -> None:
-        """Delete a Job whose mover may still run, and wait until its pod is gone, but not for ever."""
-        making.remove(self._cluster, job)
-        if not self._gone(job, patience=_LEAVING):
-            _logger.warning("a mover does not end; its pod is left to the cluster", job="/".join(name_of(job)))
+    def _end(self, job: Manifest) -> bool:
+        """Delete a Job whose mover may still run, and wait until its pod is gone, but not for ever.
 
-    def _gone(self, job: Manifest, *, patience: float) -> bool:
+        Return whether the mover was seen to run meanwhile, or may run still.
+        """
+        started: list[bool] = []
+        making.remove(self._cluster, job)
+        if self._gone(job, patience=_LEAVING, told=lambda seen: started.append(seen.started)):
+            return any(started)
+        _logger.warning("a mover does not end; its pod is left to the cluster", job="/".join(name_of(job)))
+        return True
+
+    def _gone(self, job: Manifest, *, patience: float, told: Callable[[Seen], object] = lambda _: None) -> bool:
+        """Wait until a Job is gone, and its pod; return whether it is. `told` is what is seen until then."""
         key, uid = name_of(job), metadata(job).get("uid")
         until = time.monotonic() + patience
-        while self._fresh(key, uid).job is not None:
+        while (seen := self._fresh(key, uid)).job is not None:
+            told(seen)
             if time.monotonic() >= until:
                 return False
             time.sleep(_TICK / 2)

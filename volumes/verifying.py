@@ -115,7 +115,7 @@ def verify(
         id_, found = repository_id(restic), snapshots(restic)
         known, _ = ask_git(subject, id_)
         # A mover that was killed must not keep checks away until somebody prunes, which may be never.
-        removed, held = unlock(restic, meeting, found, cluster=subject.cluster)
+        removed, held = unlock(restic, meeting)
         with progress.task("Checking the restic repository", total=None):
             heard = restic.run(
                 commands.check(restic.access, subset=subset), doing="check the repository", listener=_ignore

@@ -27,10 +27,17 @@ _HINT = "The next export of its claim writes it anew; `git log` on the file says
 
 
 def emit(record: Record, claim: ObjectRef) -> bytes:
-    """Return the bytes of a record's file; the same record always gives the same."""
+    """Return the bytes of a record's file; the same record always gives the same.
+
+    Raises ValueError, with a clause, for one that is larger than `read` takes: whoever may write to a claim could make
+    all that goes by the history, such as prunes, stop at it.
+    """
     data: dict[str, Any] = msgspec.to_builtins(record)
     about = {"metadata": {"name": claim.name, "namespace": claim.namespace}}
-    return emit_manifest({"apiVersion": _API_VERSION, "kind": KIND, **about, **_without_none(data)})
+    emitted = emit_manifest({"apiVersion": _API_VERSION, "kind": KIND, **about, **_without_none(data)})
+    if len(emitted) > MOST_BYTES:
+        raise ValueError(f"is no record of a backup: it is larger than {MOST_BYTES:,} bytes")
+    return emitted
 
 
 def read(data: bytes, *, file: str) -> tuple[ObjectRef, Record]:

@@ -152,7 +152,7 @@ METRICS: tuple[Metric, ...] = (
         "volumes_too_old",
         Kind.GAUGE,
         "Volumes of the source whose newest whole snapshot in the restic repository is older than volumes.maxAge, is "
-        "gone, or which no backup has got whole yet.",
+        "gone, or which no backup has got whole yet; and those whose record cannot be read.",
         side="importer",
     ),
     Metric(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,10 +15,10 @@ import pytest
 from drsyncer.errors import ExitCode
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
-from tests.cluster.kubelet import PROGRAM, Kubelet
+from tests.cluster.kubelet import MERGE, PROGRAM, Kubelet
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
-from tests.integration.backups import ROOT, Backups
+from tests.integration.backups import CLAIMS, ROOT, Backups
 
 MakeNamespace = Callable[..., str]
 MakeProxy = Callable[[ControlPlane], FaultProxy]
@@ -123,6 +124,31 @@ def test_what_is_left_of_a_claim_that_is_not_asked_for_is_cleared_up_too(
 
     assert ran.states() == {"more": "Complete"}
     assert backups.whole(shop, "data").files == 1
+    assert backups.left(shop) == []
+
+
+@pytest.mark.parametrize("asked", ["data", "more"])
+def test_what_was_read_of_a_claim_that_is_gone_is_not_said_of_a_new_one(
+    asked: str, backups: Backups, shop: str, source: ControlPlane, fault_proxy: MakeProxy
+) -> None:
+    proxy = fault_proxy(source)
+    hanging = proxy.hang(60, method="PATCH", path="/persistentvolumeclaims/", times=None)
+    process = backups.start_killable(shop, proxy.kubeconfig)
+    source.wait_for(lambda: hanging.hits, what="a result", timeout=60)
+    process.kill()
+    process.communicate()
+    path = CLAIMS.format(shop, "data")
+    source.delete(path, wait=False)
+    source.patch(path, {"metadata": {"finalizers": None}}, content_type=MERGE)  # as once nobody uses it any more
+    source.wait_for(lambda: not source.exists(path), what="the claim to be gone")
+    shutil.rmtree(backups.volumes.folder / shop / "data")
+    backups.volumes.make(shop, "data")
+    (backups.volumes.make(shop, "more") / "order").write_text("2 bicycles")
+
+    backups.run(claims=[(shop, asked)])
+
+    record = backups.record(shop, "data")
+    assert record is None or record.snapshot is None
     assert backups.left(shop) == []
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from drsyncer.cluster import Cluster, connect
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import State
 from drsyncer.yaml.emit import emit
+from tests.cluster.cheap_key import add_lock
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet, use
 from tests.cluster.restic_servers import RestServer
@@ -27,7 +28,6 @@ from tests.integration.charts import FULLNAME, NAMESPACE, dr_syncer, merged, ren
 from tests.integration.charts.rights import Account, Grant, granted, unused
 from tests.integration.movers import Backend, Mover
 from tests.integration.recovery import IMPATIENT, Recovery, namespace
-from tests.integration.restic_backends import as_host
 from tests.integration.restores import DATA, Scene, endings
 
 BACKUP = f"dr-syncer-{FULLNAME.format('exporter')}-backup"
@@ -155,14 +155,9 @@ def lease_of_a_dead_run() -> dict[str, Any]:
 
 
 def leave_lock(backups: AsAccount) -> None:
-    """Leave a lock in the repository, as a restic that is killed in a mover's pod does."""
-    locks = backups.server.root / backups.repository / "locks"
-    env = {**os.environ, **backups.server.environment, "RESTIC_PASSWORD": PASSWORD, "HOME": str(backups.folder)}
+    """Leave a lock in the repository, as a restic that was killed in a mover's pod some time ago does."""
     repository = backups.server.root / backups.repository
-    argv = as_host("dr-syncer-backup-data-gone", f"{find('restic')} --repo {repository} backup --stdin")
-    with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-        backups.cluster.wait_for(lambda: bool(list(locks.glob("?" * 64))), what="the lock")
-        process.kill()
+    add_lock(repository, PASSWORD, hostname="dr-syncer-backup-data-gone", age=timedelta(minutes=31))
 
 
 @dataclass

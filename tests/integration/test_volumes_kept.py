@@ -18,7 +18,7 @@ from cli.main import run
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import Attempt, Record, Snapshot, State
 from drsyncer.yaml.emit import emit
-from tests.cluster.cheap_key import make_cheap
+from tests.cluster.cheap_key import add_lock, make_cheap
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.git_servers import HttpsRemote, git
@@ -333,9 +333,15 @@ def test_prune_removes_the_lock_of_a_dead_mover_and_waits_for_a_living_one(
     code, _, said = kept.cli("verify", "--compare", "0", kubeconfig=proxy.kubeconfig)
     assert (code, "look for pod" in said) == (ExitCode.FAILED, True), said
     assert len(_locks(kept)) == 1
+    # Nor while it may be of another cluster, which may be at its first backup.
+    code, _, said = kept.cli("prune", cluster=True)
+    assert (code, "another cluster" in said) == (ExitCode.FAILED, True), said
+    assert len(_locks(kept)) == 1
+    kept.restic("unlock", "--remove-all")
+    _old_lock(kept, "dr-syncer-backup-data-0123456789-abcde")
     assert kept.cli("verify", "--compare", "0", cluster=True)[0] == ExitCode.DONE
     assert _locks(kept) == set()
-    _lock(kept, "dr-syncer-backup-data-0123456789-abcde")
+    _old_lock(kept, "dr-syncer-backup-data-0123456789-abcde")
     code, done = kept.data("prune", cluster=True)
     assert code == ExitCode.DONE
     assert len(done["unlocked"]) == 1
@@ -347,7 +353,7 @@ def test_prune_removes_the_lock_of_a_dead_mover_and_waits_for_a_living_one(
         "spec": {"containers": [{"name": "mover", "image": "none"}], "nodeName": "nowhere"},
     }
     kept.source.apply([pod])
-    _lock(kept, "dr-syncer-backup-data-0123456789-fghij")
+    _old_lock(kept, "dr-syncer-backup-data-0123456789-fghij")
     code, _, said = kept.cli("prune", cluster=True)
     assert (code, "lock" in said) == (ExitCode.FAILED, True)
     assert len(_locks(kept)) == 1
@@ -432,6 +438,11 @@ def _lock(kept: Keeping, hostname: str) -> None:
     ) as process:
         kept.source.wait_for(lambda: _locks(kept) - before, what="the lock")
         os.killpg(process.pid, 9)
+
+
+def _old_lock(kept: Keeping, hostname: str) -> None:
+    """Leave a lock as it is once a restic that was killed in a pod of this name has not refreshed it for long."""
+    add_lock(kept.repository, PASSWORD, hostname=hostname, age=timedelta(minutes=31))
 
 
 def _locks(kept: Keeping) -> set[str]:

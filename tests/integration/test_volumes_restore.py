@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from drsyncer.cluster import connect
 from drsyncer.errors import ExitCode, RevisionNotFound
 from drsyncer.restored import Progress
 from drsyncer.snapshot import Attempt, State
@@ -26,6 +28,14 @@ from tests.integration.movers import Backend, Mover, fill, portrait
 from tests.integration.recovery import Recovery
 from tests.integration.restores import DATA, SHOP, Scene, endings
 from volumes.restore_plan import Key
+
+# A mover that writes at once, and does not come to its end.
+HALF = """
+import json, pathlib, sys, time
+root = json.loads(pathlib.Path(sys.argv[2], "task.json").read_text())["root"]
+pathlib.Path(root, "half").touch()
+time.sleep(60)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -223,6 +233,32 @@ def test_a_killed_mover_leaves_a_volume_that_counts_as_half_and_the_next_run_mak
     assert endings(again) == {"shop/data": ("restored", "Resumed")}
     assert portrait(volume) == portrait(origin)
     assert scene.states() == (Progress.COMPLETE, "")
+
+
+def test_a_mover_that_starts_as_it_is_given_up_leaves_a_volume_that_does_not_count_as_it_was_before(
+    scene: Scene, origin: Path, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    volume = scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    scene.restore()
+    scene.kubelet.program = (sys.executable, "-c", HALF)
+    scene.kubelet.holds = lambda _: True
+    proxy = fault_proxy(scene.dr)
+    late = proxy.delay(5.0, method="DELETE", path="/jobs/")
+    scene.cluster = lambda: connect(kubeconfig=str(proxy.kubeconfig), connections=20)  # type: ignore[method-assign]
+
+    def start() -> None:
+        scene.dr.wait_for(lambda: late.hits, what="the mover to be given up", timeout=60)
+        scene.kubelet.holds = lambda _: False
+
+    starter = threading.Thread(target=start)
+    starter.start()
+    outcome = scene.restore(again=True, mover={"startTimeout": "2s"})
+    starter.join()
+
+    assert (volume / "half").exists()
+    assert endings(outcome) == {"shop/data": ("failed", "Lost")}
+    assert scene.states() == (Progress.PARTIAL, "Lost")
 
 
 def test_a_snapshot_that_is_not_the_volumes_own_leaves_volume_and_marker_alone(scene: Scene, origin: Path) -> None:

@@ -52,6 +52,14 @@ def test_nonsense_is_a_fault_that_names_claim_and_annotation(text):
     assert found.fault.startswith("shop/persistentvolumeclaims/data: its annotation dr-syncer.io/backup-result is ")
 
 
+def test_a_record_that_nobody_could_read_again_is_a_fault():
+    """In Git it would make the recovery point unreadable, and keep every prune away while that is kept."""
+    found = record_of(bearing(snapshot.encode(failed(message="x" * 100_000))), claim())
+
+    assert found.data == b""
+    assert "its annotation dr-syncer.io/backup-result is no record of a backup: it is larger" in found.fault
+
+
 @pytest.mark.parametrize(
     ("record", "said"),
     [

@@ -78,7 +78,6 @@ COMMANDS = [
     (commands.locks(), "list locks --no-lock"),
     (commands.lock(ID), f"cat lock {ID} --no-lock"),
     (commands.unlock(), "unlock"),
-    (commands.unlock(everything=True), "unlock --remove-all"),
 ]
 
 

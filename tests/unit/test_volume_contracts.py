@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsyncer.snapshot import Attempt, Record, Snapshot, State
+from drsyncer.snapshot import Attempt, Record, Snapshot, State, decode, encode
 from volumes import result as results
 from volumes import task as tasks
 from volumes.result import Reason, Result
@@ -58,6 +58,22 @@ def test_an_answer_fits_into_a_termination_message_whatever_it_says(
         SNAPSHOT,
         len(names),
     )
+
+
+def test_an_answer_about_a_snapshot_that_somebody_made_up_comes_to_an_end() -> None:
+    """A mover would else shorten it for ever, and its Job would run until its time is up."""
+    made_up = msgspec.structs.replace(SNAPSHOT, host="h" * 5000)
+
+    said = results.decode(results.encode(Result(state=State.FAILED, start=NOW, end=NOW, snapshot=made_up)))
+
+    assert (said.state, said.snapshot) == (State.FAILED, None)
+
+
+def test_a_record_with_a_name_that_no_cluster_has_is_none() -> None:
+    made_up = Record(repository="d" * 64, snapshot=msgspec.structs.replace(SNAPSHOT, host="h" * 254))
+
+    with pytest.raises(ValueError, match="no more than 253 characters"):
+        decode(encode(made_up))
 
 
 def test_a_short_answer_is_not_shortened() -> None:

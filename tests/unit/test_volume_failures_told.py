@@ -6,6 +6,7 @@ common. Which fault gives which state and reason is the business of the tests wi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
@@ -43,6 +44,7 @@ from volumes.result import Reason, Result
 from volumes.selecting import Choice, Chosen
 
 LATER = WHEN + timedelta(days=1)
+AFTER = LATER + timedelta(days=1)
 REPOSITORY = "c" * 64
 
 # Backups: from a mover's last words to the recovery point and the metric.
@@ -110,8 +112,8 @@ def seen_from_dr(record: Record) -> Listing:
 @each_failure
 @pytest.mark.parametrize("had", [True, False], ids=["had a whole one", "had none"])
 def test_no_recovery_point_looks_whole_by_it(failure: Result, had: bool) -> None:
-    before = remember(None, complete()) if had else None
-    record = decode(encode(remember(before, failure)))
+    before = remember(None, complete(), now=AFTER) if had else None
+    record = decode(encode(remember(before, failure, now=AFTER)))
 
     assert not record.complete
     assert record.snapshot == (complete().snapshot if had else None)
@@ -142,9 +144,9 @@ def gauges(metrics: Metrics, name: str) -> dict[str, float]:
 def test_a_metric_counts_it_by_its_state_until_there_is_a_whole_one(failure: Result) -> None:
     metrics = Metrics("importer")
     ages = Ages(metrics, board())
-    before = remember(None, complete())
+    before = remember(None, complete(), now=AFTER)
 
-    ages.seen(seen_from_dr(remember(before, failure)))
+    ages.seen(seen_from_dr(remember(before, failure, now=AFTER)))
     assert gauges(metrics, "volume_backups") == {str(failure.state): 1}
 
     ages.seen(seen_from_dr(before))
@@ -155,7 +157,7 @@ def test_a_volume_that_somebody_knows_to_be_empty_is_no_failure_for_the_metric()
     metrics = Metrics("importer")
     confirmed = Result(state=State.EMPTY, start=WHEN, end=WHEN, repository=REPOSITORY, snapshot=snapshot(State.EMPTY))
 
-    Ages(metrics, board()).seen(seen_from_dr(remember(None, confirmed)))
+    Ages(metrics, board()).seen(seen_from_dr(remember(None, confirmed, now=AFTER)))
 
     assert gauges(metrics, "volume_backups") == {"Complete": 1}
 
@@ -226,6 +228,18 @@ def test_metrics_the_status_and_an_event_tell_what_did_not_follow(done: Done) ->
     may_help = done.step.why not in (Why.NO_RECORD, Why.NO_SNAPSHOT)
     assert followed(told, outcome(done)) is may_help
     assert [name for name, _ in events] == [reasons.VOLUMES_NOT_RESTORED.name] * may_help
+
+
+def test_a_record_that_nobody_can_read_is_told_as_a_volume_whose_data_did_not_follow() -> None:
+    metrics, shown = Metrics("importer"), board()
+    told = Told(metrics, shown, lambda *_: None)
+    whole = replace(outcome(undone(step(), Ending.RESTORED)), faults=("volumes/shop/data.yaml: is no record",))
+
+    told.restored(whole)
+
+    assert gauges(metrics, "volumes") == {"failed": 1, "whole": 1}
+    (item,) = shown.current().volumes_behind.items
+    assert (item.what, item.why) == ("volumes/shop/data.yaml", "is no record")
 
 
 def followed(told: Told, ended: Restored) -> bool:

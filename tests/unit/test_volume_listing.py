@@ -48,6 +48,14 @@ def test_the_age_of_the_data_is_since_restic_began_to_read():
     assert row(whole(1), hours=-1).age == 0
 
 
+def test_of_a_snapshot_that_is_still_to_come_nobody_knows_how_old_it_is():
+    """Its age would be 0, and no alarm would come, until that time has passed."""
+    found = row(whole(1), hours=-2)
+
+    assert found.age is None
+    assert found.problems == ("its snapshot is of 2026-03-01 03:00:00 UTC, which is still to come: a clock was wrong",)
+
+
 def test_an_attempt_in_vain_is_a_problem_however_young_the_snapshot_is():
     found = row(failed(1, State.PARTIAL, reason="Changed"))
 
@@ -141,6 +149,6 @@ def test_a_volume_is_well_only_when_its_data_is_whole_there_and_young(record, th
     ids = {made.id, made.manifest} if made is not None and there else set()
     found = row(record, stored=Stored(record.repository, ids), hours=hours)
 
-    young = made is not None and (NIGHT + timedelta(hours=hours) - made.start).total_seconds() <= 24 * HOUR
-    assert (not found.problems) == (record.complete and there and young)
-    assert (found.age is not None) == (made is not None and there)
+    age = (NIGHT + timedelta(hours=hours) - made.start).total_seconds() if made is not None else 0.0
+    assert (not found.problems) == (record.complete and there and -HOUR <= age <= 24 * HOUR)
+    assert (found.age is not None) == (made is not None and there and age >= -HOUR)

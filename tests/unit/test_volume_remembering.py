@@ -16,6 +16,7 @@ from volumes.remembering import record_of, remember
 from volumes.result import Reason, Result
 
 REPOSITORY = "c" * 64
+LATER = WHEN + timedelta(days=1)
 
 
 def _snapshot(minute: int, state: State) -> Snapshot:
@@ -39,7 +40,7 @@ def result(minute: int, state: State, *, reason: Reason | None = None, made: boo
 
 
 def test_a_whole_backup_is_the_snapshot_of_the_next_recovery_point() -> None:
-    record = remember(None, result(1, State.COMPLETE))
+    record = remember(None, result(1, State.COMPLETE), now=LATER)
 
     assert record.complete
     assert record.snapshot == _snapshot(1, State.COMPLETE)
@@ -48,9 +49,9 @@ def test_a_whole_backup_is_the_snapshot_of_the_next_recovery_point() -> None:
 
 @pytest.mark.parametrize("state", [State.PARTIAL, State.EMPTY, State.FAILED, State.LOCKED])
 def test_what_is_not_whole_never_takes_the_place_of_what_was(state: State) -> None:
-    before = remember(None, result(1, State.COMPLETE))
+    before = remember(None, result(1, State.COMPLETE), now=LATER)
 
-    record = remember(before, result(2, state))
+    record = remember(before, result(2, state), now=LATER)
 
     assert record.snapshot == before.snapshot
     assert not record.complete
@@ -59,7 +60,7 @@ def test_what_is_not_whole_never_takes_the_place_of_what_was(state: State) -> No
 
 
 def test_a_partial_snapshot_is_named_by_the_attempt() -> None:
-    record = remember(None, result(1, State.PARTIAL))
+    record = remember(None, result(1, State.PARTIAL), now=LATER)
 
     assert record.snapshot is None
     assert record.attempt is not None
@@ -67,24 +68,24 @@ def test_a_partial_snapshot_is_named_by_the_attempt() -> None:
 
 
 def test_a_whole_backup_ends_the_trouble() -> None:
-    before = remember(remember(None, result(1, State.COMPLETE)), result(2, State.FAILED))
+    before = remember(remember(None, result(1, State.COMPLETE), now=LATER), result(2, State.FAILED), now=LATER)
 
-    assert remember(before, result(3, State.UNCHANGED)).complete
+    assert remember(before, result(3, State.UNCHANGED), now=LATER).complete
 
 
 def test_an_empty_volume_that_was_confirmed_is_whole() -> None:
-    record = remember(None, result(1, State.EMPTY, reason=Reason.NONE, made=True))
+    record = remember(None, result(1, State.EMPTY, reason=Reason.NONE, made=True), now=LATER)
 
     assert record.complete
 
 
 def test_another_repository_replaces_the_record_only_with_a_whole_snapshot() -> None:
-    before = remember(None, result(1, State.COMPLETE))
+    before = remember(None, result(1, State.COMPLETE), now=LATER)
     elsewhere = msgspec.structs.replace(result(2, State.PARTIAL), repository="d" * 64)
     whole = msgspec.structs.replace(result(3, State.COMPLETE), repository="d" * 64)
 
-    assert remember(before, elsewhere).repository == REPOSITORY
-    assert remember(before, whole).repository == "d" * 64
+    assert remember(before, elsewhere, now=LATER).repository == REPOSITORY
+    assert remember(before, whole, now=LATER).repository == "d" * 64
 
 
 def test_an_annotation_that_is_no_record_is_told() -> None:
@@ -92,6 +93,22 @@ def test_an_annotation_that_is_no_record_is_told() -> None:
         record_of({"metadata": {"annotations": {"dr-syncer.io/backup-result": "{}"}}})
 
     assert record_of({"metadata": {}}) is None
+
+
+@pytest.mark.parametrize("state", [State.COMPLETE, State.UNCHANGED, State.FAILED, State.PARTIAL])
+@pytest.mark.parametrize("clock", [State.COMPLETE, State.FAILED])
+def test_what_a_clock_wrote_that_was_ahead_keeps_nothing_newer_away(clock: State, state: State) -> None:
+    """Else all backups would go unnoticed until that time has come, those that fail, too."""
+    ahead = remember(None, result(60 * 24 * 365, clock), now=LATER)
+
+    record = remember(ahead, result(2, state), now=LATER)
+
+    if state.whole:
+        assert record == remember(None, result(2, state), now=LATER)
+    else:
+        assert record.snapshot == ahead.snapshot
+        assert record.attempt is not None
+        assert record.attempt.state is state
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(State)), min_size=1, max_size=8), st.randoms())
@@ -103,7 +120,7 @@ def test_the_order_of_writing_down_does_not_matter(ends: list[tuple[int, State]]
 
     record: Record | None = None
     for one in shuffled:
-        record = remember(record, one)
+        record = remember(record, one, now=LATER)
 
     assert record is not None
     assert decode(encode(record)) == record

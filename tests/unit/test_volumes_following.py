@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,6 +78,27 @@ def following(
         follower.stop()
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+def test_a_record_that_cannot_be_read_is_no_volume_that_is_as_it_should_be() -> None:
+    heard = Heard()
+    fault = "volumes/shop/data.yaml: is no record of a backup"
+    answers = iter([ClusterUnreachable("away"), replace(outcome(Why.SAME_SNAPSHOT), faults=(fault,))])
+
+    def restore(_: str, stop: threading.Event) -> Outcome:
+        answer = next(answers, None)
+        if answer is None:
+            stop.wait(PATIENCE)
+            return outcome()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with following(restore, heard) as follower:
+        follower.imported("one", changed=False)
+        heard.wait(lambda said: said.count("restoring one") == 3)
+        assert "worked" not in heard.said
+        assert f"failed: 1 unchanged, {fault}" in heard.said
 
 
 def test_each_recovery_point_is_followed_once() -> None:

@@ -76,6 +76,13 @@ def test_what_is_too_old_gone_or_never_was_whole_is_counted_and_what_is_new_apar
     assert value(metrics, "volumes_never_backed_up") == 1
 
 
+def test_of_a_record_that_cannot_be_read_nobody_knows_that_it_is_young() -> None:
+    told, metrics, _ = ages()
+    faults = {"volumes/shop/v1.yaml": "volumes/shop/v1.yaml: is no record of a backup"}
+    told.seen(dataclasses.replace(seen(record("a", age=60)), faults=faults))
+    assert value(metrics, "volumes_too_old") == 1
+
+
 def test_by_git_alone_a_dead_source_is_noticed_as_well() -> None:
     told, metrics, _ = ages()
     told.seen(seen(record("a", age=2 * DAY), unasked="it is away"))
