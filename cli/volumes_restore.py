@@ -11,6 +11,8 @@ from cli.context import Context
 from cli.say import warn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from volumes.restore_outcome import Done, Outcome
@@ -26,6 +28,8 @@ _STYLES = {
     "refused": "bold yellow",
     "excluded": "dim",
 }
+_GOOD = frozenset({"restored", "unchanged"})
+_BAD = frozenset({"partial", "failed"})
 
 
 @click.command("restore", short_help="Bring volumes back in the DR cluster.")
@@ -137,33 +141,47 @@ def _inside(path: str) -> str:
 
 def _draw(out: Console, outcome: Outcome) -> None:
     from cli import render
+    from drsyncer.wording import some
 
     head = f"{outcome.source}, recovery point {outcome.revision[:12]} of {outcome.time:%Y-%m-%d %H:%M:%S} UTC"
     render.paragraph(out, f"{head} -> {outcome.cluster}", style="bold")
     rows = [(str(done.ending), *_cells(done)) for done in outcome.volumes]
-    render.table(out, rows, headers=("", "VOLUME", "SNAPSHOT", "TAKEN", "SIZE", "WHY"), styles=_STYLES)
-    for done in outcome.volumes:
-        for text in _more(done):
-            render.paragraph(out, f"{done.step.target}: {text}")
+    render.table(out, rows, headers=("", "VOLUME", "SNAPSHOT", "TAKEN", "SIZE"), styles=_STYLES)
+    for text, dones in _said(outcome.volumes).items():
+        bad = any(done.ending in _BAD for done in dones)
+        about = some([str(done.step.target) for done in dones])
+        render.paragraph(out, f"{about}: {text}", style="bold red" if bad else "")
     counts = ", ".join(f"{count} {ending}" for ending, count in sorted(outcome.summary.items()))
     planned = " (a plan: nothing was changed)" if outcome.planned_only else ""
     render.paragraph(out, f"{counts or 'no volumes'}{planned}", style="bold")
 
 
-def _cells(done: Done) -> tuple[str, str, str, str, str]:
+def _cells(done: Done) -> tuple[str, str, str, str]:
     from drsyncer.wording import size
 
     step = done.step
     name = str(step.source) if step.source == step.target else f"{step.source} -> {step.target}"
     snapshot = step.snapshot
     if snapshot is None:
-        return name, "-", "-", "-", done.text
-    return name, snapshot.id[:8], f"{snapshot.start:%Y-%m-%d %H:%M}", size(snapshot.bytes), done.text
+        return name, "-", "-", "-"
+    return name, snapshot.id[:8], f"{snapshot.start:%Y-%m-%d %H:%M}", size(snapshot.bytes)
+
+
+def _said(volumes: Sequence[Done]) -> dict[str, list[Done]]:
+    """Return each sentence, and the volumes that it is about: many volumes mostly have one and the same trouble."""
+    found: dict[str, list[Done]] = {}
+    for done in volumes:
+        for text in _more(done):
+            found.setdefault(text, []).append(done)
+    return found
 
 
 def _more(done: Done) -> list[str]:
     """Return what a person should read of one volume beside its line."""
-    said = [done.step.note] if done.step.note else []
+    # Of what is as it should be now, reason and text tell what was in it before.
+    told = done.result.message if done.result else ""
+    said = [told] if done.ending in _GOOD else [f"{done.reason}: {done.text}"]
+    said = [text for text in (*said, done.step.note) if text]
     if done.result is None:
         return said
     if done.result.names:

@@ -110,6 +110,22 @@ def test_a_result_fits_80_columns_and_names_what_is_wrong() -> None:
     assert "1 partial, 1 refused, 1 restored" in text
 
 
+def test_a_reason_stands_below_the_table_once_for_all_volumes_that_share_it() -> None:
+    paper = io.StringIO()
+    text = "the claim has no volume yet: `kubectl describe` it to see what its class waits for"
+    _draw(console(paper), outcome(*(undone(step(name, Why.NOT_BOUND, text)) for name in ("data", "uploads"))))
+    lines = paper.getvalue().splitlines()
+    assert [line.split()[:3] for line in lines[2:4]] == [["left", "out", "shop/data"], ["left", "out", "shop/uploads"]]
+    assert " ".join(lines[4:6]) == f"shop/data, shop/uploads: NotBound: {text}"
+
+
+def test_what_was_in_a_volume_before_is_not_said_of_one_that_is_restored() -> None:
+    paper = io.StringIO()
+    before = step("data", Why.OTHER_SNAPSHOT, "snapshot eb150e8912cd is in it")
+    _draw(console(paper), outcome(undone(before, Ending.RESTORED), undone(before)))
+    assert paper.getvalue().count("eb150e8912cd is in it") == 1
+
+
 def test_the_json_has_what_machines_need() -> None:
     found = outcome(PARTIAL).to_data()
     (volume,) = found["volumes"]
