@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from cli.main import run
 from cli.render import console
 from cli.volumes_restore import _draw
-from drsyncer.errors import ExitCode
+from cli.volumes_restoring import past
+from drsyncer.errors import ExitCode, UsageError
 from drsyncer.snapshot import Record, Snapshot, State
 from volumes.restore_outcome import Done, Ending, Outcome, undone
 from volumes.restore_plan import Key, Step
@@ -41,6 +43,20 @@ def test_what_says_two_things_or_nothing_is_wrong_usage(
 ) -> None:
     assert run(["volumes", "restore", *words]) == ExitCode.USAGE
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("yesterday", "--as-of yesterday: no such time"),
+        ("2026-05-01T12:01", "--as-of 2026-05-01T12:01: 2026-05-01 12:01:00 UTC has not come yet"),
+        ("2026-05-01T14:01+02:00", "2026-05-01 12:01:00 UTC has not come yet"),
+    ],
+)
+def test_a_time_that_is_none_or_has_not_come_yet_is_wrong_usage(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        past(text, now=NOON)
+    assert past("2026-05-01T12:00", now=NOON) == NOON
 
 
 def step(name: str, why: Why, text: str, *, to: str = "") -> Step:
