@@ -11,6 +11,7 @@ from cli.context import Context
 from cli.say import warn
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Sequence
 
     from rich.console import Console
@@ -92,11 +93,15 @@ def restore(
     """
     from cli.volumes_restoring import Asked, restore_volumes
     from drsyncer.errors import UsageError
+    from transforms.settings import NAMESPACE_NAME
+    from volumes.claims import CLAIM_NAME
 
     if revision and as_of:
         raise UsageError("--revision and --as-of say two different things: give one of them")
     if to_pvc and (len(claims) != 1 or namespaces):
         raise UsageError("--to-pvc takes one claim: name it with --pvc, and no --namespace")
+    _check_name("--to-namespace", to_namespace, NAMESPACE_NAME)
+    _check_name("--to-pvc", to_pvc, CLAIM_NAME)
     asked = Asked(
         revision=revision,
         as_of=as_of,
@@ -125,6 +130,17 @@ def _claim(text: str) -> Key:
     if not (namespace and slash and name) or "/" in name:
         raise UsageError(f"--pvc {text!r:.200} names no claim", hint="Expected NAMESPACE/NAME, such as shop/data.")
     return Key(namespace, name)
+
+
+def _check_name(flag: str, text: str, form: re.Pattern[str]) -> None:
+    """Raise UsageError for a name that no API server would accept: a plan would promise what cannot be done."""
+    from drsyncer.errors import UsageError
+
+    if text and not form.fullmatch(text):
+        raise UsageError(
+            f"{flag} {text!r:.200} is no name",
+            hint="Expected one name, without a namespace: lower-case letters, digits and `-`, such as data-copy.",
+        )
 
 
 def _inside(path: str) -> str:

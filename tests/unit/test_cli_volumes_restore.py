@@ -36,6 +36,9 @@ SNAPSHOT = Snapshot(
         (["--to-pvc", "copy"], "takes one claim"),
         (["--to-pvc", "copy", "--pvc", "shop/a", "--pvc", "shop/b"], "takes one claim"),
         (["--to-pvc", "copy", "--pvc", "shop/a", "--namespace", "shop"], "takes one claim"),
+        (["--to-pvc", "shop/copy", "--pvc", "shop/a"], "--to-pvc 'shop/copy' is no name"),
+        (["--to-namespace", "Shop_2"], "--to-namespace 'Shop_2' is no name"),
+        (["--to-namespace", "a.b"], "--to-namespace 'a.b' is no name"),
     ],
 )
 def test_what_says_two_things_or_nothing_is_wrong_usage(
