@@ -37,7 +37,8 @@ class Found:
 def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) -> Found:
     """Read all that placing and running need to know; what copies need, too, if there may be any.
 
-    Raises ClusterError, and UsageError for claims that were asked for and are not there.
+    Raises ClusterError, and UsageError for what was asked for by its name and is not there: claims, or
+    any claim in a namespace.
     """
     selecting = Selecting(select, asked)
     namespace_labels = _labels_of_namespaces(cluster) if _asks_for_labels(select) else {}
@@ -58,6 +59,10 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
     if missing := selecting.missing(chosen):
         names = some(["/".join(key) for key in missing])
         raise UsageError(f"there is no PersistentVolumeClaim {names}", hint="`kubectl get pvc -A` lists them.")
+    if empty := selecting.without_any(chosen):
+        raise UsageError(
+            f"there is no PersistentVolumeClaim in namespace {some(empty)}", hint="`kubectl get pvc -A` lists them."
+        )
     warnings += [f"volumes.select: {rule} matches no volume" for rule in selecting.unused()]
     ordered = tuple(chosen[key] for key in sorted(chosen))
     if not any(one.choice is Choice.SELECTED for one in ordered):
