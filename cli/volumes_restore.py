@@ -38,7 +38,12 @@ _BAD = frozenset({"partial", "failed"})
 @options.cluster
 @options.output
 @options.verbosity
-@click.option("--revision", metavar="REV", default="", help="Recovery point: commit, tag or branch.")
+@click.option(
+    "--revision",
+    metavar="REV",
+    default="",
+    help="Recovery point: commit, tag or branch. Default: the newest complete one.",
+)
 @click.option("--as-of", metavar="TIME", default="", help="The newest one exported by then: 2h, 2026-05-01T12:00Z.")
 @options.namespaces
 @click.option("--pvc", "claims", metavar="NS/NAME", multiple=True, help="Only this claim, as Git names it; repeatable.")
@@ -76,7 +81,7 @@ def restore(
 
     A volume that a pod uses is refused. So is one that holds something which DR-Syncer did not put
     there, unless --yes is given. A restore that was interrupted is taken up again; until it is whole,
-    the annotation dr-syncer.io/restored on the claim says so.
+    an annotation of the claim, dr-syncer.io/restored, says so.
 
     What `volumes.restore.select` or the claim's annotation dr-syncer.io/restore excludes is left alone,
     unless --pvc names it.

@@ -244,14 +244,13 @@ def restore_volumes(ctx: Context, asked: Asked) -> Outcome:
     """Restore what was asked for, or plan it, for the command line."""
     begun = time.monotonic()
     config, section = ctx.load_importer()
-    volumes = section_of(config)
+    check(section_of(config))  # also of a plan: one that could not be carried out is none
     cluster, progress = dr_of(section), ctx.progress
     with Clone.open(remote_of(config.repository)) as clone:
         found = planned(config, clone, cluster, asked, progress)
     if asked.plan_only:
         done: tuple[Done, ...] = tuple(map(undone, found.steps))
     else:
-        check(volumes)
         with progress.task("Restoring volumes", total=len(found.steps)) as task:
             done = carried_out(
                 config,
