@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
 from cli.main import run
+from cli.render import console
 from cli.volumes import COMMANDS
+from cli.volumes_backup import _draw
 from drsyncer.errors import ExitCode
+from drsyncer.wording import size
+from tests.unit.movers import complete
+from tests.unit.test_volume_selecting import claim
+from volumes.claims import claim_of
+from volumes.outcome import Backup, Outcome
+from volumes.selecting import Choice, Chosen
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)])
@@ -37,3 +46,12 @@ def test_a_plan_that_no_mover_could_carry_out_is_none(tmp_path: Path, capsys: py
     )
     assert run(["volumes", "restore", "--plan", "-c", str(file)]) == ExitCode.USAGE
     assert "volumes.mover.image is not set" in capsys.readouterr().err
+
+
+def test_a_backup_tells_sizes_as_list_and_restore_do() -> None:
+    result = complete()
+    assert result.snapshot is not None
+    chosen = Chosen(claim_of(claim()), Choice.SELECTED, "select", "why")
+    paper = io.StringIO()
+    _draw(console(paper), Outcome("prod", "run", False, [Backup(chosen, result)]))
+    assert f"  {size(result.snapshot.bytes)}  " in paper.getvalue()
