@@ -15,6 +15,7 @@ from drsyncer.snapshot import Record
 from drsyncer.wording import some
 from volumes.claims import CLAIMS, VOLUMES, Claim, Key, User, Volume, may_use, users_of, volume_of
 from volumes.copying import SnapshotClass, classes
+from volumes.hooks import odd_hooks
 from volumes.jobs import PODS
 from volumes.remembering import record_of
 from volumes.selecting import Asked, Choice, Chosen, Selecting, odd_wish
@@ -51,6 +52,8 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
             continue
         chosen[verdict.claim.key] = verdict
         warnings += odd_wish(claim)
+        if verdict.choice is Choice.SELECTED:
+            warnings += odd_hooks(str(verdict.claim), verdict.claim.annotations)
         try:
             if record := record_of(claim):
                 records[verdict.claim.key] = record
