@@ -59,7 +59,7 @@ def log(ctx: Context, text: str | None, since: str | None, revision: str, limit:
                 clone,
                 revision=revision or config.repository.branch,
                 object_text=text or "",
-                since=when(since, now=datetime.now(UTC)) if since else None,
+                since=when(since, now=datetime.now(UTC), flag="--since") if since else None,
                 limit=limit,
             )
         )

@@ -49,4 +49,6 @@ def volumes() -> None:
       dr-syncer volumes restore --plan
       dr-syncer volumes restore --as-of 2h --namespace shop
       dr-syncer volumes list
+      dr-syncer volumes verify
+      dr-syncer volumes prune --dry-run
     """

@@ -35,7 +35,9 @@ _MOST_LEFT_OUT = 20  # lines; -o json has them all
 @options.cluster
 @options.output
 @options.verbosity
-@click.option("-n", "--namespace", "namespaces", metavar="NAME", multiple=True, help="Only this one; repeatable.")
+@click.option(
+    "-n", "--namespace", "namespaces", metavar="NAME", multiple=True, help="Only the claims of this one; repeatable."
+)
 @click.option("--pvc", "claims", metavar="NS/NAME", multiple=True, help="Only this claim; repeatable.")
 @click.option(
     "--confirm",
@@ -149,7 +151,7 @@ def _draw(out: Console, outcome: Outcome) -> None:
 
 
 def _row(one: Backup) -> tuple[str, ...]:
-    from drsyncer.wording import span
+    from drsyncer.wording import size, span
 
     result, name = one.result, str(one.chosen.claim)
     if result is None:
@@ -158,7 +160,7 @@ def _row(one: Backup) -> tuple[str, ...]:
     took = span((result.end - result.start).total_seconds())
     if snapshot is None:
         return name, str(result.state), "", "", "", took
-    return name, str(result.state), f"{snapshot.files:,}", _size(snapshot.bytes), _size(result.bytes_added), took
+    return name, str(result.state), f"{snapshot.files:,}", size(snapshot.bytes), size(result.bytes_added), took
 
 
 def _why(one: Backup) -> str:
@@ -171,13 +173,3 @@ def _many(count: int) -> str:
     from drsyncer.wording import many
 
     return many(count, "volume")
-
-
-def _size(count: int) -> str:
-    """Return a number of bytes as people say it: `1.5 GiB`."""
-    size, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"

@@ -50,12 +50,18 @@ def list_(ctx: Context, revision: str, namespaces: tuple[str, ...], offline: boo
       dr-syncer volumes list -o json | jq '.volumes[] | {claim, rpoSeconds}'
     """
     from cli.sides import fetch_if_possible, remote_of
+    from drsyncer.errors import RevisionNotFound
     from drsyncer.recovery.git import Clone
 
     config = ctx.load_config()
     with Clone.open(remote_of(config.repository)) as clone:
         fetch_if_possible(clone)
-        found = _review(config, clone, revision=revision, namespaces=namespaces, offline=offline)
+        try:
+            found = _review(config, clone, revision=revision, namespaces=namespaces, offline=offline)
+        except RevisionNotFound as error:
+            if clone.base() is None:
+                error.hint = "The recovery repository has no such branch yet: run `dr-syncer export` first."
+            raise
     ctx.show(lambda out: _draw(out, found), found.to_data)
     warn(found.warnings)
     ctx.exit(found.exit_code)

@@ -11,6 +11,9 @@ from cli.context import Context
 from cli.say import warn
 
 if TYPE_CHECKING:
+    import re
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from volumes.restore_outcome import Done, Outcome
@@ -26,6 +29,8 @@ _STYLES = {
     "refused": "bold yellow",
     "excluded": "dim",
 }
+_GOOD = frozenset({"restored", "unchanged"})
+_BAD = frozenset({"partial", "failed"})
 
 
 @click.command("restore", short_help="Bring volumes back in the DR cluster.")
@@ -33,7 +38,12 @@ _STYLES = {
 @options.cluster
 @options.output
 @options.verbosity
-@click.option("--revision", metavar="REV", default="", help="Recovery point: commit, tag or branch.")
+@click.option(
+    "--revision",
+    metavar="REV",
+    default="",
+    help="Recovery point: commit, tag or branch. Default: the newest complete one.",
+)
 @click.option("--as-of", metavar="TIME", default="", help="The newest one exported by then: 2h, 2026-05-01T12:00Z.")
 @options.namespaces
 @click.option("--pvc", "claims", metavar="NS/NAME", multiple=True, help="Only this claim, as Git names it; repeatable.")
@@ -71,7 +81,7 @@ def restore(
 
     A volume that a pod uses is refused. So is one that holds something which DR-Syncer did not put
     there, unless --yes is given. A restore that was interrupted is taken up again; until it is whole,
-    the annotation dr-syncer.io/restored on the claim says so.
+    an annotation of the claim, dr-syncer.io/restored, says so.
 
     What `volumes.restore.select` or the claim's annotation dr-syncer.io/restore excludes is left alone,
     unless --pvc names it.
@@ -88,11 +98,15 @@ def restore(
     """
     from cli.volumes_restoring import Asked, restore_volumes
     from drsyncer.errors import UsageError
+    from transforms.settings import NAMESPACE_NAME
+    from volumes.claims import CLAIM_NAME
 
     if revision and as_of:
         raise UsageError("--revision and --as-of say two different things: give one of them")
     if to_pvc and (len(claims) != 1 or namespaces):
         raise UsageError("--to-pvc takes one claim: name it with --pvc, and no --namespace")
+    _check_name("--to-namespace", to_namespace, NAMESPACE_NAME)
+    _check_name("--to-pvc", to_pvc, CLAIM_NAME)
     asked = Asked(
         revision=revision,
         as_of=as_of,
@@ -123,6 +137,17 @@ def _claim(text: str) -> Key:
     return Key(namespace, name)
 
 
+def _check_name(flag: str, text: str, form: re.Pattern[str]) -> None:
+    """Raise UsageError for a name that no API server would accept: a plan would promise what cannot be done."""
+    from drsyncer.errors import UsageError
+
+    if text and not form.fullmatch(text):
+        raise UsageError(
+            f"{flag} {text!r:.200} is no name",
+            hint="Expected one name, without a namespace: lower-case letters, digits and `-`, such as data-copy.",
+        )
+
+
 def _inside(path: str) -> str:
     """Return a path inside a volume as movers take it. Raises UsageError for one that leads out of it."""
     from drsyncer.errors import UsageError
@@ -137,33 +162,47 @@ def _inside(path: str) -> str:
 
 def _draw(out: Console, outcome: Outcome) -> None:
     from cli import render
+    from drsyncer.wording import some
 
     head = f"{outcome.source}, recovery point {outcome.revision[:12]} of {outcome.time:%Y-%m-%d %H:%M:%S} UTC"
     render.paragraph(out, f"{head} -> {outcome.cluster}", style="bold")
     rows = [(str(done.ending), *_cells(done)) for done in outcome.volumes]
-    render.table(out, rows, headers=("", "VOLUME", "SNAPSHOT", "TAKEN", "SIZE", "WHY"), styles=_STYLES)
-    for done in outcome.volumes:
-        for text in _more(done):
-            render.paragraph(out, f"{done.step.target}: {text}")
+    render.table(out, rows, headers=("", "VOLUME", "SNAPSHOT", "TAKEN", "SIZE"), styles=_STYLES)
+    for text, dones in _said(outcome.volumes).items():
+        bad = any(done.ending in _BAD for done in dones)
+        about = some([str(done.step.target) for done in dones])
+        render.paragraph(out, f"{about}: {text}", style="bold red" if bad else "")
     counts = ", ".join(f"{count} {ending}" for ending, count in sorted(outcome.summary.items()))
     planned = " (a plan: nothing was changed)" if outcome.planned_only else ""
     render.paragraph(out, f"{counts or 'no volumes'}{planned}", style="bold")
 
 
-def _cells(done: Done) -> tuple[str, str, str, str, str]:
+def _cells(done: Done) -> tuple[str, str, str, str]:
     from drsyncer.wording import size
 
     step = done.step
     name = str(step.source) if step.source == step.target else f"{step.source} -> {step.target}"
     snapshot = step.snapshot
     if snapshot is None:
-        return name, "-", "-", "-", done.text
-    return name, snapshot.id[:8], f"{snapshot.start:%Y-%m-%d %H:%M}", size(snapshot.bytes), done.text
+        return name, "-", "-", "-"
+    return name, snapshot.id[:8], f"{snapshot.start:%Y-%m-%d %H:%M}", size(snapshot.bytes)
+
+
+def _said(volumes: Sequence[Done]) -> dict[str, list[Done]]:
+    """Return each sentence, and the volumes that it is about: many volumes mostly have one and the same trouble."""
+    found: dict[str, list[Done]] = {}
+    for done in volumes:
+        for text in _more(done):
+            found.setdefault(text, []).append(done)
+    return found
 
 
 def _more(done: Done) -> list[str]:
     """Return what a person should read of one volume beside its line."""
-    said = [done.step.note] if done.step.note else []
+    # Of what is as it should be now, reason and text tell what was in it before.
+    told = done.result.message if done.result else ""
+    said = [told] if done.ending in _GOOD else [f"{done.reason}: {done.text}"]
+    said = [text for text in (*said, done.step.note) if text]
     if done.result is None:
         return said
     if done.result.names:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cli.sides import ELECTION, dr_of, remote_of
 from cli.volumes_sides import section_of
-from drsyncer.errors import Refused
+from drsyncer.errors import Refused, UsageError
 from drsyncer.progress import Progress
 from drsyncer.recovery.audit import when
 from drsyncer.recovery.git import Clone
@@ -108,10 +108,21 @@ def planned(config: Config, clone: Clone, cluster: Cluster, asked: Asked, progre
     return Planned(point, steps, (*choice.warnings, *warnings), manifests)
 
 
+def past(text: str, *, now: datetime) -> datetime:
+    """Return the moment that --as-of names. Raises UsageError for what is none, or has not come yet."""
+    moment = when(text, now=now, flag="--as-of")
+    if moment > now:
+        raise UsageError(
+            f"--as-of {text}: {points.moment(moment)} has not come yet; now it is {points.moment(now)}",
+            hint="A time without a zone is UTC. The newest recovery point: leave --as-of out.",
+        )
+    return moment
+
+
 def _chosen(clone: Clone, section: Importer, cluster: Cluster, asked: Asked) -> points.Choice:
     """Return the recovery point, as far as an import would accept it."""
     chosen = following.choose(clone, section.revision, asked.revision, fetch=asked.fetch)
-    as_of = when(asked.as_of, now=datetime.now(UTC)) if asked.as_of else None
+    as_of = past(asked.as_of, now=datetime.now(UTC)) if asked.as_of else None
     choice = points.choose(clone, head=chosen.commit, revision=chosen.commit if asked.revision else "", as_of=as_of)
     source = choice.point.source
     there = recall(cluster, namespace=section.state_namespace, importer=section.name or source.cluster)
@@ -233,14 +244,13 @@ def restore_volumes(ctx: Context, asked: Asked) -> Outcome:
     """Restore what was asked for, or plan it, for the command line."""
     begun = time.monotonic()
     config, section = ctx.load_importer()
-    volumes = section_of(config)
+    check(section_of(config))  # also of a plan: one that could not be carried out is none
     cluster, progress = dr_of(section), ctx.progress
     with Clone.open(remote_of(config.repository)) as clone:
         found = planned(config, clone, cluster, asked, progress)
     if asked.plan_only:
         done: tuple[Done, ...] = tuple(map(undone, found.steps))
     else:
-        check(volumes)
         with progress.task("Restoring volumes", total=len(found.steps)) as task:
             done = carried_out(
                 config,

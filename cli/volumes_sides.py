@@ -28,12 +28,21 @@ def section_of(config: Config) -> Volumes:
 
 
 def restic_of(section: Volumes, goes_on: Callable[[], bool] = lambda: True) -> Restic:
-    """Return restic on the configured repository, for a `with` block. Raises `CredentialsInvalid`."""
+    """Return restic on the configured repository, for a `with` block.
+
+    Raises UsageError for credentials that are not there, or are none.
+    """
     from volumes import credentials
     from volumes.restic import Restic
-    from volumes.supplies import access_of
+    from volumes.supplies import access_of, files_of
 
-    return Restic(access_of(section.restic), credentials.of_configuration(section.restic.auth), goes_on=goes_on)
+    auth = section.restic.auth
+    files_of(auth)  # says which key names what cannot be read
+    try:
+        found = credentials.of_configuration(auth)
+    except credentials.CredentialsInvalid as error:
+        raise UsageError(f"volumes.restic.auth: {error}", hint=error.hint) from None
+    return Restic(access_of(section.restic), found, goes_on=goes_on)
 
 
 def opening(section: Volumes) -> Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]]:

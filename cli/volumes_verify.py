@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     default="1",
     help="Snapshots to hold against the lists of their files: a number, or all. Default: 1, of at most 10 GiB.",
 )
-@click.option("--read-data", "subset", metavar="SHARE", default="", help="Share of the data to read: 5%, 100%.")
+@click.option(
+    "--read-data",
+    "subset",
+    metavar="SHARE",
+    default="",
+    help="Share of the data to read: 5%, 100%. Default: volumes.checkSubset.",
+)
 def verify(ctx: Context, compare: str, subset: str) -> None:
     """Check the restic repository, read a share of its data, and look for all that recovery points name.
 

@@ -101,6 +101,18 @@ def errands(annotation: str, claim: str, annotations: Mapping[str, str], users: 
     return found
 
 
+def odd_hooks(claim: str, annotations: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with the hooks of a claim: without a running pod on it, nobody else reads them."""
+    found = []
+    for annotation in (own.PRE_BACKUP, own.POST_BACKUP):
+        try:
+            if text := annotations.get(annotation):
+                parse(text, where=f"{claim}: annotation {annotation}")
+        except HookInvalid as error:
+            found.append(f"{error}; once a running pod uses the claim, its backups will fail. {error.hint}".strip())
+    return found
+
+
 def asks_for_hooks(annotations: Mapping[str, str], users: Sequence[User]) -> bool:
     """Return whether there may be something to do before or after."""
     return any(

@@ -15,6 +15,7 @@ from drsyncer.snapshot import Record
 from drsyncer.wording import some
 from volumes.claims import CLAIMS, VOLUMES, Claim, Key, User, Volume, may_use, users_of, volume_of
 from volumes.copying import SnapshotClass, classes
+from volumes.hooks import odd_hooks
 from volumes.jobs import PODS
 from volumes.remembering import record_of
 from volumes.selecting import Asked, Choice, Chosen, Selecting, odd_wish
@@ -37,7 +38,8 @@ class Found:
 def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) -> Found:
     """Read all that placing and running need to know; what copies need, too, if there may be any.
 
-    Raises ClusterError, and UsageError for claims that were asked for and are not there.
+    Raises ClusterError, and UsageError for what was asked for by its name and is not there: claims, or
+    any claim in a namespace.
     """
     selecting = Selecting(select, asked)
     namespace_labels = _labels_of_namespaces(cluster) if _asks_for_labels(select) else {}
@@ -50,6 +52,8 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
             continue
         chosen[verdict.claim.key] = verdict
         warnings += odd_wish(claim)
+        if verdict.choice is Choice.SELECTED:
+            warnings += odd_hooks(str(verdict.claim), verdict.claim.annotations)
         try:
             if record := record_of(claim):
                 records[verdict.claim.key] = record
@@ -58,6 +62,10 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
     if missing := selecting.missing(chosen):
         names = some(["/".join(key) for key in missing])
         raise UsageError(f"there is no PersistentVolumeClaim {names}", hint="`kubectl get pvc -A` lists them.")
+    if empty := selecting.without_any(chosen):
+        raise UsageError(
+            f"there is no PersistentVolumeClaim in namespace {some(empty)}", hint="`kubectl get pvc -A` lists them."
+        )
     warnings += [f"volumes.select: {rule} matches no volume" for rule in selecting.unused()]
     ordered = tuple(chosen[key] for key in sorted(chosen))
     if not any(one.choice is Choice.SELECTED for one in ordered):

@@ -6,12 +6,13 @@ of one that was not whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from drsyncer.errors import InvalidManifest, Refused, RevisionNotFound
+from drsyncer.errors import InvalidManifest, Refused, RevisionNotFound, UsageError
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery import layout, message, volumes
 from drsyncer.recovery.git import Clone, Commit, TreeFile
@@ -125,6 +126,18 @@ def choose(
     return _newest_complete(clone, newest)
 
 
+def check_names(point: Point, asked: Iterable[str], known: Collection[str], what: str) -> None:
+    """Raise UsageError for what was `asked` for by its name and is not `known`. `what` it is, is for the message."""
+    for name in asked:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            raise UsageError(
+                f"recovery point {point.id[:12]} holds no {what} {name!r:.200}"
+                + (f"; did you mean {near[0]!r}?" if near else ""),
+                hint="Write it as Git has it, not as it is mapped to; `dr-syncer volumes list` shows all.",
+            )
+
+
 def at_or_before(commits: Iterable[Commit], time: datetime) -> Commit | None:
     """Return the first of `commits`, newest first, that was exported by `time`; None for none."""
     return next((commit for commit in commits if time_of(commit) <= time), None)
@@ -213,7 +226,8 @@ def _newest_complete(clone: Clone, head: str) -> Choice:
         )
     raise Refused(
         f"no recovery point is complete: the newest, {newest.id[:12]}, lacks {some(newest.records.lacking)}",
-        hint="Choose one by --revision or --as-of; `dr-syncer volumes list` shows what each volume has.",
+        hint=f"`--revision {newest.id[:12]}` takes the newest whole snapshot of every volume that has one, and leaves "
+        "the others out; `dr-syncer volumes list` shows what each has.",
     )
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from drsyncer import manifest as manifests
 from drsyncer import own
-from drsyncer.errors import DrSyncerError, UsageError
+from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import Manifest, ObjectRef
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone
 from drsyncer.yaml.read import read as read_manifest
 from transforms.select import Verdict
-from volumes.points import Point
+from volumes.points import Point, check_names
 from volumes.restore_look import requested_in
 from volumes.restore_plan import Key, Wanted
 from volumes.restore_selecting import INCLUDED, Selecting
@@ -36,8 +35,8 @@ def wanted(
     """
     records = {key_of(ref): record for ref, record in point.volumes.items()}
     unrecorded = {key_of(ref) for ref in point.unrecorded}
-    _check_names(point, namespaces, {key.namespace for key in records.keys() | unrecorded}, "namespace with volumes")
-    _check_names(point, map(str, volumes), {str(key) for key in records.keys() | unrecorded}, "volume")
+    check_names(point, namespaces, {key.namespace for key in records.keys() | unrecorded}, "namespace with volumes")
+    check_names(point, map(str, volumes), {str(key) for key in records.keys() | unrecorded}, "volume")
     chosen = {key for key in records if key.namespace in namespaces or not (namespaces or volumes)} | set(volumes)
     claims = _manifests(clone, point, {key: path_of(key) for key in chosen})
     spaces = sorted({key.namespace for key in chosen}) if selecting.asks_for_namespaces else []
@@ -81,17 +80,6 @@ def to_make(manifest: Manifest, key: Key) -> Manifest:
     spec = manifest.get("spec")
     kept = {word: spec[word] for word in _SPEC if word in spec} if isinstance(spec, dict) else {}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": kept}
-
-
-def _check_names(point: Point, asked: Collection[str] | map[str], known: Collection[str], what: str) -> None:
-    for name in asked:
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            raise UsageError(
-                f"recovery point {point.id[:12]} holds no {what} {name!r:.200}"
-                + (f"; did you mean {near[0]!r}?" if near else ""),
-                hint="Write it as Git has it, not as it is mapped to; `dr-syncer volumes list` shows all.",
-            )
 
 
 def _manifests(clone: Clone, point: Point, paths: Mapping[_Name, str]) -> dict[_Name, Manifest | None]:

@@ -39,7 +39,8 @@ def review(
     """Return what there is of each volume of the recovery point `revision`, else of the newest up to `head`.
 
     `namespaces` limit it, when there are any. `restic` None: nobody asks it, for the reason `unasked`. Raises GitError,
-    Refused and RevisionNotFound as `points.choose` does, and what comes of asking restic.
+    Refused and RevisionNotFound as `points.choose` does, UsageError for a namespace that the recovery point does not
+    know, and what comes of asking restic.
     """
     choice = points.choose(clone, head=head, revision=revision, needs_complete=False)
     point = _only(choice.point, namespaces)
@@ -62,9 +63,14 @@ def stored_in(restic: Restic) -> Stored:
 
 
 def _only(point: Point, namespaces: Collection[str]) -> Point:
-    """Return the point as it is for some namespaces. What is wrong with files that are no records stays in."""
+    """Return the point as it is for some namespaces. Raises UsageError for one without volumes.
+
+    What is wrong with files that are no records stays in.
+    """
     if not namespaces:
         return point
+    known = {claim.namespace for claim in (*point.volumes, *point.unrecorded)}
+    points.check_names(point, namespaces, known, "namespace with volumes")
     volumes = {claim: record for claim, record in point.volumes.items() if claim.namespace in namespaces}
     unrecorded = tuple(claim for claim in point.unrecorded if claim.namespace in namespaces)
     return replace(point, records=points.Records(volumes, point.records.faults), unrecorded=unrecorded)

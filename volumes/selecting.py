@@ -84,6 +84,10 @@ class Selecting:
         """Return the claims that were asked for by name and are not there."""
         return sorted(self._asked.claims - set(found))
 
+    def without_any(self, found: Collection[Key]) -> list[str]:
+        """Return the namespaces that were asked for by name and hold no claim."""
+        return sorted(self._asked.namespaces - {namespace for namespace, _ in found})
+
     def _never(self, subject: Subject) -> tuple[Choice, str, str] | None:
         if labels(subject.manifest).get(own.PART_OF) == own.OWN_NAME:
             return Choice.LEFT_OUT, "own", "it is one of DR-Syncer's own"

@@ -43,7 +43,8 @@ def check(volumes: Volumes) -> None:
 
 
 def files_of(auth: ResticAuth) -> dict[str, bytes]:
-    """Return the files of a mover's Secret beside its task. Raises UsageError for one that cannot be read."""
+    """Return the files of a mover's Secret beside its task. Raises UsageError for one that cannot be read,
+    and for an empty password."""
     return dict(_files(auth))
 
 
@@ -56,7 +57,13 @@ def _files(auth: ResticAuth) -> Iterator[tuple[str, bytes]]:
     )
     for name, key, file in named:
         if file:
-            yield name, _read(Path(file).expanduser(), key)
+            content = _read(Path(file).expanduser(), key)
+            if name == task.PASSWORD and not content.strip():
+                raise UsageError(
+                    f"volumes.restic.auth.{key}: {file} is empty",
+                    hint="It must hold the restic repository's password.",
+                )
+            yield name, content
         elif name == task.PASSWORD:
             raise UsageError(
                 "volumes.restic.auth.passwordFile is not set",

@@ -91,8 +91,11 @@ def parse_object(text: str) -> ObjectRef:
     return ref
 
 
-def when(text: str, *, now: datetime) -> datetime:
-    """Given `2h`, `7d` or an ISO date or time return the moment, UTC where no zone is given. Raises UsageError."""
+def when(text: str, *, now: datetime, flag: str) -> datetime:
+    """Given `2h`, `7d` or an ISO date or time return the moment, UTC where no zone is given.
+
+    Raises UsageError, which names the `flag` that says so.
+    """
     ago = _AGO.fullmatch(text)
     try:
         if ago:
@@ -100,7 +103,7 @@ def when(text: str, *, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise UsageError(
-            f"--since {text}: no such time", hint="Expected 30m, 2h, 7d, 2026-05-01 or 2026-05-01T12:00Z."
+            f"{flag} {text}: no such time", hint="Expected 30m, 2h, 7d, 2026-05-01 or 2026-05-01T12:00Z."
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

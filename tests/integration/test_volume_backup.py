@@ -103,7 +103,7 @@ def test_movers_go_where_the_volume_is_and_so_many_at_once(backups: Backups, sho
 def test_a_dry_run_says_what_would_happen_and_why_and_touches_nothing(
     backups: Backups, shop: str, source: ControlPlane
 ) -> None:
-    backups.volumes.make(shop, "data")
+    backups.volumes.make(shop, "data", annotations={"dr-syncer.io/pre-backup": "sync"})
     backups.volumes.make(shop, "cache", annotations={"dr-syncer.io/backup": "false"})
     backups.volumes.make(shop, "single", modes=["ReadWriteOncePod"])
     use(source, shop, "single", node=backups.kubelet.nodes[0])
@@ -118,4 +118,8 @@ def test_a_dry_run_says_what_would_happen_and_why_and_touches_nothing(
         "data": ("selected", "select"),
         "single": ("refused", "placing"),
     }
+    assert [said for said in ran.data["warnings"] if said.startswith(f"{shop}/data: annotation dr-syncer.io/pre-")]
     assert source.audit.writes() == []
+
+    nowhere = backups.end(backups.start("--namespace", f"{shop}x", "--dry-run"))
+    assert (nowhere.code, f"no PersistentVolumeClaim in namespace {shop}x" in nowhere.stderr) == (ExitCode.USAGE, True)

@@ -177,13 +177,13 @@ NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
     ],
 )
 def test_a_time_is_so_long_ago_or_a_date(text: str, moment: datetime) -> None:
-    assert when(text, now=NOW) == moment
+    assert when(text, now=NOW, flag="--since") == moment
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "h", "-1h", "2026-13-01", "99999999999w"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no such time"):
-        when(text, now=NOW)
+        when(text, now=NOW, flag="--since")
 
 
 def test_the_record_of_a_volume_is_told_as_that_and_found_by_its_claim(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from cli.main import run
 from cli.render import console
 from cli.volumes_restore import _draw
-from drsyncer.errors import ExitCode
+from cli.volumes_restoring import past
+from drsyncer.errors import ExitCode, UsageError
 from drsyncer.snapshot import Record, Snapshot, State
 from volumes.restore_outcome import Done, Ending, Outcome, undone
 from volumes.restore_plan import Key, Step
@@ -34,6 +36,9 @@ SNAPSHOT = Snapshot(
         (["--to-pvc", "copy"], "takes one claim"),
         (["--to-pvc", "copy", "--pvc", "shop/a", "--pvc", "shop/b"], "takes one claim"),
         (["--to-pvc", "copy", "--pvc", "shop/a", "--namespace", "shop"], "takes one claim"),
+        (["--to-pvc", "shop/copy", "--pvc", "shop/a"], "--to-pvc 'shop/copy' is no name"),
+        (["--to-namespace", "Shop_2"], "--to-namespace 'Shop_2' is no name"),
+        (["--to-namespace", "a.b"], "--to-namespace 'a.b' is no name"),
     ],
 )
 def test_what_says_two_things_or_nothing_is_wrong_usage(
@@ -41,6 +46,20 @@ def test_what_says_two_things_or_nothing_is_wrong_usage(
 ) -> None:
     assert run(["volumes", "restore", *words]) == ExitCode.USAGE
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("yesterday", "--as-of yesterday: no such time"),
+        ("2026-05-01T12:01", "--as-of 2026-05-01T12:01: 2026-05-01 12:01:00 UTC has not come yet"),
+        ("2026-05-01T14:01+02:00", "2026-05-01 12:01:00 UTC has not come yet"),
+    ],
+)
+def test_a_time_that_is_none_or_has_not_come_yet_is_wrong_usage(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        past(text, now=NOON)
+    assert past("2026-05-01T12:00", now=NOON) == NOON
 
 
 def step(name: str, why: Why, text: str, *, to: str = "") -> Step:
@@ -108,6 +127,22 @@ def test_a_result_fits_80_columns_and_names_what_is_wrong() -> None:
     assert "5.0 GiB" in text
     assert "'a\\nb', 'c' and 10 more" in text
     assert "1 partial, 1 refused, 1 restored" in text
+
+
+def test_a_reason_stands_below_the_table_once_for_all_volumes_that_share_it() -> None:
+    paper = io.StringIO()
+    text = "the claim has no volume yet: `kubectl describe` it to see what its class waits for"
+    _draw(console(paper), outcome(*(undone(step(name, Why.NOT_BOUND, text)) for name in ("data", "uploads"))))
+    lines = paper.getvalue().splitlines()
+    assert [line.split()[:3] for line in lines[2:4]] == [["left", "out", "shop/data"], ["left", "out", "shop/uploads"]]
+    assert " ".join(lines[4:6]) == f"shop/data, shop/uploads: NotBound: {text}"
+
+
+def test_what_was_in_a_volume_before_is_not_said_of_one_that_is_restored() -> None:
+    paper = io.StringIO()
+    before = step("data", Why.OTHER_SNAPSHOT, "snapshot eb150e8912cd is in it")
+    _draw(console(paper), outcome(undone(before, Ending.RESTORED), undone(before)))
+    assert paper.getvalue().count("eb150e8912cd is in it") == 1
 
 
 def test_the_json_has_what_machines_need() -> None:

@@ -14,7 +14,7 @@ from drsyncer.snapshot import State
 from tests.unit.movers import complete
 from volumes import hooks
 from volumes.claims import User
-from volumes.hooks import Hook, HookInvalid, Hooks, Thaw, asks_for_hooks, errands, parse
+from volumes.hooks import Hook, HookInvalid, Hooks, Thaw, asks_for_hooks, errands, odd_hooks, parse
 from volumes.result import Reason, Result
 
 PRE, POST = "dr-syncer.io/pre-backup", "dr-syncer.io/post-backup"
@@ -48,6 +48,13 @@ def test_a_hook_is_a_command_or_all_that_can_be_said_of_one() -> None:
 def test_what_is_no_hook_is_told_with_its_place(text: str) -> None:
     with pytest.raises(HookInvalid, match="here: "):
         parse(text, where="here")
+
+
+def test_a_claims_hook_that_is_none_is_told_before_any_pod_runs_on_it() -> None:
+    (said,) = odd_hooks("shop/data", {PRE: "pg_dump shop", POST: '["sync"]'})
+    assert said.startswith(f"shop/data: annotation {PRE}: JSON is malformed")
+    assert 'Expected a command as JSON, ["/bin/sh"' in said
+    assert odd_hooks("shop/data", {PRE: '["sync"]'}) == odd_hooks("shop/data", {}) == []
 
 
 def test_the_claims_hook_is_for_every_running_user_and_a_pods_own_goes_before() -> None:

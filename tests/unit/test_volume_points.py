@@ -83,10 +83,13 @@ def test_a_recovery_point_without_any_record_is_not_complete(history):
 
 def test_nothing_is_guessed_where_no_recovery_point_is_complete(history):
     history.export({DATA: failed(None)})
-    history.export({DATA: failed(None, State.LOCKED, reason="Locked")})
+    newest = history.export({DATA: failed(None, State.LOCKED, reason="Locked")})
 
-    with pytest.raises(Refused, match=r"no recovery point is complete: .* lacks shop/data: Locked .*; none is whole"):
+    with pytest.raises(
+        Refused, match=r"no recovery point is complete: .* lacks shop/data: Locked .*; none is whole"
+    ) as refusal:
         history.choose()
+    assert f"`--revision {newest[:12]}` takes" in refusal.value.hint
 
 
 def test_nothing_is_guessed_where_volumes_were_never_backed_up(history):

@@ -141,3 +141,9 @@ def test_ephemeral_volumes_are_claims_of_their_pod() -> None:
     volumes = [{"name": "scratch", "ephemeral": {}}, {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]
 
     assert claims_in({"metadata": {"name": "web"}, "spec": {"volumes": volumes}}) == ["web-scratch", "data"]
+
+
+def test_a_namespace_that_was_named_and_holds_no_claim_is_told_apart_from_one_where_none_is_selected() -> None:
+    selecting = Selecting(VolumeSelect(), Asked(namespaces=frozenset({"shop", "shpo"})))
+    assert selecting.without_any([("shop", "data")]) == ["shpo"]
+    assert Selecting(VolumeSelect()).without_any([]) == []

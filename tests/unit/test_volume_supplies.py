@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from cli.volumes_sides import restic_of
 from drsyncer.config.volumes import ResticAuth, Volumes
 from drsyncer.errors import UsageError
 from volumes.supplies import check, files_of
@@ -50,3 +52,35 @@ def test_the_files_are_named_as_movers_look_for_them(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(UsageError, match=r"passwordFile: /nowhere"):
         files_of(ResticAuth.model_validate({"passwordFile": "/nowhere"}))
+
+
+def test_an_empty_password_is_refused_before_a_mover_is_given_it(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(" \n")
+
+    with pytest.raises(UsageError, match=r"volumes\.restic\.auth\.passwordFile: .*password is empty"):
+        files_of(ResticAuth(passwordFile=str(tmp_path / "password")))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "volumes.restic.auth.passwordFile: {}/password: No such file or directory"),
+        ({"password": "\n"}, "volumes.restic.auth.passwordFile: {}/password is empty"),
+        (
+            {"password": "x", "env/RESTIC_CACHE_DIR": "x"},
+            "volumes.restic.auth: {}/env/RESTIC_CACHE_DIR: RESTIC_CACHE_DIR",
+        ),
+    ],
+)
+def test_a_credential_that_is_none_is_wrong_configuration(files: dict[str, str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "env").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    volumes = {
+        "restic": {
+            "repository": str(tmp_path / "restic"),
+            "auth": {"passwordFile": str(tmp_path / "password"), "environmentDir": str(tmp_path / "env")},
+        }
+    }
+    with pytest.raises(UsageError, match=re.escape(said.format(tmp_path))):
+        restic_of(Volumes.model_validate(volumes))
