@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from cli.sides import ELECTION, dr_of, remote_of
 from cli.volumes_sides import section_of
-from drsyncer.errors import Refused
+from drsyncer import log
+from drsyncer.errors import ClusterError, Refused
 from drsyncer.progress import Progress
 from drsyncer.recovery.audit import when
 from drsyncer.recovery.git import Clone
@@ -22,10 +23,11 @@ from importer.memory import recall
 from importer.rules import settings_of
 from volumes import points
 from volumes.jobs import Dispatcher
+from volumes.leftovers import sweep
 from volumes.restore_look import look
 from volumes.restore_outcome import Done, Outcome, undone
-from volumes.restore_plan import Aim, Key, Step, plan, target_of
-from volumes.restore_run import Errand, Restores, announce
+from volumes.restore_plan import Action, Aim, Key, Step, plan, target_of
+from volumes.restore_run import Errand, Restores, announce, take_up
 from volumes.restore_selecting import Selecting, odd_wish
 from volumes.restore_wanted import path_of, to_make, wanted
 from volumes.sharing import TIMING, Meeting, Watcher, shared
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from drsyncer.config.schema import Config, Importer
     from drsyncer.manifest import Manifest
     from volumes.points import Point
+    from volumes.result import Result
+
+_logger = log.get(__name__)
 
 
 class ActiveCluster(Refused):
@@ -197,7 +202,8 @@ def carried_out(
     assert config.importer is not None
     assert config.volumes is not None
     volumes = config.volumes
-    run = str(uuid.uuid4())
+    run, living = str(uuid.uuid4()), Watcher(cluster).living
+    _clear_up(cluster, found.steps, living)
     if all(step.idle for step in found.steps):
         done = tuple(map(undone, found.steps))
         for one in done:
@@ -219,7 +225,7 @@ def carried_out(
             access=access,
             mover=volumes.mover,
             by=Dispatcher(run, presence.name),
-            living=Watcher(cluster).living,
+            living=living,
             aim=asked.aim,
             verify=asked.verify or volumes.restore.verify,
             credentials=credentials,
@@ -227,6 +233,19 @@ def carried_out(
             told=told,
         )
         return Restores(cluster, errand, interval=interval).run(found.steps)
+
+
+def _clear_up(cluster: Cluster, steps: Sequence[Step], living: Callable[[str], bool]) -> None:
+    """Clear up after runs that died, of claims that this one does not restore: their Secrets hold credentials."""
+
+    def record(namespace: str, name: str, result: Result) -> None:
+        take_up(cluster, Key(namespace, name), result)
+
+    moved = {(step.target.namespace, step.target.name) for step in steps if step.action is Action.RESTORE}
+    try:
+        sweep(cluster, operation="restore", but=moved, living=living, record=record)
+    except ClusterError as error:  # those who may not see Jobs cannot restore either, and say so
+        _logger.warning("what earlier runs left is not looked for", why=str(error))
 
 
 def restore_volumes(ctx: Context, asked: Asked) -> Outcome:

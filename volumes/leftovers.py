@@ -63,5 +63,5 @@ def _cleared(cluster: Cluster, sightings: Sightings, job: Manifest, record: Call
         if result is None:
             return False
         record(*claim_of(job), result)
-    making.remove(cluster, job)
+    making.remove(cluster, job)  # its Secret is owned by it
     return True

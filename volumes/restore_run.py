@@ -302,13 +302,8 @@ class Restores:
             after = before.marker if _untouched(result) and not before.unreadable else _finished(begun, result)
             marking.swap(self._cluster, before, begun, after)
             return
-        if move.task.look or result.snapshot is None:
-            return
-        claim = look_at(self._cluster, Key(move.namespace, move.claim))
-        if claim is None or claim.marker is None or claim.marker.state is not Progress.IN_PROGRESS:
-            return
-        if claim.marker.snapshot == result.snapshot.id and not _untouched(result):
-            marking.swap(self._cluster, claim, claim.marker, _finished(claim.marker, result))
+        if not move.task.look:
+            take_up(self._cluster, Key(move.namespace, move.claim), result)
 
     def _unfit(self, step: Step, result: Result) -> Done | None:
         """Return the ending of a volume that a mover looked into, None when there is nothing in it."""
@@ -343,6 +338,15 @@ class Restores:
         if _untouched(result):
             text = f"{text.rstrip('.')}; the volume is as it was before"
         return Done(step, ending, str(result.reason or Reason.FAILED), text, result)
+
+
+def take_up(cluster: Cluster, key: Key, result: Result) -> None:
+    """Let the marker of a claim say what a mover said that a dispatcher which died had left behind."""
+    claim = look_at(cluster, key)
+    if claim is None or claim.marker is None or claim.marker.state is not Progress.IN_PROGRESS:
+        return
+    if result.snapshot is not None and claim.marker.snapshot == result.snapshot.id and not _untouched(result):
+        marking.swap(cluster, claim, claim.marker, _finished(claim.marker, result))
 
 
 def announce(cluster: Cluster, done: Done, *, run: str) -> None:

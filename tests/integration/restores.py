@@ -199,6 +199,11 @@ class Scene:
         argv = [sys.executable, "-m", "cli.main", "volumes", "restore", "-c", str(file), *words]
         return subprocess.run(argv, capture_output=True, text=True, check=False, cwd=self.folder)
 
+    def secrets(self) -> list[str]:
+        """Return the names of the Secrets of movers in DR."""
+        found = self.dr.list(f"/api/v1/secrets?labelSelector={own.PREFIX}operation")
+        return [secret["metadata"]["name"] for secret in found]
+
     def tidy(self) -> bool:
         """Wait until no Job, pod or Secret of a mover is left in DR."""
         paths = ("/apis/batch/v1/jobs", "/api/v1/pods", "/api/v1/secrets")

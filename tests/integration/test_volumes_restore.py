@@ -334,6 +334,35 @@ def test_another_claim_is_made_where_somebody_says_so(scene: Scene, origin: Path
     assert endings(scene.restore(claims=(DATA,))) == {"shop/data": ("left out", "Missing")}
 
 
+def test_what_a_killed_restore_left_goes_with_the_next_one_of_whatever_volume(
+    scene: Scene, origin: Path, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    other = Key(SHOP, "other")
+    scene.volume("other")
+    kept = scene.record(scene.backup(origin, other))
+    scene.point({other: kept})
+    assert set(endings(scene.restore())) == {"shop/other"}
+    scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin)), other: kept})
+    proxy = fault_proxy(scene.dr)
+    hanging = proxy.hang(60, method="PATCH", path="/jobs/", times=None)  # it is about to let the Job run
+    process = scene.start_killable(proxy.kubeconfig)
+    scene.dr.wait_for(lambda: hanging.hits, what="the Job and its Secret", timeout=60)
+    assert scene.secrets() != []
+
+    unchanged = {"shop/other": ("unchanged", "SameSnapshot")}
+    assert endings(scene.restore(claims=(other,))) == unchanged
+    assert scene.secrets() != []  # whoever made them lives
+    process.kill()
+    process.communicate()
+    end_leases(scene.dr)
+    assert endings(scene.restore(claims=(other,))) == unchanged
+
+    assert scene.tidy()
+    assert scene.states()[0] is Progress.IN_PROGRESS  # nobody takes it for whole
+    assert endings(scene.restore())["shop/data"][0] == "restored"
+
+
 # The steps of a restore, by the request that it is about to send when it is killed; so many like it went before.
 # What the marker says then: whoever starts a workload goes by it, and so does the next restore.
 KILLED = [
