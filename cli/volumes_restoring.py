@@ -22,14 +22,16 @@ from importer.inventory import ACTIVE, Inventory
 from importer.memory import recall
 from importer.rules import settings_of
 from volumes import points
+from volumes.announcing import Announcing
 from volumes.jobs import Dispatcher
 from volumes.leftovers import sweep
 from volumes.restore_look import look
 from volumes.restore_outcome import Done, Outcome, undone
-from volumes.restore_plan import Action, Aim, Key, Step, plan, target_of
-from volumes.restore_run import Errand, Restores, announce, take_up
+from volumes.restore_plan import Aim, Key, Step, plan, target_of
+from volumes.restore_run import Errand, Restores, take_up
 from volumes.restore_selecting import Selecting, odd_wish
 from volumes.restore_wanted import path_of, to_make, wanted
+from volumes.restore_why import Action
 from volumes.sharing import TIMING, Meeting, Watcher, shared
 from volumes.supplies import access_of, check, files_of
 
@@ -189,12 +191,13 @@ def carried_out(
     *,
     connect: Callable[[], Cluster],
     told: Callable[[Done], None] = lambda _: None,
+    announcing: Announcing | None = None,
     interval: float = 2.0,
     timing: Timing = TIMING,
 ) -> tuple[Done, ...]:
     """Carry out a plan; return what became of each volume. `interval`: seconds between two looks at the movers.
 
-    `timing` is that of the Lease by which others see that this run lives.
+    `timing` is that of the Lease by which others see that this run lives. `announcing` knows what earlier runs told.
 
     Raises Refused when somebody is alone with the restic repository; DrSyncerError for credentials that cannot be
     read; ClusterError.
@@ -202,13 +205,14 @@ def carried_out(
     assert config.importer is not None
     assert config.volumes is not None
     volumes = config.volumes
+    announcing = announcing or Announcing()
     run, living = str(uuid.uuid4()), Watcher(cluster).living
     _clear_up(cluster, found.steps, living)
     if all(step.idle for step in found.steps):
         done = tuple(map(undone, found.steps))
         for one in done:
             told(one)
-            announce(cluster, one, run=run)
+            announcing.tell(cluster, one, run=run)
         return done
     access, credentials = access_of(volumes.restic), files_of(volumes.restic.auth)
     meeting = Meeting(
@@ -231,6 +235,7 @@ def carried_out(
             credentials=credentials,
             manifests=found.manifests,
             told=told,
+            announcing=announcing,
         )
         return Restores(cluster, errand, interval=interval).run(found.steps)
 

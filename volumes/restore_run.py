@@ -34,11 +34,11 @@ from drsyncer.restored import Marker, Progress
 from drsyncer.snapshot import State
 from transforms.settings import namespace_map
 from volumes import marking
+from volumes.announcing import Announcing
 from volumes.endings import Seen, failure
 from volumes.jobs import JOBS, Dispatcher, Move
-from volumes.recording import warn
 from volumes.restore_look import CLAIMS, look, look_at
-from volumes.restore_outcome import EVENTS, Done, Ending, undone
+from volumes.restore_outcome import Done, Ending, undone
 from volumes.restore_plan import Aim, Claim, Key, Step, Wanted, plan
 from volumes.restore_why import Action, Why
 from volumes.result import Reason, Result
@@ -65,6 +65,7 @@ class Errand:
     credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     manifests: Mapping[Key, Manifest] = field(default_factory=dict)
     told: Callable[[Done], None] = lambda _: None  # of each volume, by the thread that restored it
+    announcing: Announcing = field(default_factory=Announcing)
 
 
 class Unbound(DrSyncerError):
@@ -323,7 +324,7 @@ class Restores:
 
     def _tell(self, done: Done) -> None:
         self._errand.told(done)
-        announce(self._cluster, done, run=self._errand.by.run)
+        self._errand.announcing.tell(self._cluster, done, run=self._errand.by.run)
 
     def _ended(self, step: Step, result: Result) -> Done:
         """Return the ending that a result means."""
@@ -347,13 +348,6 @@ def take_up(cluster: Cluster, key: Key, result: Result) -> None:
         return
     if result.snapshot is not None and claim.marker.snapshot == result.snapshot.id and not _untouched(result):
         marking.swap(cluster, claim, claim.marker, _finished(claim.marker, result))
-
-
-def announce(cluster: Cluster, done: Done, *, run: str) -> None:
-    """Write a Kubernetes Event about a claim whose volume is not what was wanted."""
-    if (told := EVENTS.get(done.ending)) is not None and (claim := done.step.claim) is not None:
-        about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
-        warn(cluster, about, told, f"{done.reason}: {done.text}", run=run)
 
 
 def _untouched(result: Result) -> bool:

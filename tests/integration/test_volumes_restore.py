@@ -25,6 +25,7 @@ from tests.integration.backups import end_leases
 from tests.integration.movers import Backend, Mover, fill, portrait
 from tests.integration.recovery import Recovery
 from tests.integration.restores import DATA, SHOP, Scene, endings
+from volumes.announcing import Announcing
 from volumes.restore_plan import Key
 
 
@@ -332,6 +333,34 @@ def test_another_claim_is_made_where_somebody_says_so(scene: Scene, origin: Path
     assert made["spec"]["resources"]["requests"]["storage"] == "1Gi"
     assert scene.states(Key("elsewhere", "copy"))[0] is Progress.COMPLETE
     assert endings(scene.restore(claims=(DATA,))) == {"shop/data": ("left out", "Missing")}
+
+
+def test_what_a_service_fails_at_again_and_again_is_told_seldom_and_counted(scene: Scene, origin: Path) -> None:
+    scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    use(scene.dr, SHOP, "data", node="node-1")
+    hours = [0.0]
+    announcing = Announcing(clock=lambda: hours[0] * 3600)
+
+    def counts() -> list[int]:
+        claim = scene.dr.get(scene.path())["metadata"]["uid"]  # another test's had the same name
+        found = scene.dr.list(f"/api/v1/namespaces/{SHOP}/events?fieldSelector=involvedObject.uid={claim}")
+        return sorted(one["count"] for one in found if one["reason"] == "RestoreRefused")
+
+    for _ in range(3):
+        assert endings(scene.restore(announcing=announcing)) == {"shop/data": ("refused", "InUse")}
+    assert counts() == [1]
+    hours[0] = 1.0  # the API server would have forgotten it
+    scene.restore(announcing=announcing)
+    assert counts() == [1, 4]
+
+    scene.dr.patch(f"/api/v1/namespaces/{SHOP}/pods/web/status", {"status": {"phase": "Succeeded"}})
+    assert endings(scene.restore(announcing=announcing))["shop/data"][0] == "restored"
+    scene.dr.patch(f"/api/v1/namespaces/{SHOP}/pods/web/status", {"status": {"phase": "Running"}})
+    (origin / "second").write_text("2")
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    assert endings(scene.restore(announcing=announcing)) == {"shop/data": ("refused", "InUse")}
+    assert counts() == [1, 1, 4]
 
 
 def test_what_a_killed_restore_left_goes_with_the_next_one_of_whatever_volume(
