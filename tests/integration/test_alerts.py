@@ -493,3 +493,6 @@ def test_prometheus_likes_the_metrics_that_real_services_give(
             service = services.start(side, cluster)
             until(lambda of=service: of.metric(DONE) > 0, f"the {side}'s first run", patience=120.0)
             assert promtool("check", "metrics", stdin=service.ask("/metrics")[1].encode()) == ""
+            if side == "exporter":
+                assert service.metric("dr_syncer_verification_due_timestamp_seconds") == 0
+                assert service.metric('dr_syncer_verification{result="whole"}') == 0
