@@ -94,7 +94,10 @@ class Backup(VolumeJob):
 
 
 class Verify(VolumeJob):
-    schedule: Text = Field(default="30 12 * * 0", description="When, as a cron expression.")
+    schedule: Text = Field(
+        default="30 12 * * 0",
+        description="When, as a cron expression. Where that is not each week, set `config.volumes.verifyMaxAge`, too.",
+    )
     resources: Object = Field(
         default={"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
         description="Of its container: restic holds the index of the whole repository in memory.",

@@ -20,9 +20,10 @@ from drsyncer.recovery.git import Clone, Commit
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.service import place as places
 from drsyncer.service.cron import Cron
-from drsyncer.service.judging import BEAT_LATE, TICK_LATE, UNHEARD, Concern, concerns
+from drsyncer.service.judging import BEAT_LATE, TICK_LATE, UNHEARD, Concern, concerns, damaged
 from drsyncer.service.place import Place
 from drsyncer.service.status import Status
+from drsyncer.service.verification import Verification
 from drsyncer.wording import many, some, span
 from importer.inventory import Inventory
 from importer.memory import recall
@@ -80,6 +81,7 @@ class Side:
     place: Place | None = None
     error: str = ""
     status: Status | None = None
+    verification: Verification | None = None  # the source's, also where no service runs
     inventory: Inventory | None = None  # DR's
     half_restored: Mapping[str, str] = field(default_factory=dict)  # DR's volumes that must not be used, and why
 
@@ -194,7 +196,8 @@ def _asked(cluster: Cluster, config: Config, found: Side, *, anywhere: bool) -> 
             raise UsageError(f"several services tell a status: in {', '.join(one.namespace for one in there)}")
         found = replace(found, place=there[0] if there else found.place)
     assert found.place is not None
-    found = replace(found, status=places.read(cluster, found.place).status)
+    notice = places.read(cluster, found.place)
+    found = replace(found, status=notice.status, verification=notice.verification)
     if found.side == "importer" and config.importer is not None:
         section = config.importer
         inventory = recall(cluster, namespace=section.state_namespace, importer=section.name)
@@ -255,6 +258,8 @@ def _wrong(found: Overview, config: Config) -> Iterator[Found]:
             yield Found(side.side, Concern(f"The {where} cluster cannot be asked: {side.error}"))
         elif side.status is not None:
             yield from (Found(side.side, concern) for concern in concerns(side.status, found.now))
+        elif side.verification is not None and side.verification.damage is not None:
+            yield Found(side.side, damaged(side.verification.damage, found.now))
     for text in filter(None, (_torn(found), _lag(found, config))):
         yield Found("importer", Concern(text))
     if half := found.importer.half_restored:

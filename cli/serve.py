@@ -103,6 +103,7 @@ def _exporting(
         board=board,
         tell=tell,
         leading=leading,
+        verify_within=config.volumes.verify_max_age if config.volumes is not None else None,
     )
 
 
@@ -188,6 +189,7 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
     from drsyncer.service.http import Server
     from drsyncer.service.metrics import Metrics
     from drsyncer.service.reasons import nobody
+    from drsyncer.service.verification import measuring
 
     memory.keep_heaps_few()
     log.configure(format=ctx.log_format, verbosity=max(ctx.verbosity, 1))
@@ -214,7 +216,8 @@ def _serve(ctx: Context, *, side: str, make: Make) -> None:
     section = config.exporter if side == "exporter" else config.importer
     assert section is not None
     metrics.set("build_info", 1, version=__version__, side=side, cluster=section.cluster)
-    routes = _routes(frame, metrics, health) | page.routes(board, frame.state)
+    before = measuring(metrics, board.current) if side == "exporter" else lambda: None
+    routes = _routes(frame, metrics, health, before) | page.routes(board, frame.state)
     if side == "importer" and config.server.webhook.secret_file:
         routes["POST", config.server.webhook.path] = _hook(config, frame, metrics)
     server = Server(address=config.server.address, port=config.server.port, routes=routes)
@@ -258,7 +261,9 @@ def _fingerprint(file: str) -> str:
         return str(error)
 
 
-def _routes(frame: Frame[Config], metrics: Metrics, health: Health) -> dict[tuple[str, str], Handler]:
+def _routes(
+    frame: Frame[Config], metrics: Metrics, health: Health, before: Callable[[], None]
+) -> dict[tuple[str, str], Handler]:
     from drsyncer.service.http import Response
 
     def healthz(_: Request) -> Response:
@@ -273,6 +278,7 @@ def _routes(frame: Frame[Config], metrics: Metrics, health: Health) -> dict[tupl
         return Response(200 if frame.ready() else 503, f"{state}\n".encode())
 
     def metrics_text(_: Request) -> Response:
+        before()
         body, content_type = metrics.text()
         return Response(200, body, content_type)
 

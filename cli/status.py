@@ -152,7 +152,7 @@ def _subject(subject: str, *, by_other: bool) -> str:
 
 def _draw_side(out: Console, side: Side, found: Overview, *, title: str) -> None:
     from cli import render
-    from drsyncer.service.report import report_of
+    from drsyncer.service.report import VERIFIED, Fact, report_of, verified
 
     _heading(out, title, side.cluster if side.configured else "")
     if not side.configured:
@@ -165,6 +165,9 @@ def _draw_side(out: Console, side: Side, found: Overview, *, title: str) -> None
         _draw_dr(out, side, found)
     if side.status is None:
         render.paragraph(out, f"No service has told its status in {side.place}.", indent=2)
+        if side.verification is not None:
+            text, at = verified(side.verification)
+            _draw_fact(out, Fact(VERIFIED, text, at), found)
         return
     report = report_of(side.status, found.now)
     _fact(out, "Service", report.state)
@@ -235,6 +238,8 @@ def _cell(cell: Cell, report: Report) -> str:
 
 
 def _data(found: Overview) -> dict[str, Any]:
+    from msgspec import to_builtins
+
     return {
         "checkedAt": found.now.isoformat(),
         "verdict": "unknown" if not found.known else "attention" if found.wrong else "well",
@@ -244,7 +249,10 @@ def _data(found: Overview) -> dict[str, Any]:
         "recoveryPoint": found.recovery_point.isoformat() if found.recovery_point else None,
         "behind": found.behind,
         "repository": _repository_data(found.repository),
-        "exporter": _side_data(found.exporter),
+        "exporter": {
+            **_side_data(found.exporter),
+            "verification": to_builtins(found.exporter.verification) if found.exporter.verification else None,
+        },
         "importer": {
             **_side_data(found.importer),
             "inventory": _inventory_data(found.importer),

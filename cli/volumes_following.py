@@ -22,6 +22,7 @@ from drsyncer.service.reasons import VOLUMES_NOT_RESTORED, VOLUMES_RESTORED, Tel
 from importer.lifeline import connected
 from importer.observing import Nobody, Why
 from importer.plan import WRITES
+from volumes.announcing import Announcing
 from volumes.following import Follower
 from volumes.restore_outcome import Done, Ending, Outcome
 from volumes.supplies import check
@@ -116,7 +117,7 @@ def follower_of(config: Config, *, connect: Callable[[], Cluster], leading: Call
     assert config.volumes is not None
     assert config.importer is not None
     check(config.volumes)
-    section = config.importer
+    section, announcing = config.importer, Announcing()
 
     def restore(commit: str, stop: threading.Event) -> Outcome | None:
         def goes_on() -> bool:
@@ -131,7 +132,13 @@ def follower_of(config: Config, *, connect: Callable[[], Cluster], leading: Call
             except ActiveCluster:
                 return None  # a failover made its volumes the data that counts
             done = carried_out(
-                config, cluster, found, asked, connect=lambda: dr_of(section, ELECTION), told=told.one_restored
+                config,
+                cluster,
+                found,
+                asked,
+                connect=lambda: dr_of(section, ELECTION),
+                told=told.one_restored,
+                announcing=announcing,
             )
             seconds = (datetime.now().astimezone() - begun).total_seconds()
             return shown(config, found, done, planned_only=False, seconds=seconds)

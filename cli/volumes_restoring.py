@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from cli.sides import ELECTION, dr_of, remote_of
 from cli.volumes_sides import section_of
-from drsyncer.errors import Refused, UsageError
+from drsyncer import log
+from drsyncer.errors import ClusterError, Refused, UsageError
 from drsyncer.progress import Progress
 from drsyncer.recovery.audit import when
 from drsyncer.recovery.git import Clone
@@ -21,13 +22,16 @@ from importer.inventory import ACTIVE, Inventory
 from importer.memory import recall
 from importer.rules import settings_of
 from volumes import points
+from volumes.announcing import Announcing
 from volumes.jobs import Dispatcher
+from volumes.leftovers import sweep
 from volumes.restore_look import look
 from volumes.restore_outcome import Done, Outcome, undone
 from volumes.restore_plan import Aim, Key, Step, plan, target_of
-from volumes.restore_run import Errand, Restores, announce
+from volumes.restore_run import Errand, Restores, take_up
 from volumes.restore_selecting import Selecting, odd_wish
 from volumes.restore_wanted import path_of, to_make, wanted
+from volumes.restore_why import Action
 from volumes.sharing import TIMING, Meeting, Watcher, shared
 from volumes.supplies import access_of, check, files_of
 
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
     from drsyncer.config.schema import Config, Importer
     from drsyncer.manifest import Manifest
     from volumes.points import Point
+    from volumes.result import Result
+
+_logger = log.get(__name__)
 
 
 class ActiveCluster(Refused):
@@ -195,12 +202,13 @@ def carried_out(
     *,
     connect: Callable[[], Cluster],
     told: Callable[[Done], None] = lambda _: None,
+    announcing: Announcing | None = None,
     interval: float = 2.0,
     timing: Timing = TIMING,
 ) -> tuple[Done, ...]:
     """Carry out a plan; return what became of each volume. `interval`: seconds between two looks at the movers.
 
-    `timing` is that of the Lease by which others see that this run lives.
+    `timing` is that of the Lease by which others see that this run lives. `announcing` knows what earlier runs told.
 
     Raises Refused when somebody is alone with the restic repository; DrSyncerError for credentials that cannot be
     read; ClusterError.
@@ -208,12 +216,14 @@ def carried_out(
     assert config.importer is not None
     assert config.volumes is not None
     volumes = config.volumes
-    run = str(uuid.uuid4())
+    announcing = announcing or Announcing()
+    run, living = str(uuid.uuid4()), Watcher(cluster).living
+    _clear_up(cluster, found.steps, living)
     if all(step.idle for step in found.steps):
         done = tuple(map(undone, found.steps))
         for one in done:
             told(one)
-            announce(cluster, one, run=run)
+            announcing.tell(cluster, one, run=run)
         return done
     access, credentials = access_of(volumes.restic), files_of(volumes.restic.auth)
     meeting = Meeting(
@@ -230,14 +240,28 @@ def carried_out(
             access=access,
             mover=volumes.mover,
             by=Dispatcher(run, presence.name),
-            living=Watcher(cluster).living,
+            living=living,
             aim=asked.aim,
             verify=asked.verify or volumes.restore.verify,
             credentials=credentials,
             manifests=found.manifests,
             told=told,
+            announcing=announcing,
         )
         return Restores(cluster, errand, interval=interval).run(found.steps)
+
+
+def _clear_up(cluster: Cluster, steps: Sequence[Step], living: Callable[[str], bool]) -> None:
+    """Clear up after runs that died, of claims that this one does not restore: their Secrets hold credentials."""
+
+    def record(namespace: str, name: str, uid: str, result: Result) -> None:
+        take_up(cluster, Key(namespace, name), result, uid=uid)
+
+    moved = {(step.target.namespace, step.target.name) for step in steps if step.action is Action.RESTORE}
+    try:
+        sweep(cluster, operation="restore", but=moved, living=living, record=record)
+    except ClusterError as error:  # those who may not see Jobs cannot restore either, and say so
+        _logger.warning("what earlier runs left is not looked for", why=str(error))
 
 
 def restore_volumes(ctx: Context, asked: Asked) -> Outcome:

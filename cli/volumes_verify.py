@@ -51,19 +51,23 @@ def verify(ctx: Context, compare: str, subset: str) -> None:
       dr-syncer volumes verify
       dr-syncer volumes verify --read-data 100% --compare all
     """
+    from cli.volumes_noted import noted
     from cli.volumes_sides import meeting_of, opening, section_of, subject_of
     from volumes.verifying import verify as run
 
     config, _ = ctx.load_exporter()
     section = section_of(config)
-    outcome = run(
-        subject_of(config),
-        opening(section),
-        meeting_of(config, waits=lambda whom: warn([f"waiting for {whom}"])),
-        subset=_share(subset) or section.check_subset,
-        compare=_count(compare),
-        progress=ctx.progress,
-    )
+    share, count = _share(subset) or section.check_subset, _count(compare)
+    with noted(config) as note:
+        outcome = run(
+            subject_of(config),
+            opening(section),
+            meeting_of(config, waits=lambda whom: warn([f"waiting for {whom}"])),
+            subset=share,
+            compare=count,
+            progress=ctx.progress,
+        )
+        note(outcome)
     ctx.show(lambda out: _draw(out, outcome), outcome.to_data)
     warn(outcome.warnings)
     if outcome.complaint and config.server.events:

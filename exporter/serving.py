@@ -23,6 +23,7 @@ from drsyncer.service.metrics import Metrics
 from drsyncer.service.reasons import Tell
 from drsyncer.service.runs import Ended, Posted, Runs
 from drsyncer.service.status import Commit, Status
+from drsyncer.service.verification import awaited
 from drsyncer.wording import many
 from exporter.following import GUARD, Following
 from exporter.noticing import Noticed
@@ -44,10 +45,12 @@ def worker_of(
     board: Board,
     tell: Tell,
     leading: Callable[[], bool],
+    verify_within: float | None = None,
 ) -> Worker:
     """Return what works in the mode that `config` says. Nothing is asked of cluster or remote yet.
 
-    What `connect` gives writes only while this replica is `leading`.
+    What `connect` gives writes only while this replica is `leading`. `verify_within` are the seconds within which
+    somebody is to verify the backups of volumes again and again, None where nobody is.
     """
     runs = Runs("export", metrics, health, board)
     observer = Several(Measured(runs), Noticed(tell))
@@ -67,7 +70,11 @@ def worker_of(
     return Posted(
         worker,
         board,
-        lambda now: status.in_mode(now, config.mode, config.schedule, config.timezone),
+        lambda now: awaited(
+            status.in_mode(now, config.mode, config.schedule, config.timezone),
+            verify_within,
+            since=datetime.now(UTC),
+        ),
     )
 
 

@@ -66,5 +66,5 @@ def _cleared(
         if result is None:
             return False
         record(*claim_of(job), claim_uid_of(job), result)
-    making.remove(cluster, job)
+    making.remove(cluster, job)  # its Secret is owned by it
     return True

@@ -70,20 +70,36 @@ class Recorder:
         )
 
 
-def warn(cluster: Cluster, claim: Manifest, reason: str, words: str, *, run: str) -> None:
-    """Write an Event about a claim. It is said elsewhere, too, so that a failure here is no more than logged."""
+def warn(
+    cluster: Cluster,
+    claim: Manifest,
+    reason: str,
+    words: str,
+    *,
+    run: str,
+    count: int = 1,
+    first: datetime | None = None,
+) -> bool:
+    """Write an Event about a claim, of what happened `count` times since `first`; return whether it was written.
+
+    It is said elsewhere, too, so that a failure here is no more than logged.
+    """
     meta = metadata(claim)
     try:
-        body = msgspec.json.encode(event(claim, reason, words, run=run, now=datetime.now(UTC)))
+        told = event(claim, reason, words, run=run, now=datetime.now(UTC), count=count, first=first)
         path = urls.path_of(EVENTS, namespace=meta["namespace"])
-        cluster.request("POST", path, what=f"write an event about {meta['name']}", body=body)
+        cluster.request("POST", path, what=f"write an event about {meta['name']}", body=msgspec.json.encode(told))
     except ClusterError as error:
         _logger.warning("a Kubernetes Event is not written", claim=meta["name"], why=str(error))
+        return False
+    return True
 
 
-def event(claim: Manifest, reason: str, words: str, *, run: str, now: datetime) -> Manifest:
-    """Return the Event with this reason and message, which are about a claim, of a run."""
-    meta, when = metadata(claim), now.strftime("%Y-%m-%dT%H:%M:%SZ")
+def event(
+    claim: Manifest, reason: str, words: str, *, run: str, now: datetime, count: int = 1, first: datetime | None = None
+) -> Manifest:
+    """Return the Event with this reason and message, which are about a claim, of a run; see `warn`."""
+    meta = metadata(claim)
     about = {"apiVersion": "v1", "kind": CLAIMS.kind, "namespace": meta["namespace"], "name": meta["name"]}
     return {
         "apiVersion": EVENTS.api_version,
@@ -97,13 +113,17 @@ def event(claim: Manifest, reason: str, words: str, *, run: str, now: datetime) 
         "type": "Warning",
         "reason": reason,
         "message": words[:_LONGEST],
-        "count": 1,
-        "firstTimestamp": when,
-        "lastTimestamp": when,
+        "count": count,
+        "firstTimestamp": _text(first or now),
+        "lastTimestamp": _text(now),
         "source": {"component": own.OWN_NAME},
         "reportingComponent": own.OWN_NAME,
         "reportingInstance": run,
     }
+
+
+def _text(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _TOLD_APART = frozenset({State.PARTIAL, State.EMPTY, State.LOCKED})

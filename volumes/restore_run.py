@@ -34,11 +34,11 @@ from drsyncer.restored import Marker, Progress
 from drsyncer.snapshot import State
 from transforms.settings import namespace_map
 from volumes import marking
+from volumes.announcing import Announcing
 from volumes.endings import Seen, failure
 from volumes.jobs import JOBS, Dispatcher, Move
-from volumes.recording import warn
 from volumes.restore_look import CLAIMS, look, look_at
-from volumes.restore_outcome import EVENTS, Done, Ending, undone
+from volumes.restore_outcome import Done, Ending, undone
 from volumes.restore_plan import Aim, Claim, Key, Step, Wanted, plan
 from volumes.restore_why import Action, Why
 from volumes.result import Reason, Result
@@ -65,6 +65,7 @@ class Errand:
     credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     manifests: Mapping[Key, Manifest] = field(default_factory=dict)
     told: Callable[[Done], None] = lambda _: None  # of each volume, by the thread that restored it
+    announcing: Announcing = field(default_factory=Announcing)
 
 
 class Unbound(DrSyncerError):
@@ -305,13 +306,8 @@ class Restores:
             after = before.marker if _untouched(result) and not before.unreadable else _finished(begun, result)
             marking.swap(self._cluster, before, begun, after)
             return
-        if move.task.look or result.snapshot is None:
-            return
-        claim = look_at(self._cluster, Key(move.namespace, move.claim))
-        if claim is None or claim.marker is None or claim.marker.state is not Progress.IN_PROGRESS:
-            return
-        if claim.marker.snapshot == result.snapshot.id and not _untouched(result):
-            marking.swap(self._cluster, claim, claim.marker, _finished(claim.marker, result))
+        if not move.task.look:
+            take_up(self._cluster, Key(move.namespace, move.claim), result)
 
     def _unfit(self, step: Step, result: Result) -> Done | None:
         """Return the ending of a volume that a mover looked into, None when there is nothing in it."""
@@ -331,7 +327,7 @@ class Restores:
 
     def _tell(self, done: Done) -> None:
         self._errand.told(done)
-        announce(self._cluster, done, run=self._errand.by.run)
+        self._errand.announcing.tell(self._cluster, done, run=self._errand.by.run)
 
     def _ended(self, step: Step, result: Result) -> Done:
         """Return the ending that a result means."""
@@ -348,11 +344,18 @@ class Restores:
         return Done(step, ending, str(result.reason or Reason.FAILED), text, result)
 
 
-def announce(cluster: Cluster, done: Done, *, run: str) -> None:
-    """Write a Kubernetes Event about a claim whose volume is not what was wanted."""
-    if (told := EVENTS.get(done.ending)) is not None and (claim := done.step.claim) is not None:
-        about = {"metadata": {"namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid}}
-        warn(cluster, about, told, f"{done.reason}: {done.text}", run=run)
+def take_up(cluster: Cluster, key: Key, result: Result, *, uid: str = "") -> None:
+    """Let the marker of a claim say what a mover said that a dispatcher which died had left behind.
+
+    Not that of another claim of the name than the one with this `uid`, if that is known.
+    """
+    claim = look_at(cluster, key)
+    if claim is None or claim.marker is None or claim.marker.state is not Progress.IN_PROGRESS:
+        return
+    if uid not in ("", claim.uid):
+        return
+    if result.snapshot is not None and claim.marker.snapshot == result.snapshot.id and not _untouched(result):
+        marking.swap(cluster, claim, claim.marker, _finished(claim.marker, result))
 
 
 def _is_known(step: Step) -> bool:

@@ -279,4 +279,11 @@ class Volumes(Section):
     check_subset: Subset = Field(
         default="5%", description="`volumes verify`: the share of the repository's data that each run reads."
     )
+    verify_max_age: LongDuration | None = Field(
+        default=None,
+        description="How long ago the last verdict of `volumes verify` may be before status and alerts of the exporter "
+        "complain: some longer than the time between two of them. Left out: nobody complains. The chart fills it in "
+        "where it makes the CronJob `verify`.",
+        examples=["8d"],
+    )
     restore: RestoreSection = Field(default=written({}), description="The way back, in DR.")

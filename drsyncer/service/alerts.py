@@ -95,6 +95,11 @@ def _restic_silent(side: str) -> str:
     return f"time() - {answered} > {HOUR}"
 
 
+def _not_verified(side: str) -> str:
+    due = f"({per('max', metric('verification_due_timestamp_seconds'), side=side, leading=True)} > 0)"
+    return f"time() - {due} > 0"
+
+
 def _leading(name: str, **labels: str) -> Callable[[str], str]:
     """Return when a gauge of the replica that works is above 0."""
     return lambda side: f"{per('max', metric(name, **labels), side=side, leading=True)} > 0"
@@ -206,6 +211,27 @@ ALERTS: tuple[Alert, ...] = (
         _leading("watches", state="lost"),
         "{{ $value }} watches of {{ $labels.cluster }} are not connected",
         "Changes of these types are not seen until they are back.",
+    ),
+    Alert(
+        "DrSyncerBackupsDamaged",
+        (EXPORTER,),
+        CRITICAL,
+        "1m",
+        _leading("backups_damaged"),
+        "Backups of {{ $labels.cluster }} are damaged",
+        "`dr-syncer volumes verify` found what recovery points need missing, damaged or different, and none has found "
+        "it well since.",
+        keep="15m",
+    ),
+    Alert(
+        "DrSyncerBackupsNotVerified",
+        (EXPORTER,),
+        WARNING,
+        "1h",
+        _not_verified,
+        "The backups of {{ $labels.cluster }} are not verified",
+        "No `dr-syncer volumes verify` has come to a verdict for {{ $value | humanizeDuration }} longer than "
+        "volumes.verifyMaxAge allows: nobody knows whether they can be restored.",
     ),
     Alert(
         "DrSyncerHeartbeatOverdue",

@@ -338,6 +338,9 @@ class Board:
     def _note(self, notice: Notice) -> None:
         """Take in what the ConfigMap holds; a request that is news makes a run."""
         self._notice = notice
+        if notice.verification is not None and self._known and notice.verification != self._now.verification:
+            self._now = msgspec.structs.replace(self._now, verification=notice.verification)
+            self._changed.notify_all()
         value, request = notice.requested, self._now.request
         if self._term is None or not self._known or not value or value == self._asked:
             return

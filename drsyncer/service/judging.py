@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from drsyncer.service.cron import Cron
 from drsyncer.service.status import Result, State, Status
+from drsyncer.service.verification import Damage, Verdict, due
 from drsyncer.wording import many, span
 
 SILENT = timedelta(minutes=11)  # a status is written every five minutes at least
@@ -30,7 +31,13 @@ class Concern:
 
 def concerns(status: Status, now: datetime) -> tuple[Concern, ...]:
     """Return what is wrong, the worst first; nothing when all is well."""
-    return (*_service(status, now), *_runs(status, now), *_content(status), *_freshness(status, now))
+    return (
+        *_service(status, now),
+        *_runs(status, now),
+        *_content(status),
+        *_verification(status, now),
+        *_freshness(status, now),
+    )
 
 
 def _service(status: Status, now: datetime) -> Iterator[Concern]:
@@ -85,6 +92,29 @@ def _content(status: Status) -> Iterator[Concern]:
         yield Concern(f"{many(status.unpushed, 'commit is', 'commits are')} not pushed: DR cannot have them.")
     if status.drifted.total and status.leaves_drift:
         yield Concern(f"{many(status.drifted.total, 'object was', 'objects were')} changed by other hands in DR.")
+
+
+def _verification(status: Status, now: datetime) -> Iterator[Concern]:
+    known, until = status.verification, due(status)
+    if known is not None and known.damage is not None:
+        yield damaged(known.damage, now)
+    if known is not None and known.verdict in (Verdict.UNLISTED, Verdict.FAILED):
+        what = "failed" if known.verdict is Verdict.FAILED else "left something open"
+        yield Concern(f"The last verification of the backups, {_ago(known.ended, now)}, {what}: {known.text}")
+    if until is not None and now > until:
+        late = span((now - until).total_seconds())
+        yield Concern(
+            f"The backups were not verified in time: a verdict has been due for {late}.",
+            "The CronJob `verify`, or `dr-syncer volumes verify`; its log says why.",
+        )
+
+
+def damaged(damage: Damage, now: datetime) -> Concern:
+    """Return what to say of damage that was found in the backups."""
+    return Concern(
+        f"Backups are damaged, found {_ago(damage.since, now)}: {damage.text}",
+        "Once it is mended: `dr-syncer volumes verify --read-data 100% --compare all`.",
+    )
 
 
 def _freshness(status: Status, now: datetime) -> Iterator[Concern]:

@@ -13,6 +13,7 @@ from drsyncer.service.promql import metric, per
 NOT_SHOWN = {
     "config_reloads_total": "an alert tells of a faulty configuration, and the log of each that was read",
     "heartbeat_due_timestamp_seconds": "it is what an alert compares with; the age of the last sign is shown",
+    "verification_due_timestamp_seconds": "it is what an alert compares with; the age of the last verdict is shown",
 }
 _CLUSTERS = {EXPORTER: "$source", IMPORTER: "$dr"}
 _RATE = "$__rate_interval"
@@ -274,6 +275,35 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Newest backups by how they ended",
                 (Query(_each("volume_backups", IMPORTER, "state"), "{{cluster}} {{state}}"),),
                 "One for each volume of the newest recovery point; `Complete` and `Unchanged` are whole.",
+            ),
+            Panel(
+                "Age of the last verdict about the backups",
+                (Query(_age("verification_timestamp_seconds", EXPORTER), _CLUSTER),),
+                "Of `volumes verify`. Nothing is shown where there was none.",
+                unit="s",
+            ),
+            Panel(
+                "How the last verification ended",
+                (Query(_each("verification", EXPORTER, "result") + " == 1", "{{cluster}} {{result}}"),),
+                "Of what it looked at.",
+                kind="stat",
+                text="name",
+            ),
+            Panel(
+                "Damage of the backups",
+                (Query(_now("backups_damaged", EXPORTER), _CLUSTER),),
+                "1 until a verification that looks there again finds nothing.",
+                kind="stat",
+                bad=1,
+            ),
+            Panel(
+                "Share that the last verdict is about",
+                (
+                    Query(_now("verification_read_ratio", EXPORTER), "{{cluster}} data read"),
+                    Query(_now("verification_compared_ratio", EXPORTER), "{{cluster}} snapshots compared"),
+                ),
+                "Each verification reads another part of the data.",
+                unit="percentunit",
             ),
             Panel(
                 "Restores by how they ended",

@@ -6,19 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from drsyncer import own
 from drsyncer.cluster import Cluster, urls
 from drsyncer.errors import Forbidden, NotFound
 from drsyncer.json import decode as decode_json
 from drsyncer.json import encode_for_apply, items_of
 from drsyncer.manifest import Manifest, ResourceType, metadata
-from drsyncer.service import status
+from drsyncer.service import status, verification
 from drsyncer.service.status import Status
+from drsyncer.service.verification import Verification
 
 CONFIGMAPS = ResourceType("", "v1", "configmaps", "ConfigMap", namespaced=True)
 KEY = "status.json"
+VERIFICATION = "verification.json"  # whoever verifies writes it, and not the service: each has a key of its own
 REQUESTED_AT = own.PREFIX + "requested-at"
 _WRITER = own.FIELD_MANAGER + "-status"
+_VERIFIER = own.FIELD_MANAGER + "-verify"
 _ASKER = own.FIELD_MANAGER + "-trigger"
 _LONGEST_REQUEST = 200  # characters
 
@@ -39,6 +44,7 @@ class Notice:
     """What the ConfigMap holds: the status (None when there is none yet, or none that can be read), and a request."""
 
     status: Status | None = None
+    verification: Verification | None = None
     requested: str = ""
     resource_version: str = ""
 
@@ -47,10 +53,14 @@ def notice_of(manifest: Mapping[str, Any]) -> Notice:
     """Given the ConfigMap return what it holds."""
     found = dict(manifest)
     data = found.get("data")
-    text = data.get(KEY, "") if isinstance(data, dict) else ""
+    text, verified = (data.get(key, "") if isinstance(data, dict) else "" for key in (KEY, VERIFICATION))
     noted = metadata(found).get("annotations")
     requested = str(noted.get(REQUESTED_AT, ""))[:_LONGEST_REQUEST] if isinstance(noted, dict) else ""
-    return Notice(status.parse(text), requested, str(metadata(found).get("resourceVersion", "")))
+    told, known = status.parse(text), verification.parse(verified)
+    if known is not None and told is not None:
+        told = msgspec.structs.replace(told, verification=known)  # it is news to the service, too
+    known = known or (told.verification if told is not None else None)
+    return Notice(told, known, requested, str(metadata(found).get("resourceVersion", "")))
 
 
 def read(cluster: Cluster, place: Place) -> Notice:
@@ -64,6 +74,17 @@ def read(cluster: Cluster, place: Place) -> Notice:
 def write(cluster: Cluster, place: Place, told: Status) -> None:
     """Write the status; what others wrote beside it stays. Raises ClusterError."""
     _apply(cluster, place, {"data": {KEY: status.text_of(told)}}, manager=_WRITER)
+
+
+def tell_verification(cluster: Cluster, place: Place, known: Verification, *, version: str) -> None:
+    """Leave word of a verification. Raises Conflict unless `version` is the ConfigMap's ("": there is none yet).
+
+    Raises ClusterError.
+    """
+    content: Manifest = {"data": {VERIFICATION: verification.text_of(known)}}
+    if version:
+        content["metadata"] = {"resourceVersion": version}
+    _apply(cluster, place, content, manager=_VERIFIER)
 
 
 def request(cluster: Cluster, place: Place, value: str) -> None:

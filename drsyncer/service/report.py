@@ -9,9 +9,11 @@ from datetime import datetime
 from drsyncer.service.cron import Cron
 from drsyncer.service.judging import Concern, concerns
 from drsyncer.service.status import Commit, Counted, Item, Listed, Run, Status
+from drsyncer.service.verification import Verdict, Verification
 from drsyncer.wording import many, span
 
 UNKNOWN = "not known"
+VERIFIED = "Backups were verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,22 @@ def _freshness(status: Status) -> Iterator[Fact]:
         yield Fact(
             "Changes that wait", f"{status.pending:,} for a commit, {many(status.unpushed, 'commit')} for a push"
         )
+        if (known := status.verification) is not None or status.verify_within:
+            yield Fact(VERIFIED, *(verified(known) if known is not None else ("never",)))
     beat = "Last heartbeat of the exporter" if importer else "Last heartbeat"
     yield Fact(beat, "" if status.heartbeat else UNKNOWN, status.heartbeat)
     yield Fact("Last run without fault", "" if status.last_success else "none yet", status.last_success)
+
+
+def verified(known: Verification) -> tuple[str, datetime | None]:
+    """Return what is known of the last verdict about the backups, and when that was."""
+    if known.judged is None:
+        return "never: it failed", None
+    looked = f"{known.read} % of the data read, {known.compared:,} of {known.comparable:,} snapshots compared"
+    if known.damage is not None:
+        return f"damaged; {looked}", known.judged
+    last = "well" if known.verdict is not Verdict.FAILED else "well, and the next one failed"
+    return f"{last}; {looked}", known.judged
 
 
 def _service(status: Status, now: datetime) -> Iterator[Fact]:

@@ -18,6 +18,7 @@ import msgspec
 
 from drsyncer.errors import DrSyncerError
 from drsyncer.log import mask
+from drsyncer.service.verification import Verification
 
 VERSION = 1  # raised when a key changes its meaning or goes away
 MOST_ITEMS = 25
@@ -160,6 +161,9 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     volumes_as_of: datetime | None = None  # importer: when the oldest of their snapshots was begun
     volumes_behind: Listed = Listed()  # importer: volumes in DR whose data is not, and why
     volumes_excluded: Listed = Listed()  # importer: volumes in DR that are left alone, and what says so
+    verify_within: float = 0.0  # exporter: seconds within which the backups are to be verified again; 0: by nobody
+    verification_awaited: datetime | None = None  # exporter: since when they are
+    verification: Verification | None = None  # exporter: the last `dr-syncer volumes verify`
     guard: str = ""  # why deletions wait for somebody
     left_out: dict[str, int] = {}  # by the name of the check
     warnings: tuple[str, ...] = ()
@@ -172,7 +176,7 @@ _decode = msgspec.json.Decoder(Status).decode
 
 # What moves all the time, or all by itself: told when something else is, and every few minutes.
 _RESTLESS = ("told", "running", "heartbeat", "heartbeat_due", "recovery_point", "looked", "compared", "pending")
-_KEPT = ("last_success", "last_failure", "settled", "request", "heartbeat")
+_KEPT = ("last_success", "last_failure", "settled", "request", "heartbeat", "verification")
 _OF_A_RUN = (
     *("last_run", "head", "recovery_point", "protected", "blocked", "incomplete", "held", "drifted", "guard"),
     *("left_out", "warnings", "standby", "volumes", "volumes_as_of", "volumes_behind", "volumes_excluded"),
@@ -203,6 +207,8 @@ def resumed(now: Status, before: Status) -> Status:
     known = {name: getattr(now, name) or getattr(before, name) for name in _KEPT}
     if now.last_run is None:
         known |= {name: getattr(before, name) for name in _OF_A_RUN}
+    if now.verify_within:  # whoever is started every day must not put it off for ever
+        known["verification_awaited"] = before.verification_awaited or now.verification_awaited
     have = {commit.id for commit in now.commits}
     commits = (*now.commits, *(commit for commit in before.commits if commit.id not in have))[:MOST_COMMITS]
     return msgspec.structs.replace(now, **known, commits=commits)

@@ -33,6 +33,7 @@ from tests.cluster.kubelet import Kubelet, Volumes
 from tests.integration.movers import ROOT, Mover
 from tests.integration.recovery import IMPATIENT, Recovery, namespace
 from tests.integration.written import SOURCE, claim, path_of
+from volumes.announcing import Announcing
 from volumes.restore_outcome import Done, Outcome, undone
 from volumes.restore_plan import Key
 from volumes.task import Volume
@@ -154,11 +155,12 @@ class Scene:
         slowly: bool = False,
         section: Mapping[str, Any] = {},
         between: Callable[[], object] = lambda: None,
+        announcing: Announcing | None = None,
         **asked: Any,
     ) -> Outcome:
         """Restore in this process, as the command does. `between` the plan and its execution something may happen.
 
-        `section` are keys of `volumes`, over what is needed.
+        `section` are keys of `volumes`, over what is needed. `announcing` knows what earlier restores told.
         """
         written = self.config(mover=dict(mover), **section)
         written["volumes"]["restic"]["downloadLimit"] = SLOWLY if slowly else 0
@@ -172,7 +174,9 @@ class Scene:
             done: tuple[Done, ...] = (
                 tuple(map(undone, found.steps))
                 if plan_only
-                else carried_out(config, cluster, found, wanted, connect=self.cluster, interval=0.3)
+                else carried_out(
+                    config, cluster, found, wanted, connect=self.cluster, announcing=announcing, interval=0.3
+                )
             )
             return shown(config, found, done, planned_only=plan_only, seconds=0.0)
         finally:
@@ -198,6 +202,11 @@ class Scene:
         file.write_bytes(emit(self.config(**volumes)))
         argv = [sys.executable, "-m", "cli.main", "volumes", "restore", "-c", str(file), *words]
         return subprocess.run(argv, capture_output=True, text=True, check=False, cwd=self.folder)
+
+    def secrets(self) -> list[str]:
+        """Return the names of the Secrets of movers in DR."""
+        found = self.dr.list(f"/api/v1/secrets?labelSelector={own.PREFIX}operation")
+        return [secret["metadata"]["name"] for secret in found]
 
     def tidy(self) -> bool:
         """Wait until no Job, pod or Secret of a mover is left in DR."""

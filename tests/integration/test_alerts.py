@@ -91,6 +91,7 @@ def changed(side: str, *, pod: str = "a", **series: object) -> dict[str, str]:
     """Series to lay over healthy ones; `__` parts a name from the value of its only label."""
     labels = {
         **{"objects": "action", "watches": "state", "volumes": "state", "volume_backups": "state"},
+        **{"verification": "result"},
         **{"failures_total": "reason", "webhook_calls_total": "verdict"},
     }
     found = {}
@@ -286,6 +287,23 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     ("importer", "an object was blocked", 25, set(), {"objects__blocked": steps((5, 0), (10, 2), (END, 0))}),
     ("importer", "drift was put back", 40, set(), {"drifted_objects": steps((5, 0), (10, 4), (END, 0))}),
     ("importer", "drift keeps coming", 40, {"DriftKeepsComing"}, {"drifted_objects": steps((5, 0), (END, 4))}),
+    ("exporter", "nobody is to verify", END, set(), {"verification_due_timestamp_seconds": 0}),
+    ("exporter", "a verdict is due", 2 * HOUR, set(), {"verification_due_timestamp_seconds": 90 * 60}),
+    (
+        "exporter",
+        "a verdict is overdue",
+        2 * HOUR,
+        {"BackupsNotVerified"},
+        {"verification_due_timestamp_seconds": 30 * 60},
+    ),
+    (
+        "exporter",
+        "damage was found, and the service was started anew",
+        30,
+        {"BackupsDamaged"},
+        {"backups_damaged": steps((5, 0), (20, 1), (END, 0)), "verification__damaged": 1},
+    ),
+    ("exporter", "what was damaged is found well", HOUR, set(), {"backups_damaged": steps((20, 1), (END, 0))}),
     ("importer", "a backup is late for a moment", 25, set(), {"volumes_too_old": steps((5, 0), (10, 1), (END, 0))}),
     ("importer", "a backup is too old", 25, {"VolumesTooOld"}, {"volumes_too_old": steps((5, 0), (END, 2))}),
     (
@@ -475,3 +493,6 @@ def test_prometheus_likes_the_metrics_that_real_services_give(
             service = services.start(side, cluster)
             until(lambda of=service: of.metric(DONE) > 0, f"the {side}'s first run", patience=120.0)
             assert promtool("check", "metrics", stdin=service.ask("/metrics")[1].encode()) == ""
+            if side == "exporter":
+                assert service.metric("dr_syncer_verification_due_timestamp_seconds") == 0
+                assert service.metric('dr_syncer_verification{result="whole"}') == 0

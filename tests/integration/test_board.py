@@ -7,17 +7,20 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from drsyncer.cluster import Cluster, connect
+from drsyncer.errors import Conflict
 from drsyncer.retry import Schedule
 from drsyncer.service import place as places
 from drsyncer.service import status
 from drsyncer.service.board import Board
 from drsyncer.service.place import Place
 from drsyncer.service.status import Result, Run, State, Status
+from drsyncer.service.verification import Finding, Verification, after
 from tests.cluster.audit import AuditEvent
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.services import until
@@ -195,6 +198,54 @@ def test_a_status_that_somebody_deletes_or_spoils_is_written_again_and_requests_
     until(lambda: (told := desk.told()) is not None and told.unpushed == 1, "one more write")
     assert len(asked) == 1
     assert desk.cluster.get(path)["metadata"]["annotations"][places.REQUESTED_AT] == "now"
+
+
+def test_a_verification_that_others_tell_of_is_known_and_stays_so(desk: Desk) -> None:
+    first = after(None, finding(data=True, text="a pack is damaged"))
+    tell_verification(desk, first)  # before there is a service
+    board = desk.board()
+    begin(board)
+    until(lambda: (told := desk.told()) is not None and told.verification == first, "the first verification")
+    unpushed(board, 1)
+    until(lambda: (told := desk.told()) is not None and told.unpushed == 1, "another write")
+    assert board.current().verification == first
+
+    second = after(first, finding())
+    tell_verification(desk, second)
+    until(lambda: board.current().verification == second, "the second verification")
+    assert second.damage == first.damage
+
+    desk.cluster.delete(f"/api/v1/namespaces/{desk.place.namespace}/configmaps/{NAME}")
+    until(lambda: (told := desk.told()) is not None and told.verification == second, "the service's own copy")
+    later = desk.board()
+    board.finish()
+    begin(later)
+    until(lambda: later.current().verification == second, "another replica to know of it")
+
+
+def finding(**found: Any) -> Finding:
+    known = {"ended": datetime.now(UTC), "repository": "r", "read": 5, "compared": 0, "comparable": 1}
+    return Finding(**(known | found))
+
+
+def tell_verification(desk: Desk, known: Verification) -> None:
+    """Leave word of it as `volumes verify` does; the service writes to the same ConfigMap."""
+    cluster = connected(desk.cluster.kubeconfig)
+
+    def told() -> bool:
+        try:
+            version = places.read(cluster, desk.place).resource_version
+            places.tell_verification(cluster, desk.place, known, version=version)
+        except Conflict:
+            return False
+        return True
+
+    try:
+        until(told, "the verification to be written")
+        with pytest.raises(Conflict):  # somebody wrote in between
+            places.tell_verification(cluster, desk.place, known, version="1")
+    finally:
+        cluster.close()
 
 
 def test_a_run_that_was_under_way_or_looked_at_a_part_only_is_not_what_was_asked_for(desk: Desk) -> None:

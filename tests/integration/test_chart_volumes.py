@@ -105,6 +105,21 @@ def test_the_exporters_own_pods_get_nothing_of_the_restic_repository() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "age"),
+    [
+        ({}, "8d"),
+        ({"verify": {"enabled": False}}, None),
+        ({"verify": {"suspend": True}}, None),
+        ({"config": {"volumes": {"verifyMaxAge": "32d"}}}, "32d"),
+    ],
+)
+def test_a_verdict_is_awaited_where_somebody_verifies(given: dict[str, Any], age: str | None) -> None:
+    objects = rendered("exporter", merged(merged(values("exporter"), VOLUMES), given))
+    config = yaml.safe_load(one(objects, "ConfigMap", FULLNAME.format("exporter"))["data"]["dr-syncer.yaml"])
+    assert config["volumes"].get("verifyMaxAge") == age
+
+
 PORTS = {
     "s3:https://s3.example.com:9000/backups": 9000,
     "s3:https://s3.example.com/backups": 443,

@@ -124,6 +124,19 @@ class Keeping:
         note(self.source, Record(repository=self.id, snapshot=snapshot, attempt=attempt), name=name)
         assert self.recovery.export(self.source).exit_code is ExitCode.DONE
 
+    def known_verdict(self) -> tuple[str, int, str]:
+        """Return what `dr-syncer status` knows of verifications: the last verdict, the share read, and what is damaged.
+
+        No service runs here.
+        """
+        self.capsys.readouterr()
+        words = ["-c", str(self.config()), "--source-kubeconfig", str(self.source.kubeconfig), "-o", "json"]
+        run(["status", *words])
+        exporter = json.loads(self.capsys.readouterr().out)["exporter"]
+        assert exporter["status"] is None
+        known = exporter["verification"]
+        return known["verdict"], known["read"], (known["damage"] or {"text": ""})["text"]
+
     def stored(self) -> set[str]:
         return {one["id"] for one in json.loads(self.restic("snapshots", "--json"))}
 
@@ -366,6 +379,8 @@ def test_verify_finds_damaged_data_and_missing_snapshots(kept: Keeping) -> None:
     assert (code, found["errors"], found["named"]) == (ExitCode.DONE, [], 2)
     assert [(one["snapshot"], one["entries"], one["differences"]) for one in found["compared"]] == [(first.id, 1, [])]
 
+    assert kept.known_verdict() == ("whole", 100, "")
+
     kept.restic("forget", first.manifest)
     code, found = kept.data("verify", cluster=True)
     assert (code, found["missing"]) == (ExitCode.FAILED, {"shop/data": [first.manifest]})
@@ -383,6 +398,11 @@ def test_verify_finds_damaged_data_and_missing_snapshots(kept: Keeping) -> None:
     assert [event["type"] for event in told] == ["Warning"] * 2  # of the missing list, and of this
     assert all("shop/data" in event["message"] for event in told)
     assert any(pack.name in event["message"] for event in told)
+    verdict, read, damage = kept.known_verdict()
+    assert (verdict, read, pack.name in damage) == ("damaged", 100, True)
+
+    kept.cli("verify", cluster=True, password="another one")
+    assert kept.known_verdict() == ("failed", 100, damage)
 
 
 def test_verify_finds_that_a_snapshot_is_not_what_the_source_had(kept: Keeping) -> None:

@@ -27,6 +27,7 @@ from tests.integration.backups import end_leases
 from tests.integration.movers import Backend, Mover, fill, portrait
 from tests.integration.recovery import Recovery
 from tests.integration.restores import DATA, SHOP, Scene, endings
+from volumes.announcing import Announcing
 from volumes.restore_plan import Key
 
 # A mover that writes at once, and does not come to its end.
@@ -376,6 +377,63 @@ def test_another_claim_is_made_where_somebody_says_so(scene: Scene, origin: Path
     assert made["spec"]["resources"]["requests"]["storage"] == "1Gi"
     assert scene.states(Key("elsewhere", "copy"))[0] is Progress.COMPLETE
     assert endings(scene.restore(claims=(DATA,))) == {"shop/data": ("left out", "Missing")}
+
+
+def test_what_a_service_fails_at_again_and_again_is_told_seldom_and_counted(scene: Scene, origin: Path) -> None:
+    scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    use(scene.dr, SHOP, "data", node="node-1")
+    hours = [0.0]
+    announcing = Announcing(clock=lambda: hours[0] * 3600)
+
+    def counts() -> list[int]:
+        claim = scene.dr.get(scene.path())["metadata"]["uid"]  # another test's had the same name
+        found = scene.dr.list(f"/api/v1/namespaces/{SHOP}/events?fieldSelector=involvedObject.uid={claim}")
+        return sorted(one["count"] for one in found if one["reason"] == "RestoreRefused")
+
+    for _ in range(3):
+        assert endings(scene.restore(announcing=announcing)) == {"shop/data": ("refused", "InUse")}
+    assert counts() == [1]
+    hours[0] = 1.0  # the API server would have forgotten it
+    scene.restore(announcing=announcing)
+    assert counts() == [1, 4]
+
+    scene.dr.patch(f"/api/v1/namespaces/{SHOP}/pods/web/status", {"status": {"phase": "Succeeded"}})
+    assert endings(scene.restore(announcing=announcing))["shop/data"][0] == "restored"
+    scene.dr.patch(f"/api/v1/namespaces/{SHOP}/pods/web/status", {"status": {"phase": "Running"}})
+    (origin / "second").write_text("2")
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    assert endings(scene.restore(announcing=announcing)) == {"shop/data": ("refused", "InUse")}
+    assert counts() == [1, 1, 4]
+
+
+def test_what_a_killed_restore_left_goes_with_the_next_one_of_whatever_volume(
+    scene: Scene, origin: Path, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    other = Key(SHOP, "other")
+    scene.volume("other")
+    kept = scene.record(scene.backup(origin, other))
+    scene.point({other: kept})
+    assert set(endings(scene.restore())) == {"shop/other"}
+    scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin)), other: kept})
+    proxy = fault_proxy(scene.dr)
+    hanging = proxy.hang(60, method="PATCH", path="/jobs/", times=None)  # it is about to let the Job run
+    process = scene.start_killable(proxy.kubeconfig)
+    scene.dr.wait_for(lambda: hanging.hits, what="the Job and its Secret", timeout=60)
+    assert scene.secrets() != []
+
+    unchanged = {"shop/other": ("unchanged", "SameSnapshot")}
+    assert endings(scene.restore(claims=(other,))) == unchanged
+    assert scene.secrets() != []  # whoever made them lives
+    process.kill()
+    process.communicate()
+    end_leases(scene.dr)
+    assert endings(scene.restore(claims=(other,))) == unchanged
+
+    assert scene.tidy()
+    assert scene.states()[0] is Progress.IN_PROGRESS  # nobody takes it for whole
+    assert endings(scene.restore())["shop/data"][0] == "restored"
 
 
 # The steps of a restore, by the request that it is about to send when it is killed; so many like it went before.

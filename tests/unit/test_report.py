@@ -18,12 +18,19 @@ from drsyncer.service.http import Server
 from drsyncer.service.judging import concerns
 from drsyncer.service.report import report_of
 from drsyncer.service.status import Request, Result, Running, State, Status, Trouble
+from drsyncer.service.verification import Damage, Verdict, Verification
 from drsyncer.wording import span
 from tests.unit import statuses
 from tests.unit.statuses import MINUTE
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HOURLY = {"mode": "scheduled", "schedule": "0 * * * *", "timezone": "UTC"}
+
+
+def damaged(since: datetime) -> Verification:
+    """What is known after a verification that found damage, and another one that did not look there."""
+    damage = Damage(since=since, text="a pack is damaged", repository="r", data=True)
+    return Verification(ended=NOW, verdict=Verdict.WHOLE, judged=NOW, read=5, damage=damage)
 
 
 @pytest.mark.parametrize("side", [statuses.exporter, statuses.importer])
@@ -47,6 +54,17 @@ def test_a_side_that_is_well_gives_no_concern(side: Callable[..., Status]) -> No
         (statuses.exporter, {"last_run": statuses.run(NOW, result=Result.REFUSED, reason="guard")}, "refused: guard"),
         (statuses.exporter, HOURLY | {"settled": NOW - timedelta(hours=3, minutes=1)}, "3 ticks of the schedule"),
         (statuses.exporter, {"heartbeat": NOW - 6 * MINUTE}, "The last heartbeat is 6 minutes old"),
+        (
+            statuses.exporter,
+            {"verify_within": 3600.0, "verification_awaited": NOW - timedelta(hours=3)},
+            "The backups were not verified in time: a verdict has been due for 2 hours",
+        ),
+        (
+            statuses.exporter,
+            {"verification": Verification(ended=NOW, verdict=Verdict.FAILED, text="it is locked")},
+            "failed: it is locked",
+        ),
+        (statuses.exporter, {"verification": damaged(NOW - 9 * MINUTE)}, "found 9 minutes ago: a pack is damaged"),
         (statuses.exporter, {"unpushed": 2}, "2 commits are not pushed"),
         (statuses.exporter, {"guard": "60 of 100"}, "Deletions wait for somebody: 60 of 100"),
         (statuses.exporter, {"incomplete": status.listed([("a", "b")])}, "1 type could not be read in full"),

@@ -40,6 +40,9 @@
 {{- include "dr-syncer.fill" (list $config (list "volumes" "select" "include") (list (dict "namespaces" .))) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $config.volumes $context.Values.verify.enabled (not $context.Values.verify.suspend) -}}
+{{- include "dr-syncer.fill" (list $config (list "volumes" "verifyMaxAge") "8d") -}}
+{{- end -}}
 {{- /* The source's credentials are no business of DR's, encrypted or not. */ -}}
 {{- $own := list -}}
 {{- range include "dr-syncer.files" $context | fromYamlArray -}}
