@@ -21,14 +21,14 @@ from importer import revision as revisions
 from importer.inventory import ACTIVE, Inventory
 from importer.memory import recall
 from importer.rules import settings_of
-from volumes import points
+from volumes import marking, points
 from volumes.announcing import Announcing
 from volumes.jobs import Dispatcher
 from volumes.leftovers import sweep
 from volumes.restore_look import look
 from volumes.restore_outcome import Done, Outcome, undone
 from volumes.restore_plan import Aim, Key, Step, plan, target_of
-from volumes.restore_run import Errand, Restores, take_up
+from volumes.restore_run import Errand, Restores
 from volumes.restore_selecting import Selecting, odd_wish
 from volumes.restore_wanted import path_of, to_make, wanted
 from volumes.restore_why import Action
@@ -255,7 +255,7 @@ def _clear_up(cluster: Cluster, steps: Sequence[Step], living: Callable[[str], b
     """Clear up after runs that died, of claims that this one does not restore: their Secrets hold credentials."""
 
     def record(namespace: str, name: str, uid: str, result: Result) -> None:
-        take_up(cluster, Key(namespace, name), result, uid=uid)
+        marking.take_up(cluster, Key(namespace, name), result, uid=uid)
 
     moved = {(step.target.namespace, step.target.name) for step in steps if step.action is Action.RESTORE}
     try:

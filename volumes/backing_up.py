@@ -118,8 +118,8 @@ def names_of(outcome: Outcome, described: Described | None, root: Path) -> tuple
 
 
 def _way_on(task: BackupTask) -> str:
-    volume = task.volume
-    return f"if that is meant, confirm it: `dr-syncer volumes backup --confirm {volume.namespace}/{volume.name}`"
+    claim = f"{task.volume.namespace}/{task.volume.name}"
+    return f"if that is meant, confirm it: `dr-syncer volumes backup --pvc {claim} --confirm {claim}`"
 
 
 def _refused(task: BackupTask, id_: str, start: datetime) -> Result:

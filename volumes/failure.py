@@ -24,7 +24,7 @@ WRONG_PASSWORD: Final = 12
 INTERRUPTED: Final = 130
 
 INIT_HINT: Final = (
-    "Is `volumes.restic.repository` right? A backup never makes a repository: run `dr-syncer volumes init` once."
+    "Is `volumes.restic.repository` right? Only `dr-syncer volumes init` makes one, once, before the first backup."
 )
 
 
@@ -205,7 +205,7 @@ _KNOWN: Final = (
         r"|could not resolve|unable to start the sftp session|ssh command exited|\b50[0234]\b|bad gateway"
         r"|service unavailable|circuit|request canceled|unexpected http response|stale nfs|input/output error",
         RepositoryUnreachable,
-        "Check `volumes.restic.repository`, and whether it can be reached from the mover's node.",
+        "Check `volumes.restic.repository`, and whether it can be reached from where this ran.",
     ),
     _Meaning(
         r"parsing repository location|unable to open repository|invalid backend|specified bucket does not exist",
@@ -265,7 +265,7 @@ def unreachable(lines: Sequence[str], *, doing: str, seconds: float) -> ResticEr
     kind = type(error) if isinstance(error, RepositoryFull | AccessDenied | NoRepository) else RepositoryUnreachable
     return kind(
         f"restic: {doing}: given up after {seconds:.0f} s: {sentence(lines) or 'no answer'}",
-        hint=error.hint or "Check `volumes.restic.repository`, and whether it can be reached from the mover's node.",
+        hint=error.hint or "Check `volumes.restic.repository`, and whether it can be reached from where this ran.",
     )
 
 

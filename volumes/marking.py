@@ -6,16 +6,22 @@ winner writes.
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
+
 from drsyncer import own
 from drsyncer.cluster import Cluster
 from drsyncer.errors import Conflict, NotFound, Refused
 from drsyncer.json import encode_for_apply
 from drsyncer.manifest import Manifest, metadata
-from drsyncer.restored import FIELD_MANAGER, Marker, UnreadableMarker, encode, marker_of
-from volumes.restore_look import CLAIMS
+from drsyncer.restored import FIELD_MANAGER, Marker, Progress, UnreadableMarker, encode, marker_of
+from volumes.restore_look import CLAIMS, look_at
 from volumes.restore_plan import Claim, Key
+from volumes.result import Reason, Result
 
 _TRIES = 5
+_LONGEST: Final = 500  # characters of a message in a marker
 
 
 class Overtaken(Refused):
@@ -50,6 +56,38 @@ def swap(cluster: Cluster, claim: Claim, before: Marker | None, after: Marker | 
             continue
         return
     raise Overtaken(f"{claim.key}: somebody writes to the claim all the time", hint="Run it again.")
+
+
+def take_up(cluster: Cluster, key: Key, result: Result, *, uid: str = "") -> None:
+    """Let the marker of a claim say what a mover said that a dispatcher which died had left behind.
+
+    Not that of another claim of the name than the one with this `uid`, if that is known.
+    """
+    claim = look_at(cluster, key)
+    if claim is None or claim.marker is None or claim.marker.state is not Progress.IN_PROGRESS:
+        return
+    if uid not in ("", claim.uid):
+        return
+    if result.snapshot is not None and claim.marker.snapshot == result.snapshot.id and not untouched(result):
+        swap(cluster, claim, claim.marker, finished(claim.marker, result))
+
+
+def untouched(result: Result) -> bool:
+    """Return whether a mover certainly left its volume alone. Anything but its own word is that it never ran."""
+    return result.reason is Reason.NOT_STARTED or not result.touched
+
+
+def finished(begun: Marker, result: Result) -> Marker:
+    """Return the marker at the end of a restore."""
+    if result.state.whole:
+        return msgspec.structs.replace(begun, state=Progress.COMPLETE, ended=result.end)
+    return msgspec.structs.replace(
+        begun,
+        state=Progress.PARTIAL,
+        ended=result.end,
+        reason=str(result.reason or Reason.FAILED),
+        message=result.message[:_LONGEST],
+    )
 
 
 def _read(cluster: Cluster, key: Key) -> Manifest:

@@ -32,8 +32,8 @@ def repository_id(restic: Restic, *, known: str = "") -> str:
     if known and id_ != known:
         raise OtherRepository(
             f"restic: the repository is {id_[:8]}, and the known one was {known[:8]}",
-            hint="Somebody moved it or made it anew: what recovery points name is in the known one. If that is meant, "
-            "go on with `dr-syncer volumes backup --adopt`.",
+            hint="Somebody moved it or made it anew: what recovery points name is in the known one, so a restore needs "
+            "that. Backups go on in the new one, if that is meant, by `dr-syncer volumes backup --adopt`.",
         )
     return id_
 

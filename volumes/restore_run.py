@@ -47,7 +47,6 @@ from volumes.task import Access, RestoreTask, Volume
 
 _logger = log.get(__name__)
 _NO_MAP: Final = namespace_map({})
-_LONGEST: Final = 500  # characters of a message in a marker
 Place = tuple[str, str]  # namespace and claim of a move
 
 
@@ -303,11 +302,12 @@ class Restores:
             marked = self._marked.pop(_place(move), None)
         if marked is not None:
             before, begun = marked
-            after = before.marker if _untouched(result) and not before.unreadable else _finished(begun, result)
+            is_as_before = marking.untouched(result) and not before.unreadable
+            after = before.marker if is_as_before else marking.finished(begun, result)
             marking.swap(self._cluster, before, begun, after)
             return
         if not move.task.look:
-            take_up(self._cluster, Key(move.namespace, move.claim), result)
+            marking.take_up(self._cluster, Key(move.namespace, move.claim), result)
 
     def _unfit(self, step: Step, result: Result) -> Done | None:
         """Return the ending of a volume that a mover looked into, None when there is nothing in it."""
@@ -339,23 +339,9 @@ class Restores:
             return Done(step, Ending.RESTORED, str(step.why), result.message or step.text, result)
         ending = Ending.PARTIAL if result.state is State.PARTIAL else Ending.FAILED
         text = result.message or str(result.reason)
-        if _untouched(result):
+        if marking.untouched(result):
             text = f"{text.rstrip('.')}; the volume is as it was before"
         return Done(step, ending, str(result.reason or Reason.FAILED), text, result)
-
-
-def take_up(cluster: Cluster, key: Key, result: Result, *, uid: str = "") -> None:
-    """Let the marker of a claim say what a mover said that a dispatcher which died had left behind.
-
-    Not that of another claim of the name than the one with this `uid`, if that is known.
-    """
-    claim = look_at(cluster, key)
-    if claim is None or claim.marker is None or claim.marker.state is not Progress.IN_PROGRESS:
-        return
-    if uid not in ("", claim.uid):
-        return
-    if result.snapshot is not None and claim.marker.snapshot == result.snapshot.id and not _untouched(result):
-        marking.swap(cluster, claim, claim.marker, _finished(claim.marker, result))
 
 
 def _is_known(step: Step) -> bool:
@@ -365,24 +351,6 @@ def _is_known(step: Step) -> bool:
     """
     marker = step.claim.marker if step.claim else None
     return step.why is Why.OTHER_SNAPSHOT and marker is not None and not marker.path
-
-
-def _untouched(result: Result) -> bool:
-    """Return whether a mover certainly left its volume alone. Anything but its own word is that it never ran."""
-    return result.reason is Reason.NOT_STARTED or not result.touched
-
-
-def _finished(begun: Marker, result: Result) -> Marker:
-    """Return the marker at the end of a restore."""
-    if result.state.whole:
-        return msgspec.structs.replace(begun, state=Progress.COMPLETE, ended=result.end)
-    return msgspec.structs.replace(
-        begun,
-        state=Progress.PARTIAL,
-        ended=result.end,
-        reason=str(result.reason or Reason.FAILED),
-        message=result.message[:_LONGEST],
-    )
 
 
 def _names(result: Result) -> str:

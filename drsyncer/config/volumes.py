@@ -105,8 +105,8 @@ class ResticAuth(Section):
 
 class Restic(Section):
     repository: ResticUrl = Field(
-        description="Where the restic repository is, as restic writes it: s3:…, rest:…, sftp:…, azure:…, gs:…, b2:…, "
-        "or a path, which must be there on every machine that uses it.",
+        description="Where the restic repository is, as restic writes it: s3:…, rest:…, sftp:…, azure:…, gs:…, b2:…. "
+        "A path is for what needs no mover: init, list, verify and prune.",
         examples=["s3:https://s3.example.com/dr-syncer"],
     )
     auth: ResticAuth = Field(default=written({}), description="Credentials: always files, never values.")

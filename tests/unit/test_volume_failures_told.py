@@ -32,6 +32,7 @@ from volumes.claims import claim_of
 from volumes.endings import Seen, ending, is_good
 from volumes.following import Follower
 from volumes.listing import Listing, Stored, listing
+from volumes.marking import finished
 from volumes.outcome import Backup, Outcome
 from volumes.points import Point, Records
 from volumes.recording import event, reason_of
@@ -39,7 +40,7 @@ from volumes.remembering import remember
 from volumes.restore_outcome import EVENTS, Done, Ending, undone
 from volumes.restore_outcome import Outcome as Restored
 from volumes.restore_plan import ACTIONS, Action, Key, Step, Why
-from volumes.restore_run import Restores, _finished
+from volumes.restore_run import Restores
 from volumes.result import Reason, Result
 from volumes.selecting import Choice, Chosen
 
@@ -192,9 +193,9 @@ each_ending = pytest.mark.parametrize("done", NOT_RESTORED, ids=lambda one: f"{o
 
 @each_failure
 def test_a_volume_whose_restore_was_not_whole_is_half_and_failed_or_partial(failure: Result) -> None:
-    finished = _finished(MARKER, failure)
-    assert finished.half
-    assert finished.reason
+    marker = finished(MARKER, failure)
+    assert marker.half
+    assert marker.reason
 
     ended = Restores(None, None)._ended(step(), failure)  # type: ignore[arg-type]
     assert ended.ending in (Ending.PARTIAL, Ending.FAILED)

@@ -100,7 +100,9 @@ def test_states_of_a_snapshot_that_restic_made_to_the_end() -> None:
 
 
 def test_a_refusal_names_the_way_on() -> None:
-    assert "dr-syncer volumes backup --confirm shop/data" in verdict(task(snapshot()), now(1, 1)).message
+    assert (
+        "dr-syncer volumes backup --pvc shop/data --confirm shop/data" in verdict(task(snapshot()), now(1, 1)).message
+    )
 
 
 @pytest.mark.parametrize("status", [0, 3])
