@@ -53,7 +53,8 @@ _BAD = frozenset({"partial", "failed"})
 @click.option(
     "--verify",
     type=click.Choice(["none", "metadata", "all"]),
-    help="Compare with the manifest. Default: volumes.restore.verify.",
+    help="Compare what is restored with its manifest. What is in a volume already is not looked at; --again restores, "
+    "and compares, that, too. Default: volumes.restore.verify.",
 )
 @click.option("--again", is_flag=True, help="Also where this very snapshot was restored already.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would happen; change nothing.")

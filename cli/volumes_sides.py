@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drsyncer import log
 from drsyncer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from volumes.pruning import Subject
     from volumes.restic import Restic
     from volumes.sharing import Meeting
+
+
+_log = log.get("volumes")
 
 
 def section_of(config: Config) -> Volumes:
@@ -42,7 +46,12 @@ def restic_of(section: Volumes, goes_on: Callable[[], bool] = lambda: True) -> R
         found = credentials.of_configuration(auth)
     except credentials.CredentialsInvalid as error:
         raise UsageError(f"volumes.restic.auth: {error}", hint=error.hint) from None
-    return Restic(access_of(section.restic), found, goes_on=goes_on)
+    return Restic(access_of(section.restic), found, goes_on=goes_on, tried=_tell)
+
+
+def _tell(line: str) -> None:
+    """Say at once that a backend did not answer: restic tries for minutes, and who waits should know for what."""
+    _log.warning("the repository did not answer, trying again", line=line)
 
 
 def opening(section: Volumes) -> Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -184,6 +186,22 @@ def test_nothing_is_made_over_what_cannot_be_opened(kept: Keeping) -> None:
     code, _, said = kept.cli("init")
     assert (code, "not empty either" in said) == (ExitCode.REFUSED, True)
     assert not (kept.repository / "config").exists()
+
+
+def test_who_waits_for_a_repository_that_does_not_answer_is_told_for_what(keeping: Keeping) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and nobody listens
+        config = keeping.config()
+        away = f"rest:http://127.0.0.1:{silent.getsockname()[1]}/"
+        config.write_text(config.read_text().replace(str(keeping.repository), away))
+        command = [sys.executable, "-m", "cli.main", "volumes", "init", "-c", str(config)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            first = process.stderr.readline()
+            process.terminate()
+
+    assert "the repository did not answer, trying again" in first
+    assert "connection refused" in first
 
 
 def test_list_shows_what_is_there_and_ends_in_3_when_it_is_not(kept: Keeping) -> None:
