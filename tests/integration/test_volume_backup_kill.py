@@ -109,15 +109,20 @@ def test_a_mover_goes_on_without_its_dispatcher_and_the_next_one_waits_for_it(
     assert backups.left(shop) == []
 
 
-def test_what_is_left_of_a_claim_that_is_not_asked_for_is_cleared_up_too(
-    backups: Backups, shop: str, source: ControlPlane, fault_proxy: MakeProxy
-) -> None:
+def _kill_before_the_record(backups: Backups, shop: str, source: ControlPlane, fault_proxy: MakeProxy) -> None:
+    """Kill a dispatcher that has a mover's result, and has not written it down yet."""
     proxy = fault_proxy(source)
     hanging = proxy.hang(60, method="PATCH", path="/persistentvolumeclaims/", times=None)
     process = backups.start_killable(shop, proxy.kubeconfig)
     source.wait_for(lambda: hanging.hits, what="a result", timeout=60)
     process.kill()
     process.communicate()
+
+
+def test_what_is_left_of_a_claim_that_is_not_asked_for_is_cleared_up_too(
+    backups: Backups, shop: str, source: ControlPlane, fault_proxy: MakeProxy
+) -> None:
+    _kill_before_the_record(backups, shop, source, fault_proxy)
     (backups.volumes.make(shop, "more") / "order").write_text("2 bicycles")
 
     ran = backups.run(claims=[(shop, "more")])
@@ -131,12 +136,7 @@ def test_what_is_left_of_a_claim_that_is_not_asked_for_is_cleared_up_too(
 def test_what_was_read_of_a_claim_that_is_gone_is_not_said_of_a_new_one(
     asked: str, backups: Backups, shop: str, source: ControlPlane, fault_proxy: MakeProxy
 ) -> None:
-    proxy = fault_proxy(source)
-    hanging = proxy.hang(60, method="PATCH", path="/persistentvolumeclaims/", times=None)
-    process = backups.start_killable(shop, proxy.kubeconfig)
-    source.wait_for(lambda: hanging.hits, what="a result", timeout=60)
-    process.kill()
-    process.communicate()
+    _kill_before_the_record(backups, shop, source, fault_proxy)
     path = CLAIMS.format(shop, "data")
     source.delete(path, wait=False)
     source.patch(path, {"metadata": {"finalizers": None}}, content_type=MERGE)  # as once nobody uses it any more
