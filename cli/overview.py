@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from cli.sides import Manner, place_of, remote_of, side_of
-from drsyncer.errors import DrSyncerError, Forbidden, RevisionNotFound, UsageError
+from drsyncer.errors import DrSyncerError, Forbidden, RevisionNotFound
 from drsyncer.recovery import message
 from drsyncer.recovery.audit import Entry, trail
 from drsyncer.recovery.git import Clone, Commit
@@ -191,10 +191,7 @@ def _side(config: Config, side: str, namespace: str) -> Side:
 def _asked(cluster: Cluster, config: Config, found: Side, *, anywhere: bool) -> Side:
     assert found.place is not None
     if anywhere:
-        there = places.find(cluster, found.place)
-        if len(there) > 1:
-            raise UsageError(f"several services tell a status: in {', '.join(one.namespace for one in there)}")
-        found = replace(found, place=there[0] if there else found.place)
+        found = replace(found, place=places.found(cluster, found.place))
     assert found.place is not None
     notice = places.read(cluster, found.place)
     found = replace(found, status=notice.status, verification=notice.verification)

@@ -12,7 +12,7 @@ from cli import options
 from cli.context import Context
 from cli.say import warn
 from drsyncer import durations
-from drsyncer.errors import ClusterError, DrSyncerError, NotFound, UsageError
+from drsyncer.errors import ClusterError, DrSyncerError, NotFound
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +74,8 @@ def trigger(ctx: Context, side: str, wait: bool, timeout: float, namespace: str)
     config = (ctx.load_exporter() if side == "exporter" else ctx.load_importer())[0]
     cluster = side_of(config, side, COMMAND)
     try:
-        place = _found(cluster, place_of(config, side, namespace=namespace), chosen=bool(namespace))
+        place = place_of(config, side, namespace=namespace)
+        place = place if namespace else places.found(cluster, place)
         before = places.read(cluster, place)
         value = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         _ask(cluster, place, value)
@@ -90,21 +91,6 @@ def trigger(ctx: Context, side: str, wait: bool, timeout: float, namespace: str)
         cluster.close()
     ctx.show(lambda out: _draw(out, side, place, run), lambda: _data(side, config, place, value=value, run=run))
     ctx.exit(run.exit_code)
-
-
-def _found(cluster: Cluster, place: Place, *, chosen: bool) -> Place:
-    """Return where the status is; where it belongs when there is none yet."""
-    from drsyncer.service import place as places
-
-    if chosen:
-        return place
-    found = places.find(cluster, place)
-    if len(found) > 1:
-        raise UsageError(
-            f"there are several services of that name: in {', '.join(one.namespace for one in found)}",
-            hint="Say which is meant with --namespace.",
-        )
-    return found[0] if found else place
 
 
 def _ask(cluster: Cluster, place: Place, value: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cli.say import warn
 from cli.sides import STATUS, place_of, source_of
 from drsyncer.cluster.lease import own_namespace
-from drsyncer.errors import Conflict, DrSyncerError, UsageError
+from drsyncer.errors import Conflict, DrSyncerError
 from drsyncer.service import place as places
 from drsyncer.service.status import said
 from drsyncer.service.verification import Finding, Verification, after, after_failure
@@ -79,12 +79,7 @@ def _place(cluster: Cluster, place: Place) -> Place:
 
     A pod has it in its own namespace, and no right to look elsewhere.
     """
-    if own_namespace():
-        return place
-    found = places.find(cluster, place)
-    if len(found) > 1:
-        raise UsageError(f"several services tell a status: in {', '.join(one.namespace for one in found)}")
-    return found[0] if found else place
+    return place if own_namespace() else places.found(cluster, place)
 
 
 def _write(cluster: Cluster, place: Place, then: Then) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from drsyncer import own
 from drsyncer.cluster import Cluster, urls
-from drsyncer.errors import Forbidden, NotFound
+from drsyncer.errors import Forbidden, NotFound, UsageError
 from drsyncer.json import decode as decode_json
 from drsyncer.json import encode_for_apply, items_of
 from drsyncer.manifest import Manifest, ResourceType, metadata
@@ -92,11 +92,22 @@ def request(cluster: Cluster, place: Place, value: str) -> None:
     _apply(cluster, place, {"metadata": {"annotations": {REQUESTED_AT: value}}}, manager=_ASKER)
 
 
-def find(cluster: Cluster, place: Place) -> list[Place]:
-    """Return where the ConfigMap is: in its own namespace, else wherever one of that name is.
+def found(cluster: Cluster, place: Place) -> Place:
+    """Return where the ConfigMap is: in its own namespace, else wherever one of that name is; there is none: `place`.
 
-    A service in a pod uses the pod's namespace, which whoever looks from elsewhere may not know. Raises ClusterError.
+    A service in a pod uses the pod's namespace, which whoever looks from elsewhere may not know. Raises UsageError when
+    there are several, and ClusterError.
     """
+    there = _find(cluster, place)
+    if len(there) > 1:
+        raise UsageError(
+            f"there are several services of that name: in {', '.join(one.namespace for one in there)}",
+            hint="Say which is meant with --namespace.",
+        )
+    return there[0] if there else place
+
+
+def _find(cluster: Cluster, place: Place) -> list[Place]:
     try:
         cluster.read(CONFIGMAPS, namespace=place.namespace, name=place.name)
     except NotFound:
