@@ -110,13 +110,13 @@ class Recovery:
         found = git("-C", str(self.remote), "rev-parse", "--verify", "-q", "main", check=False)
         return found.strip()
 
-    def paths(self) -> list[str]:
-        """Return every path of the newest recovery point."""
-        return self.git("ls-tree", "-r", "--name-only", "-z", "main").strip("\0").split("\0")
+    def paths(self, at: str = "main") -> list[str]:
+        """Return every path of the recovery point `at`, the newest one without it."""
+        return self.git("ls-tree", "-r", "--name-only", "-z", at).strip("\0").split("\0")
 
-    def file(self, path: str) -> str:
-        """Return a file of the newest recovery point."""
-        return self.git("show", f"main:{path}")
+    def file(self, path: str, at: str = "main") -> str:
+        """Return a file of the recovery point `at`, the newest one without it."""
+        return self.git("show", f"{at}:{path}")
 
     def commit(self, files: Mapping[str, bytes | str | None], *, message: str = "by hand") -> str:
         """Commit `files` (None: delete) to main as somebody else would; return the commit."""

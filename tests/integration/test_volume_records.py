@@ -47,9 +47,10 @@ def note(source: ControlPlane, record: Record | str | None, *, name: str = "data
 
 
 def recorded(recovery: Recovery, path: str = DATA) -> Record | None:
-    if path not in recovery.paths():
+    at = recovery.head()  # both questions of one commit: a service may make the next one between them
+    if path not in recovery.paths(at):
         return None
-    return volumes.read(recovery.file(path).encode(), file=path)[1]
+    return volumes.read(recovery.file(path, at).encode(), file=path)[1]
 
 
 def subject(recovery: Recovery) -> str:
