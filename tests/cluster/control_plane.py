@@ -253,7 +253,7 @@ class ControlPlane:
         """
         return resource_versions(self.api)
 
-    def settle(self, *, quiet: float = 0.5, timeout: float = 20.0) -> dict[str, str]:
+    def settle(self, *, quiet: float = 0.5, timeout: float = 60.0) -> dict[str, str]:
         """Wait until no object has changed for `quiet` seconds and return the resource versions then."""
         deadline = time.monotonic() + timeout
         before = self.resource_versions()
@@ -272,7 +272,7 @@ class ControlPlane:
         """All requests since a mark of `audit.mark()`; the same as `audit.requests`."""
         return self.audit.requests(since=since)
 
-    def wait_for(self, condition: Callable[[], object], *, what: str, timeout: float = 20.0) -> None:
+    def wait_for(self, condition: Callable[[], object], *, what: str, timeout: float = 60.0) -> None:
         """Poll `condition` until it is true. Raises `TimeoutError` that names `what`."""
         deadline = time.monotonic() + timeout
         while not condition():

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CHUNK = 65536
 TIMEOUT_SECONDS = 600.0  # longer than any watch of a test
+SETTLE_SECONDS = 30.0
 # These describe one connection; each side of the proxy has its own.
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "te", "trailer"})
 
@@ -117,7 +118,8 @@ class FaultProxy:
         self._cluster = cluster
         self._faults: list[Fault] = []
         self._requests: list[Seen] = []
-        self._lock = threading.Lock()
+        self._under_way = 0
+        self._lock = threading.Condition()
         self.stopping = threading.Event()
         self.upstream_context = cluster.authority.client_context()
         self._server = TlsServer(_Handler, owner=self, timeout=TIMEOUT_SECONDS)
@@ -150,6 +152,13 @@ class FaultProxy:
     def requests(self) -> list[Seen]:
         """The requests that ended so far, in the order in which they ended."""
         with self._lock:
+            return list(self._requests)
+
+    def settled(self) -> list[Seen]:
+        """The requests so far, once none is under way: a client has its answer a moment before that ends here."""
+        with self._lock:
+            if not self._lock.wait_for(lambda: not self._under_way, timeout=SETTLE_SECONDS):
+                raise TimeoutError(f"{self._under_way} requests are still under way")
             return list(self._requests)
 
     def clear(self) -> None:
@@ -206,15 +215,18 @@ class FaultProxy:
             self._faults.append(fault)
         return fault
 
-    def fault_for(self, method: str, path: str) -> Action | None:
-        """The action for a request that has just come in."""
+    def begun(self, method: str, path: str) -> Action | None:
+        """A request has come in; return the action for it."""
         with self._lock:
+            self._under_way += 1
             return next((fault.action for fault in self._faults if fault.strikes(method, unquote(path))), None)
 
     def record(self, seen: Seen) -> None:
         """Remember a request that has ended."""
         with self._lock:
+            self._under_way -= 1
             self._requests.append(seen)
+            self._lock.notify_all()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -231,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self._body()
-        fault = self._proxy.fault_for(self.command, self.path)
+        fault = self._proxy.begun(self.command, self.path)
         self._status = 0
         try:
             self._act(fault, body)

@@ -16,7 +16,7 @@ from typing import Any, Self
 import websocket
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 _FLAGS = (
     "--headless",
     "--disable-gpu",

@@ -20,7 +20,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.integration.recovery import IMPATIENT, Recovery
 
 FAST = {"quietPeriod": "300ms", "maxDelay": "2s"}
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 STOPS_WITHIN = 10.0  # seconds: what a pod is given, and what is promised
 
 

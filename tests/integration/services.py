@@ -19,7 +19,7 @@ from drsyncer.yaml.emit import emit
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.recovery import Recovery
 
-PATIENCE = 40.0  # seconds
+PATIENCE = 60.0  # seconds
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

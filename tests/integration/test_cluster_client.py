@@ -128,7 +128,7 @@ def test_who_may_write_no_more_does_not_send_a_write_once_more(
     with pytest.raises(ClusterUnreachable, match="not sent: another replica may lead now"):
         apply(ours.cluster, where, greeting="hello")
 
-    assert [seen.method for seen in proxy.requests if "configmaps/app" in seen.path] == ["PATCH"]
+    assert [seen.method for seen in proxy.settled() if "configmaps/app" in seen.path] == ["PATCH"]
     assert names(ours.cluster, where) == []  # reading is always allowed
 
 
@@ -191,7 +191,7 @@ def test_one_thing_that_stays_unavailable_on_a_ready_server_costs_few_tries(
     starting = proxy.status(503, times=None)
     with pytest.raises(ServerFailed):
         names(ours.cluster, "default")
-    assert len([seen for seen in proxy.requests if "/configmaps" in seen.path]) == 9
+    assert len([seen for seen in proxy.settled() if "/configmaps" in seen.path]) == 9
     assert starting.hits > 9
 
 
@@ -329,8 +329,7 @@ def test_a_list_comes_in_pages(
     assert [len(page.items) for page in pages] == [3, 3, 2]
     assert [page.first for page in pages] == [True, False, False]
     assert {page.resource_version for page in pages} == {pages[0].resource_version}
-    # The proxy notes a request when it has ended, a moment after its client has the answer.
-    source.wait_for(lambda: len(proxy.requests) == 3, what="three requests")
+    assert len(proxy.settled()) == 3
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2])
@@ -509,7 +508,7 @@ def test_what_the_server_refuses_is_not_tried_again(
     with pytest.raises(Forbidden, match="limited"):
         names(limited.cluster, where)
 
-    assert len(proxy.requests) == 2
+    assert len(proxy.settled()) == 2
     assert ours.waits == limited.waits == []
 
 
@@ -523,7 +522,7 @@ def test_a_token_that_is_not_accepted_says_so_at_once(proxy: FaultProxy, client:
 
     assert "renew the token" in caught.value.hint
     assert "expired-token" not in str(caught.value) + caught.value.hint
-    assert (caught.value.exit_code, len(proxy.requests)) == (ExitCode.FAILED, 1)
+    assert (caught.value.exit_code, len(proxy.settled())) == (ExitCode.FAILED, 1)
 
 
 def test_a_server_with_another_certificate_authority_is_refused_at_once(

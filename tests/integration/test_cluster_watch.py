@@ -24,7 +24,7 @@ from tests.integration.recovery import configmap
 
 CONFIGMAPS = ResourceType("", "v1", "configmaps", "ConfigMap", namespaced=True)
 SCHEDULE = Schedule(initial=0.05, factor=2.0, maximum=2.0, jitter=0.0)
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 WATCHES = r"/configmaps.*watch=true"
 
 

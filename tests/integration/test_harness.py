@@ -268,7 +268,7 @@ def test_a_request_without_a_fault_passes_through(source: ControlPlane, fault_pr
     with ask(proxy, "/api/v1/namespaces/default") as response:
         assert json.load(response)["metadata"]["name"] == "default"
 
-    (seen,) = proxy.requests
+    (seen,) = proxy.settled()
     assert (seen.method, seen.path, seen.status, seen.fault) == ("GET", "/api/v1/namespaces/default", 200, None)
 
 
@@ -278,7 +278,7 @@ def test_the_real_kubectl_works_through_the_proxy(source: ControlPlane, fault_pr
     result = source.kubectl("--kubeconfig", str(proxy.kubeconfig), "get", "namespaces", "-o", "name")
 
     assert "namespace/default" in result.stdout.splitlines()
-    assert any(seen.path.startswith("/api/v1/namespaces") for seen in proxy.requests)
+    assert any(seen.path.startswith("/api/v1/namespaces") for seen in proxy.settled())
 
 
 def test_a_status_strikes_as_often_as_told(source: ControlPlane, fault_proxy: MakeProxy) -> None:
@@ -298,7 +298,7 @@ def test_a_status_strikes_as_often_as_told(source: ControlPlane, fault_proxy: Ma
     assert answers == [(200, None), (429, "7"), (200, None)]
     assert (answered["kind"], answered["reason"]) == ("Status", "TooManyRequests")
     assert fault.hits == 1
-    assert [seen.status for seen in proxy.requests] == [200, 429, 200]
+    assert [seen.status for seen in proxy.settled()] == [200, 429, 200]
 
 
 def test_a_cut_ends_an_answer_in_the_middle(source: ControlPlane, fault_proxy: MakeProxy) -> None:

@@ -23,7 +23,7 @@ from volumes.restore_why import Why
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SOON = Schedule(initial=0.01, factor=1.0, maximum=0.01, jitter=0.0)
 NEVER = Schedule(initial=3600.0, factor=1.0, maximum=3600.0, jitter=0.0)
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def outcome(*whys: Why, ending: Ending | None = None) -> Outcome:
