@@ -61,15 +61,20 @@ def swap(cluster: Cluster, claim: Claim, before: Marker | None, after: Marker | 
 def take_up(cluster: Cluster, key: Key, result: Result, *, uid: str = "") -> None:
     """Let the marker of a claim say what a mover said that a dispatcher which died had left behind.
 
-    Not that of another claim of the name than the one with this `uid`, if that is known.
+    Not that of another claim of the name than the one with this `uid`, if that is known. A mover that found something
+    where nothing of ours was left it alone: the marker goes, since there was none before.
     """
     claim = look_at(cluster, key)
     if claim is None or claim.marker is None or claim.marker.state is not Progress.IN_PROGRESS:
         return
     if uid not in ("", claim.uid):
         return
-    if result.snapshot is not None and claim.marker.snapshot == result.snapshot.id and not untouched(result):
+    if result.snapshot is None or claim.marker.snapshot != result.snapshot.id:
+        return
+    if not untouched(result):
         swap(cluster, claim, claim.marker, finished(claim.marker, result))
+    elif result.reason is Reason.NOT_EMPTY:
+        swap(cluster, claim, claim.marker, None)
 
 
 def untouched(result: Result) -> bool:

@@ -208,6 +208,8 @@ class Restores:
             path=step.path,
             verify=self._errand.verify,
             look=look,
+            # What was found empty may have waited for its turn for hours.
+            empty=step.look and not look,
             thorough=not _is_known(step),
         )
         return Move(task=task, namespace=step.target.namespace, claim=step.target.name, read_only=look)
@@ -245,7 +247,7 @@ class Restores:
     def _second_thoughts(self, move: Move) -> Result | None:
         """Judge the volume once more, as it is now; return why it is not to be restored any more, None when it is."""
         step = self._steps[_place(move)]
-        # Where to was decided. What was found empty a moment ago, or made by us, need not be looked into again.
+        # Where to was decided. What was found empty is looked into again by its mover, what we made holds nothing.
         aim = replace(
             self._errand.aim,
             namespace=step.target.namespace,
@@ -316,14 +318,7 @@ class Restores:
         if result.state.whole and self._judged[step.target.namespace, step.target.name].action is Action.RESTORE:
             text = "the mover did not look, and says that it is done: its image is of another version"
             return Done(step, Ending.FAILED, str(Reason.FAILED), text, result)
-        if result.reason is not Reason.NOT_EMPTY:
-            return self._ended(step, result)
-        text = (
-            f"something is in the volume that DR-Syncer did not put there: {_names(result)}; --yes replaces it"
-            if not step.path
-            else f"{step.path!r:.200} is there already, and DR-Syncer did not put it there; --yes replaces it"
-        )
-        return Done(step, Ending.REFUSED, str(Reason.NOT_EMPTY), text, result)
+        return self._ended(step, result)
 
     def _tell(self, done: Done) -> None:
         self._errand.told(done)
@@ -335,6 +330,8 @@ class Restores:
         if judged is not None and judged.action is not Action.RESTORE:
             return undone(judged)
         step = replace(step, claim=judged.claim if judged else step.claim)
+        if result.reason is Reason.NOT_EMPTY and marking.untouched(result):
+            return Done(step, Ending.REFUSED, str(Reason.NOT_EMPTY), _in_the_way(step, result), result)
         if result.state.whole:
             return Done(step, Ending.RESTORED, str(step.why), result.message or step.text, result)
         ending = Ending.PARTIAL if result.state is State.PARTIAL else Ending.FAILED
@@ -353,11 +350,13 @@ def _is_known(step: Step) -> bool:
     return step.why is Why.OTHER_SNAPSHOT and marker is not None and not marker.path
 
 
-def _names(result: Result) -> str:
-    more = result.names_total - len(result.names)
-    return ", ".join(f"{name!r:.80}" for name in result.names[:3]) + (
-        " and more" if more > 0 or len(result.names) > 3 else ""
-    )
+def _in_the_way(step: Step, result: Result) -> str:
+    """Return what a mover found where nothing of DR-Syncer's was."""
+    if step.path:
+        return f"{step.path!r:.200} is there already, and DR-Syncer did not put it there; --yes replaces it"
+    names = ", ".join(f"{name!r:.80}" for name in result.names[:3])
+    more = " and more" if max(result.names_total, len(result.names)) > 3 else ""
+    return f"something is in the volume that DR-Syncer did not put there: {names}{more}; --yes replaces it"
 
 
 def _place(move: Move) -> Place:

@@ -52,6 +52,8 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
     start = datetime.now(UTC)
     with _untouched():
         root = mounted.root_of(task.root)
+        if task.empty and (found := look(task)).state is not State.EMPTY:
+            return found
         warnings = _warnings(restic.version())
         id_, listed = _require(task, restic)
         path, is_folder = _wanted(task, restic, root) if task.path else ("", True)

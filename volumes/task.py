@@ -69,7 +69,8 @@ class RestoreTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag
     """Make the folder `root` what `snapshot` says, or only `path` inside it.
 
     `look`: write nothing, and ask restic nothing; answer Empty when there is nothing that a restore would overwrite or
-    delete, else Failed with the reason NotEmpty and the first names of what there is.
+    delete, else Failed with the reason NotEmpty and the first names of what there is. `empty`: look once more before
+    anything is written, and answer the same.
     """
 
     access: Access
@@ -79,6 +80,7 @@ class RestoreTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag
     path: str = ""  # inside the volume, without a leading slash; "" for all of it
     verify: str = "metadata"  # none | metadata | all
     look: bool = False
+    empty: bool = False
     thorough: bool = False  # no file that is there is taken for right by its time and size
     root: str = DATA
 

@@ -279,6 +279,18 @@ def test_a_look_says_what_a_restore_would_take_away_and_changes_nothing(
     assert portrait(target) == before
 
 
+def test_a_restore_that_expects_nothing_leaves_what_it_finds_alone(mover: Mover, volume: Path, target: Path) -> None:
+    snapshot = mover.backup(volume).snapshot
+    (target / "file").write_text("x")
+
+    done = mover.restore(snapshot, target, empty=True)
+
+    assert (done.state, done.reason, done.touched) == (State.FAILED, Reason.NOT_EMPTY, False)
+    assert [file.name for file in target.iterdir()] == ["file"]
+    (target / "file").unlink()
+    assert mover.restore(snapshot, target, empty=True).state is State.COMPLETE
+
+
 def test_a_restore_that_was_killed_goes_on_where_it_was(mover: Mover, large: Path, target: Path) -> None:
     snapshot = mover.backup(large).snapshot
     with mover.running(mover.restore_task(snapshot, target, access=slow(mover))) as running:

@@ -117,6 +117,25 @@ def test_a_claim_that_nothing_is_known_of_is_restored_only_when_it_is_empty(scen
     assert portrait(volume).items() >= portrait(origin).items()
 
 
+def test_what_comes_into_an_empty_volume_between_the_look_and_the_restore_stays(scene: Scene, origin: Path) -> None:
+    volume = scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+
+    def somebody_writes(_claim: str) -> bool:
+        if scene.kubelet.seen:  # the mover that looked has begun, and this one is to restore
+            (volume / "somebody's").write_text("data")
+        return False
+
+    scene.kubelet.holds = somebody_writes
+    refused = scene.restore()
+
+    assert len(scene.kubelet.seen) == 2
+    assert endings(refused) == {"shop/data": ("refused", "NotEmpty")}
+    assert (volume / "somebody's").read_text() == "data"
+    assert [file.name for file in volume.iterdir()] == ["somebody's"]
+    assert scene.marker() is None
+
+
 def test_movers_of_a_restore_bear_the_taints_of_dr_and_keep_to_its_nodes(scene: Scene, origin: Path) -> None:
     scene.volume()
     scene.point({DATA: scene.record(scene.backup(origin))})
