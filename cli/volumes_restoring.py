@@ -98,11 +98,19 @@ def planned(config: Config, clone: Clone, cluster: Cluster, asked: Asked, progre
     """
     section = config.importer
     assert section is not None
-    selecting = Selecting(section_of(config).restore.select)
+    volumes = section_of(config)
+    selecting = Selecting(volumes.restore.select)
     with progress.task("Reading the recovery point", total=None):
         choice = _chosen(clone, section, cluster, asked)
         point = choice.point
-        found = wanted(clone, point, selecting, namespaces=asked.namespaces, volumes=asked.claims)
+        found = wanted(
+            clone,
+            point,
+            selecting,
+            select=volumes.select,
+            namespaces=asked.namespaces,
+            volumes=asked.claims,
+        )
     names = settings_of(section.transforms, standby=None).namespace_map
     with progress.task("Looking at the DR cluster", total=None):
         standing = look(cluster, [target_of(one.source, names, asked.aim) for one in found])

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from drsyncer import manifest as manifests
 from drsyncer import own
-from drsyncer.errors import DrSyncerError
+from drsyncer.config.volumes import VolumeSelect
 from drsyncer.manifest import Manifest, ObjectRef
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone
-from drsyncer.yaml.read import read as read_manifest
 from transforms.select import Verdict
+from volumes import in_git
 from volumes.points import Point, check_names
 from volumes.restore_look import requested_in
 from volumes.restore_plan import Key, Wanted
 from volumes.restore_selecting import INCLUDED, Selecting
 
-_Name = TypeVar("_Name", bound=Hashable)
-_NAMESPACES = "namespaces"
-_MOST_BYTES = 1 << 20  # of a claim's file
 # What says which volume a claim gets, and not how large and of which sort it is, would give it the old one.
-_SPEC = ("accessModes", "resources", "storageClassName", "volumeAttributesClassName", "volumeMode")
+_SPEC: Final = ("accessModes", "resources", "storageClassName", "volumeAttributesClassName", "volumeMode")
 
 
 def wanted(
-    clone: Clone, point: Point, selecting: Selecting, *, namespaces: Sequence[str] = (), volumes: Sequence[Key] = ()
+    clone: Clone,
+    point: Point,
+    selecting: Selecting,
+    *,
+    select: VolumeSelect,
+    namespaces: Sequence[str] = (),
+    volumes: Sequence[Key] = (),
 ) -> list[Wanted]:
     """Return the volumes of `point`: all of them, or those in `namespaces` and those named, as the source calls them.
 
-    Those that `selecting` leaves out are among them, with its verdict. A claim without a record is one of them only
-    when it is named. Raises UsageError for names that the recovery point does not know, GitError.
+    Those that `selecting` leaves out are among them, with its verdict. So is a claim without a record that by `select`,
+    which says what is backed up, should have one: who restores all must not learn later that this is not all there was.
+    Raises UsageError for names that the recovery point does not know, GitError.
     """
     records = {key_of(ref): record for ref, record in point.volumes.items()}
     unrecorded = {key_of(ref) for ref in point.unrecorded}
     check_names(point, namespaces, {key.namespace for key in records.keys() | unrecorded}, "namespace with volumes")
     check_names(point, map(str, volumes), {str(key) for key in records.keys() | unrecorded}, "volume")
-    chosen = {key for key in records if key.namespace in namespaces or not (namespaces or volumes)} | set(volumes)
-    claims = _manifests(clone, point, {key: path_of(key) for key in chosen})
-    spaces = sorted({key.namespace for key in chosen}) if selecting.asks_for_namespaces else []
-    known = _manifests(clone, point, {name: layout.path_of(ObjectRef(_NAMESPACES, "", name)) for name in spaces})
+    expected = records.keys() | set(map(key_of, in_git.never_recorded(clone, point, select)))
+    chosen = {key for key in expected if key.namespace in namespaces or not (namespaces or volumes)} | set(volumes)
+    claims = in_git.manifests(clone, point, {key: path_of(key) for key in chosen})
+    spaces = {key.namespace for key in chosen} if selecting.asks_for_namespaces else set[str]()
+    known = in_git.namespaces(clone, point, spaces)
 
     def judged(key: Key) -> Wanted:
         manifest, namespace = claims.get(key, {}), known.get(key.namespace, {})
@@ -80,17 +85,3 @@ def to_make(manifest: Manifest, key: Key) -> Manifest:
     spec = manifest.get("spec")
     kept = {word: spec[word] for word in _SPEC if word in spec} if isinstance(spec, dict) else {}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": kept}
-
-
-def _manifests(clone: Clone, point: Point, paths: Mapping[_Name, str]) -> dict[_Name, Manifest | None]:
-    """Return what Git has at `paths`, by their names: nothing for no file, None for one that cannot be read."""
-    files = clone.files(point.commit)
-    there = {name: file for name, path in paths.items() if (file := files.get(path)) is not None and file.regular}
-    contents = clone.read([file.blob_id for file in there.values()], max_size=_MOST_BYTES)
-    found: dict[_Name, Manifest | None] = {}
-    for name, (_, data) in zip(there, contents, strict=True):
-        try:
-            found[name] = read_manifest(data or b"", file=paths[name])
-        except DrSyncerError:
-            found[name] = None  # an import tells of it
-    return found

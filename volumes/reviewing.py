@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from drsyncer.config.volumes import VolumeSelect
-from drsyncer.errors import InvalidManifest
-from drsyncer.manifest import Manifest, ObjectRef, labels
-from drsyncer.recovery import layout
-from drsyncer.recovery.git import Clone, TreeFile
-from drsyncer.yaml import LIMITS
-from drsyncer.yaml.read import read
-from volumes import points, repository
+from drsyncer.recovery.git import Clone
+from volumes import in_git, points, repository
 from volumes.listing import Listing, Stored, listing
 from volumes.points import Point
 from volumes.restic import Restic
-from volumes.selecting import Choice, Selecting
-
-_NAMESPACES = "namespaces"
-# Why a claim that is wanted is not backed up just now; whether it is bound, Git does not say.
-_STILL_WANTED = frozenset({"not-bound", "block", "lost"})
 
 
 def review(
@@ -47,7 +37,7 @@ def review(
     stored = None if restic is None else stored_in(restic)
     return listing(
         point,
-        wanted=_wanted(clone, point, select),
+        wanted=in_git.never_recorded(clone, point, select),
         stored=stored,
         max_age=max_age,
         now=now,
@@ -74,35 +64,3 @@ def _only(point: Point, namespaces: Collection[str]) -> Point:
     volumes = {claim: record for claim, record in point.volumes.items() if claim.namespace in namespaces}
     unrecorded = tuple(claim for claim in point.unrecorded if claim.namespace in namespaces)
     return replace(point, records=points.Records(volumes, point.records.faults), unrecorded=unrecorded)
-
-
-def _wanted(clone: Clone, point: Point, select: VolumeSelect) -> Iterator[ObjectRef]:
-    """Yield the claims without a record that should have one, by the configuration and what Git has of them."""
-    if not point.unrecorded:
-        return
-    files = clone.files(point.commit)
-    spaces = sorted({claim.namespace for claim in point.unrecorded})
-    of_spaces = [layout.path_of(ObjectRef(_NAMESPACES, "", name)) for name in spaces]
-    known = dict(zip(spaces, _manifests(clone, files, of_spaces), strict=True))
-    selecting = Selecting(select)
-    of_claims = [layout.path_of(claim) for claim in point.unrecorded]
-    for claim, manifest in zip(point.unrecorded, _manifests(clone, files, of_claims), strict=True):
-        chosen = selecting.choose(manifest, labels(known[claim.namespace])) if manifest else None
-        if chosen is None or chosen.choice is Choice.SELECTED or chosen.check in _STILL_WANTED:
-            yield claim
-
-
-def _manifests(clone: Clone, files: Mapping[str, TreeFile], paths: Sequence[str]) -> Iterator[Manifest]:
-    """Yield the object of each path; an empty one for what is not there or cannot be read."""
-    there = [path for path in dict.fromkeys(paths) if path in files and files[path].regular]
-    contents = clone.read([files[path].blob_id for path in there], max_size=LIMITS.max_bytes)
-    found = {path: _manifest(path, data) for path, (_, data) in zip(there, contents, strict=True)}
-    for path in paths:
-        yield found.get(path, {})
-
-
-def _manifest(path: str, data: bytes | None) -> Manifest:
-    try:
-        return read(data, file=path) if data is not None else {}
-    except InvalidManifest:
-        return {}

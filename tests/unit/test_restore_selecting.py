@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from drsyncer import own
-from drsyncer.config.volumes import RestoreSelect
+from drsyncer.config.volumes import RestoreSelect, VolumeSelect
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery import layout
 from drsyncer.restored import Progress
@@ -152,7 +152,7 @@ def test_rules_are_asked_of_claims_and_namespaces_as_git_has_them(tmp_path: Path
     def verdicts(volumes: tuple[Key, ...] = (), **rules: Any) -> dict[str, bool | None]:
         point = history.choose().point
         with history.sandbox.open() as clone:
-            found = wanted(clone, point, selecting(**rules), volumes=volumes)
+            found = wanted(clone, point, selecting(**rules), select=VolumeSelect(), volumes=volumes)
         return {one.source.name: one.verdict and one.verdict.included for one in found}
 
     by_label = verdicts(exclude=[{"labels": "tier=cache"}])
@@ -161,3 +161,32 @@ def test_rules_are_asked_of_claims_and_namespaces_as_git_has_them(tmp_path: Path
     assert by_namespace == {"data": True, "cache": True, "torn": None, "bare": True}
     assert set(verdicts().values()) == {True}
     assert verdicts(volumes=(Key("shop", "cache"),), exclude=[{"labels": "tier=cache"}]) == {"cache": False}
+
+
+@pytest.mark.parametrize(
+    ("select", "meta", "is_there"),
+    [
+        ({}, {}, True),
+        ({}, {"annotations": {own.BACKUP: "false"}}, False),
+        ({"exclude": [{"names": ["cache"]}]}, {}, False),
+        ({"include": [{"namespaces": ["other"]}]}, {}, False),
+        ({"include": [{"namespaces": ["other"]}]}, {"annotations": {own.BACKUP: "true"}}, True),
+    ],
+)
+def test_a_claim_that_should_have_been_backed_up_and_was_not_is_one_of_all_volumes(
+    select: dict[str, Any], meta: dict[str, Any], is_there: bool, tmp_path: Path
+) -> None:
+    history = History(tmp_path)
+    cache = claim_ref("cache")
+    meta = {"name": "cache", "namespace": "shop", **meta}
+    file = emit({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta}).decode()
+    history.export({claim_ref("data"): whole(1)}, claims=(), more={layout.path_of(cache): file})
+    point = history.choose().point
+
+    for namespaces in ((), ("shop",)):
+        with history.sandbox.open() as clone:
+            found = wanted(clone, point, selecting(), select=VolumeSelect.model_validate(select), namespaces=namespaces)
+        assert [one.source.name for one in found] == (["cache", "data"] if is_there else ["data"])
+
+    steps = plan([Wanted(Key("shop", "cache"), None)], standing(), NO_MAP, Aim())
+    assert [(one.action, one.why) for one in steps] == [(Action.LEFT_OUT, Why.NO_RECORD)]
