@@ -56,6 +56,11 @@ _BAD = frozenset({"partial", "failed"})
     help="Compare what is restored with its manifest. What is in a volume already is not looked at; --again restores, "
     "and compares, that, too. Default: volumes.restore.verify.",
 )
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Restore what the newest backup got though it was Partial. The volume then counts as half restored.",
+)
 @click.option("--again", is_flag=True, help="Also where this very snapshot was restored already.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would happen; change nothing.")
 @click.option("--yes", is_flag=True, help="Replace also what DR-Syncer did not put into a volume.")
@@ -69,6 +74,7 @@ def restore(
     to_pvc: str,
     path: str,
     verify: str | None,
+    partial: bool,
     again: bool,
     plan_only: bool,
     yes: bool,
@@ -96,6 +102,7 @@ def restore(
       dr-syncer volumes restore --as-of 2h --namespace shop
       dr-syncer volumes restore --pvc shop/data --to-pvc data-copy --verify all
       dr-syncer volumes restore --pvc shop/data --path etc/app.conf
+      dr-syncer volumes restore --pvc shop/data --partial --to-pvc data-look
     """
     from cli.volumes_restoring import Asked, restore_volumes
     from drsyncer.errors import UsageError
@@ -106,6 +113,8 @@ def restore(
         raise UsageError("--revision and --as-of say two different things: give one of them")
     if to_pvc and (len(claims) != 1 or namespaces):
         raise UsageError("--to-pvc takes one claim: name it with --pvc, and no --namespace")
+    if partial and (not claims or namespaces):
+        raise UsageError("--partial is for volumes that are named: give --pvc, and no --namespace")
     _check_name("--to-namespace", to_namespace, NAMESPACE_NAME)
     _check_name("--to-pvc", to_pvc, CLAIM_NAME)
     asked = Asked(
@@ -118,6 +127,7 @@ def restore(
         path=_inside(path),
         verify=verify or "",
         again=again,
+        partial=partial,
         plan_only=plan_only,
         confirmed=yes,
     )

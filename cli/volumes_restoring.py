@@ -30,7 +30,7 @@ from volumes.restore_outcome import Done, Outcome, undone
 from volumes.restore_plan import Aim, Key, Step, plan, target_of
 from volumes.restore_run import Errand, Restores
 from volumes.restore_selecting import Selecting, odd_wish
-from volumes.restore_wanted import path_of, to_make, wanted
+from volumes.restore_wanted import partial, path_of, to_make, wanted
 from volumes.restore_why import Action
 from volumes.sharing import TIMING, Meeting, Watcher, shared
 from volumes.supplies import access_of, check, files_of
@@ -66,6 +66,7 @@ class Asked:
     again: bool = False
     plan_only: bool = False
     confirmed: bool = False
+    partial: bool = False
     fetch: bool = True
 
     @property
@@ -111,6 +112,8 @@ def planned(config: Config, clone: Clone, cluster: Cluster, asked: Asked, progre
             namespaces=asked.namespaces,
             volumes=asked.claims,
         )
+        if asked.partial:
+            found = list(map(partial, found))
     names = settings_of(section.transforms, standby=None).namespace_map
     with progress.task("Looking at the DR cluster", total=None):
         standing = look(cluster, [target_of(one.source, names, asked.aim) for one in found])
@@ -138,7 +141,13 @@ def _chosen(clone: Clone, section: Importer, cluster: Cluster, asked: Asked) -> 
     """Return the recovery point, as far as an import would accept it."""
     chosen = following.choose(clone, section.revision, asked.revision, fetch=asked.fetch)
     as_of = past(asked.as_of, now=datetime.now(UTC)) if asked.as_of else None
-    choice = points.choose(clone, head=chosen.commit, revision=chosen.commit if asked.revision else "", as_of=as_of)
+    choice = points.choose(
+        clone,
+        head=chosen.commit,
+        revision=chosen.commit if asked.revision else "",
+        as_of=as_of,
+        needs_complete=not asked.partial,  # a complete one names nothing partial
+    )
     source = choice.point.source
     there = recall(cluster, namespace=section.state_namespace, importer=section.name or source.cluster)
     inventory = there or Inventory(section.name or source.cluster, section.state_namespace)

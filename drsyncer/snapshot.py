@@ -49,11 +49,11 @@ class Folder(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """A restic snapshot of one volume that holds all that was in it. Times are aware and in UTC.
+    """A restic snapshot of one volume. Times are aware and in UTC.
 
-    `state` is Complete, Unchanged, or Empty when somebody confirmed that there is nothing (more) to be expected. When
-    nothing differs from the snapshot before, restic makes none: `id` is then that one's, and the times are those of the
-    backup that found it so.
+    `state` is Complete, Unchanged, or Empty when somebody confirmed that there is nothing (more) to be expected.
+    Partial is only what an attempt `made`. When nothing differs from the snapshot before, restic makes none: `id` is
+    then that one's, and the times are those of the backup that found it so.
     """
 
     id: str  # 64 hexadecimal digits, as restic gives them; never shortened
@@ -77,6 +77,7 @@ class Attempt(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     reason: str  # one word for machines, such as WrongPassword
     message: str  # a sentence for people, without secrets
     snapshot: str = ""  # Partial, Empty: the id of the snapshot that there is
+    made: Snapshot | None = None  # Partial: the same, for whoever wants it for want of anything better
 
 
 class Record(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -126,27 +127,34 @@ def checked(record: Record) -> Record:
     snapshot, attempt = record.snapshot, record.attempt
     if snapshot is None and attempt is None:
         raise ValueError("is no record of a backup: it names neither a snapshot nor an attempt")
+    made = attempt.made if attempt is not None else None
     if snapshot is not None:
-        ids = [record.repository, snapshot.id, snapshot.tree, *([snapshot.manifest] if snapshot.manifest else [])]
-        if not all(map(_ID.fullmatch, ids)):
-            raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
+        _check_snapshot(snapshot, record.repository)
         if not snapshot.state.whole and snapshot.state is not State.EMPTY:
             raise ValueError(f"is no record of a backup: its snapshot is {snapshot.state}, which is not whole")
-        if len(snapshot.host) > _LONGEST_HOST:
-            raise ValueError(
-                f"is no record of a backup: names of clusters have no more than {_LONGEST_HOST} characters"
-            )
-        if min(snapshot.files, snapshot.bytes) < 0:
-            raise ValueError("is no record of a backup: files and bytes are counts")
+    if made is not None:
+        _check_snapshot(made, record.repository)
+        if made.state is not State.PARTIAL:
+            raise ValueError(f"is no record of a backup: its attempt made a snapshot that is {made.state}, not Partial")
     if attempt is not None:
         if attempt.state.whole:
             raise ValueError(f"is no record of a backup: its attempt is {attempt.state}, which belongs to a snapshot")
         if attempt.snapshot and not _ID.fullmatch(attempt.snapshot):
             raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
-    times = [time for part in (snapshot, attempt) if part is not None for time in (part.start, part.end)]
+    times = [time for part in (snapshot, attempt, made) if part is not None for time in (part.start, part.end)]
     if any(time.tzinfo is None for time in times):
         raise ValueError("is no record of a backup: its times are in no time zone")
     return record
+
+
+def _check_snapshot(snapshot: Snapshot, repository: str) -> None:
+    ids = [repository, snapshot.id, snapshot.tree, *([snapshot.manifest] if snapshot.manifest else [])]
+    if not all(map(_ID.fullmatch, ids)):
+        raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
+    if len(snapshot.host) > _LONGEST_HOST:
+        raise ValueError(f"is no record of a backup: names of clusters have no more than {_LONGEST_HOST} characters")
+    if min(snapshot.files, snapshot.bytes) < 0:
+        raise ValueError("is no record of a backup: files and bytes are counts")
 
 
 class _Versioned(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ import msgspec
 from drsyncer.manifest import Manifest
 from drsyncer.match import annotations_of
 from drsyncer.own import BACKUP_RESULT
-from drsyncer.snapshot import Attempt, Record, decode
+from drsyncer.snapshot import Attempt, Record, State, decode
 from volumes.endings import is_good
 from volumes.result import Result
 
@@ -45,6 +45,7 @@ def remember(before: Record | None, result: Result, *, now: datetime) -> Record:
         reason=str(result.reason),
         message=result.message,
         snapshot=result.snapshot.id if result.snapshot else "",
+        made=result.snapshot if result.snapshot and result.snapshot.state is State.PARTIAL else None,
     )
     if before is None:
         return Record(repository=result.repository, attempt=attempt)

@@ -263,6 +263,7 @@ def _lacking(one: Wanted, aim: Aim) -> tuple[Why, str] | None:
     if one.record.snapshot is None:
         attempt = one.record.attempt
         last = f"; the last try ended {attempt.state}: {attempt.message}" if attempt else ""
+        last += "; --partial restores what it got" if attempt and attempt.made else ""
         return Why.NO_SNAPSHOT, f"the recovery point names no whole snapshot of it{last}"
     if aim.repository and one.record.repository != aim.repository:
         return (
@@ -353,7 +354,9 @@ def _other_folder(marker: Marker, snapshot: Snapshot) -> bool:
 def _note(one: Wanted, claim: Claim | None, standing: Standing) -> str:
     """Return what a person should know of a restore that is going to happen."""
     notes = []
-    if one.record and one.record.snapshot and one.record.attempt:
+    if one.record and one.record.attempt and one.record.attempt.made == one.record.snapshot:
+        notes.append(f"its snapshot is not whole: {one.record.attempt.message}")
+    elif one.record and one.record.snapshot and one.record.attempt:
         attempt = one.record.attempt
         since = one.record.snapshot.start
         notes.append(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from drsyncer import manifest as manifests
 from drsyncer import own
 from drsyncer.config.volumes import VolumeSelect
+from drsyncer.errors import UsageError
 from drsyncer.manifest import Manifest, ObjectRef
 from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone
@@ -60,6 +64,21 @@ def wanted(
         return Wanted(key, records.get(key), size or None, named=key in volumes, verdict=verdict)
 
     return [judged(key) for key in sorted(chosen)]
+
+
+def partial(one: Wanted) -> Wanted:
+    """Return a volume whose newest backup was Partial, as it is to be restored from just that.
+
+    Raises UsageError when the recovery point names no such snapshot.
+    """
+    made = one.record.attempt.made if one.record and one.record.attempt else None
+    if one.record is None or made is None:
+        raise UsageError(
+            f"--partial: the recovery point names no partial snapshot of {one.source}",
+            hint="Leave --partial out, or name the recovery point with --revision: `dr-syncer log` lists them, and "
+            "`dr-syncer volumes list --revision REV` shows how each backup ended.",
+        )
+    return replace(one, record=msgspec.structs.replace(one.record, snapshot=made))
 
 
 def key_of(ref: ObjectRef) -> Key:

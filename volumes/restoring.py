@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def restore(task: RestoreTask, restic: Restic, *, listener: Callable[[Message], 
         if verdict.state is State.COMPLETE:
             _log.info("waits until the disk has all of it")
             settle()
+            verdict = _no_better_than_its_snapshot(task, verdict)
     return Result(
         state=verdict.state,
         start=start,
@@ -168,6 +170,19 @@ def _restored(
         if verdict.state is State.COMPLETE:
             verdict = _compared(task, restic, root, fetching, by_restic=by_restic)
     return verdict, summary
+
+
+def _no_better_than_its_snapshot(task: RestoreTask, verdict: Verdict) -> Verdict:
+    """Return what a whole restore is worth: of a snapshot that is not whole, the volume is not either."""
+    if task.snapshot.state is not State.PARTIAL:
+        return verdict
+    return replace(
+        verdict,
+        state=State.PARTIAL,
+        reason=Reason.NOT_WHOLE,
+        message="all that the snapshot has was restored, and the snapshot is not whole: what could not be read or was "
+        "written to when it was made is missing or torn here, too",
+    )
 
 
 def _manifest(task: RestoreTask, restic: Restic, listed: Listed | None) -> Path:

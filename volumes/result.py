@@ -41,6 +41,7 @@ class Reason(StrEnum):
     TARGET_FULL = "TargetFull"
     TARGET_IN_USE = "TargetInUse"
     NOT_EMPTY = "NotEmpty"  # something is in the target that DR-Syncer did not put there
+    NOT_WHOLE = "NotWhole"  # a Partial snapshot was asked for, and restored
     DIFFERS = "Differs"  # what was restored is not what the manifest says
     INTERRUPTED = "Interrupted"
     TIMED_OUT = "TimedOut"

@@ -199,8 +199,10 @@ def _buckets(policy: Retention) -> tuple[tuple[str, int, Bucket], ...]:
 
 def _ids(record: Record) -> list[str]:
     """Return all snapshots that a record names."""
-    ids = [record.snapshot.id, record.snapshot.manifest] if record.snapshot is not None else []
-    return [id_ for id_ in (*ids, record.attempt.snapshot if record.attempt is not None else "") if id_]
+    attempt = record.attempt
+    named = [record.snapshot, attempt.made if attempt is not None else None]
+    ids = [id_ for one in named if one is not None for id_ in (one.id, one.manifest)]
+    return [id_ for id_ in (*ids, attempt.snapshot if attempt is not None else "") if id_]
 
 
 def _why_blocked(record: Record) -> str:

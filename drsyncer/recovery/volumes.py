@@ -59,4 +59,8 @@ def read(data: bytes, *, file: str) -> tuple[ObjectRef, Record]:
 
 
 def _without_none(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if value is not None}
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in data.items()
+        if value is not None
+    }

@@ -20,6 +20,7 @@ from tests.cluster.tools import find
 from tests.integration.movers import (
     QUICKLY,
     VOLUME,
+    WITHOUT_CAPABILITIES,
     Mover,
     assert_no_backup,
     portrait,
@@ -178,14 +179,6 @@ def test_files_that_could_not_be_read_make_it_partial_and_are_named(mover: Mover
     assert set(done.result.names) == {"deep/private", "closed"}
     assert done.snapshot.state is State.PARTIAL
     assert "permission denied" in done.result.message
-
-
-# As in a pod without capabilities: what another user closed is closed, for root too.
-WITHOUT_CAPABILITIES = (
-    ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
-    if os.geteuid() == 0
-    else ()
-)
 
 
 def test_files_that_change_while_they_are_read_make_it_partial_and_are_named(mover: Mover, volume: Path) -> None:

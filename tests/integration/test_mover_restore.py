@@ -15,6 +15,7 @@ from tests.cluster.tcp_fault_proxy import TcpFaultProxy
 from tests.integration.movers import (
     QUICKLY,
     VOLUME,
+    WITHOUT_CAPABILITIES,
     Mover,
     assert_not_whole,
     portrait,
@@ -289,6 +290,22 @@ def test_a_restore_that_expects_nothing_leaves_what_it_finds_alone(mover: Mover,
     assert [file.name for file in target.iterdir()] == ["file"]
     (target / "file").unlink()
     assert mover.restore(snapshot, target, empty=True).state is State.COMPLETE
+
+
+@needs_root
+def test_all_that_a_partial_snapshot_has_comes_back_and_never_passes_for_whole(
+    mover: Mover, volume: Path, target: Path
+) -> None:
+    (volume / "deep" / "private").write_text("x")
+    (volume / "deep" / "private").chmod(0)
+    made = mover.backup(volume, before=WITHOUT_CAPABILITIES)
+    assert made.reason is Reason.UNREADABLE
+
+    done = mover.restore(made.snapshot, target, verify="all")
+
+    assert_not_whole(done, State.PARTIAL, Reason.NOT_WHOLE, code=3)
+    lost = {f"/{name}".encode() for name in made.result.names}
+    assert portrait(target) == {name: what for name, what in portrait(volume).items() if name not in lost}
 
 
 def test_a_restore_that_was_killed_goes_on_where_it_was(mover: Mover, large: Path, target: Path) -> None:

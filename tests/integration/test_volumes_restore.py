@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from drsyncer.cluster import connect
-from drsyncer.errors import ExitCode, RevisionNotFound
+from drsyncer.errors import ExitCode, Refused, RevisionNotFound, UsageError
 from drsyncer.restored import Progress
 from drsyncer.snapshot import Attempt, State
 from tests.cluster.control_plane import ControlPlane
@@ -134,6 +134,33 @@ def test_what_comes_into_an_empty_volume_between_the_look_and_the_restore_stays(
     assert (volume / "somebody's").read_text() == "data"
     assert [file.name for file in volume.iterdir()] == ["somebody's"]
     assert scene.marker() is None
+
+
+def test_what_a_partial_backup_got_comes_back_when_somebody_asks_for_it_and_counts_as_half_restored(
+    scene: Scene, origin: Path
+) -> None:
+    volume = scene.volume()
+    whole, got = scene.backup(origin), msgspec.structs.replace(scene.backup(origin), state=State.PARTIAL)
+    attempt = Attempt(
+        state=State.PARTIAL, start=got.start, end=got.end, reason="Changed", message="one path changed", made=got
+    )
+    scene.point({DATA: scene.record(None, attempt=attempt)})
+
+    with pytest.raises(Refused, match="no recovery point is complete"):
+        scene.restore(claims=(DATA,))
+
+    outcome = scene.restore(claims=(DATA,), partial=True)
+
+    assert endings(outcome) == {"shop/data": ("partial", "NotWhole")}
+    assert "its snapshot is not whole: one path changed" in outcome.volumes[0].step.note
+    assert outcome.exit_code is ExitCode.PARTIAL
+    assert portrait(volume).items() >= portrait(origin).items()
+    assert scene.states() == (Progress.PARTIAL, "NotWhole")
+
+    scene.point({DATA: scene.record(whole)})
+    with pytest.raises(UsageError, match="names no partial snapshot of shop/data"):
+        scene.restore(claims=(DATA,), partial=True)
+    assert endings(scene.restore()) == {"shop/data": ("restored", "Resumed")}
 
 
 def test_movers_of_a_restore_bear_the_taints_of_dr_and_keep_to_its_nodes(scene: Scene, origin: Path) -> None:

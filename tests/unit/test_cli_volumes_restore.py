@@ -34,6 +34,8 @@ SNAPSHOT = Snapshot(
         (["--path", "//"], "is the whole volume"),
         (["--revision", "main", "--as-of", "2h"], "say two different things"),
         (["--to-pvc", "copy"], "takes one claim"),
+        (["--partial"], "--partial is for volumes that are named"),
+        (["--partial", "--pvc", "shop/a", "--namespace", "shop"], "--partial is for volumes that are named"),
         (["--to-pvc", "copy", "--pvc", "shop/a", "--pvc", "shop/b"], "takes one claim"),
         (["--to-pvc", "copy", "--pvc", "shop/a", "--namespace", "shop"], "takes one claim"),
         (["--to-pvc", "shop/copy", "--pvc", "shop/a"], "--to-pvc 'shop/copy' is no name"),

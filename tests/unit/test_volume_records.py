@@ -105,6 +105,8 @@ def _with(path, value):
         (_with("snapshot.manifest", "x"), "64 hexadecimal digits"),
         (_with("attempt.snapshot", "x"), "64 hexadecimal digits"),
         (_with("snapshot.state", "Partial"), "its snapshot is Partial, which is not whole"),
+        (_with("attempt.made", _as_data(made(2))), "a snapshot that is Complete, not Partial"),
+        (_with("attempt.made", _as_data(made(2, state=State.PARTIAL, files=-1))), "are counts"),
         (_with("snapshot.state", "Great"), "is no record"),
         (_with("snapshot.files", -1), "are counts"),
         (_with("snapshot.bytes", "many"), "is no record"),

@@ -65,6 +65,8 @@ def test_a_partial_snapshot_is_named_by_the_attempt() -> None:
     assert record.snapshot is None
     assert record.attempt is not None
     assert record.attempt.snapshot == f"{1:064x}"
+    assert record.attempt.made == _snapshot(1, State.PARTIAL)
+    assert decode(encode(record)) == record
 
 
 def test_a_whole_backup_ends_the_trouble() -> None:

@@ -137,7 +137,8 @@ def test_recovery_points_are_kept_by_age_count_and_tag():
 
 
 def test_a_recovery_point_names_the_snapshot_its_manifest_and_what_there_is_of_an_attempt():
-    partial = failed(1, State.PARTIAL, snapshot="ef" * 32)
+    got = snapshot(7, state=State.PARTIAL)
+    partial = failed(1, State.PARTIAL, snapshot=got.id, made=got)
     other = msgspec.structs.replace(whole(5), repository="00" * 32)
 
     known = knowledge_of(
@@ -147,7 +148,7 @@ def test_a_recovery_point_names_the_snapshot_its_manifest_and_what_there_is_of_a
     )
 
     made = snapshot(1)
-    assert known.named == dict.fromkeys((made.id, made.manifest, "ef" * 32), "shop/data")
+    assert known.named == dict.fromkeys((made.id, made.manifest, got.id, got.manifest), "shop/data")
     assert known.whole == {made.id, snapshot(3).id}
     assert known.blocked == {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from hypothesis import strategies as st
 
 from drsyncer.manifest import ObjectRef
@@ -71,7 +72,10 @@ ATTEMPTS = st.builds(
     message=_TEXT,
     snapshot=_IDS | st.just(""),
 )
+_PARTIAL = SNAPSHOTS.map(lambda one: msgspec.structs.replace(one, state=State.PARTIAL))
+_MADE = st.builds(lambda one, made: msgspec.structs.replace(one, made=made), ATTEMPTS, _PARTIAL)
 RECORDS = st.one_of(
-    st.builds(Record, repository=_IDS, snapshot=SNAPSHOTS, attempt=st.none() | ATTEMPTS),
+    st.builds(Record, repository=_IDS, snapshot=st.none(), attempt=_MADE),
+    st.builds(Record, repository=_IDS, snapshot=SNAPSHOTS, attempt=st.none() | ATTEMPTS | _MADE),
     st.builds(Record, repository=_IDS | st.just(""), snapshot=st.none(), attempt=ATTEMPTS),
 )
