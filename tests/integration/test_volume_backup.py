@@ -70,6 +70,10 @@ def test_the_next_backup_knows_what_was_there_before(backups: Backups, shop: str
     (folder / "orders").unlink()
     shrunk = backups.run(namespaces=[shop])
     third = backups.record(shop, "data")
+    backups.repository = "away"
+    failed = backups.run(namespaces=[shop])
+    fourth = backups.record(shop, "data")
+    backups.repository = "repo"
     confirmed = backups.run(claims=[(shop, "data")], confirmed=[(shop, "data")])
 
     assert unchanged.states() == {"data": "Unchanged"}
@@ -79,7 +83,10 @@ def test_the_next_backup_knows_what_was_there_before(backups: Backups, shop: str
     assert third.snapshot == second
     assert third.attempt is not None
     assert (third.attempt.state, third.attempt.reason) == (State.EMPTY, "Shrunk")
-    assert [reason for reason, _ in backups.events(shop, "data")] == ["BackupEmpty"]
+    assert failed.states() == {"data": "Failed"}
+    assert fourth is not None
+    assert fourth.suspicion == third.suspicion is not None
+    assert {reason for reason, _ in backups.events(shop, "data")} == {"BackupEmpty", "BackupFailed"}
     assert (confirmed.code, confirmed.states()) == (ExitCode.DONE, {"data": "Complete"})
     assert backups.whole(shop, "data").files == 1
 

@@ -119,6 +119,30 @@ def test_an_incomplete_snapshot_without_a_word_is_partial() -> None:
     assert verdict(task(), now(1, 1), outcome=Outcome("back up", status=3)).state is State.PARTIAL
 
 
+def test_what_changed_meanwhile_hides_no_loss() -> None:
+    """A volume in which one file changes every night would else never be missed."""
+    found = verdict(task(snapshot()), now(1, 1), manifest=described("a.log (changed)"))
+
+    assert (found.state, found.reason) == (State.EMPTY, Reason.SHRUNK)
+    assert found.loss == "the volume has 1 files, and 100 in its last whole snapshot"
+    assert found.message.startswith(found.loss)
+    assert "--confirm shop/data" in found.message
+    assert "1 path changed while the backup ran" in found.message
+    confirmed = verdict(task(snapshot(), confirmed=True), now(1, 1), manifest=described("a.log (changed)"))
+    assert (confirmed.state, confirmed.reason, confirmed.loss) == (State.PARTIAL, Reason.CHANGED, "")
+
+
+def test_what_could_not_be_read_hides_no_loss_and_is_not_called_one() -> None:
+    outcome = Outcome("back up", status=3, complaints=[Complaint("/data/k", "denied")], complaints_total=1)
+
+    found = verdict(task(snapshot()), now(1, 1), outcome=outcome)
+
+    assert (found.state, found.reason) == (State.PARTIAL, Reason.UNREADABLE)
+    assert found.loss == "the volume has 1 files, and 100 in its last whole snapshot"
+    assert found.loss in found.message
+    assert verdict(task(snapshot()), now(100, 1000), outcome=outcome).loss == ""
+
+
 def test_what_changed_meanwhile_makes_it_partial_whatever_restic_says() -> None:
     found = verdict(task(snapshot()), now(100, 1000), is_unchanged=True, manifest=described("a.log (changed)"))
 
