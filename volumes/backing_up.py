@@ -105,11 +105,11 @@ def judge(made: Made, task: BackupTask) -> Verdict:
 
 def shrunk(task: BackupTask, summary: BackupSummary) -> str:
     """Return how much less is in the volume than in its last whole snapshot, if that is suspicious; else "". Pure."""
-    if task.previous is None:
+    if task.known is None:
         return ""
     for before, now, what in (
-        (task.previous.files, summary.total_files_processed, "files"),
-        (task.previous.bytes, summary.total_bytes_processed, "bytes"),
+        (task.known.files, summary.total_files_processed, "files"),
+        (task.known.bytes, summary.total_bytes_processed, "bytes"),
     ):
         if before and ((before - now) * 100 > task.shrink_percent * before or now == 0):
             return f"the volume has {now:,} {what}, and {before:,} in its last whole snapshot"
@@ -131,11 +131,13 @@ def names_of(outcome: Outcome, described: Described | None, root: Path) -> tuple
 
 def _way_on(task: BackupTask) -> str:
     claim = f"{task.volume.namespace}/{task.volume.name}"
-    return f"if that is meant, confirm it: `dr-syncer volumes backup --pvc {claim} --confirm {claim}`"
+    # What there was is known, and not of which repository: it was left behind.
+    adopt = " --adopt" if task.counts is not None and not task.repository_id else ""
+    return f"if that is meant, confirm it: `dr-syncer volumes backup --pvc {claim} --confirm {claim}{adopt}`"
 
 
 def _refused(task: BackupTask, id_: str, start: datetime) -> Result:
-    before = f", and its last whole snapshot has {many(task.previous.files, 'file')}" if task.previous else ""
+    before = f", and its last whole snapshot has {many(task.known.files, 'file')}" if task.known else ""
     return Result(
         state=State.EMPTY,
         start=start,

@@ -19,7 +19,7 @@ from volumes.hearing import Complaint, Outcome
 from volumes.manifest import Footer
 from volumes.result import Reason, Result
 from volumes.snapshotting import Made
-from volumes.task import Access, BackupTask, Volume
+from volumes.task import Access, BackupTask, Counts, Volume
 from volumes.verdict import Verdict
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -57,6 +57,14 @@ def test_a_volume_has_shrunk_suspiciously(
     before: Snapshot | None, files: int, size: int, percent: int, suspicious: bool
 ) -> None:
     assert bool(shrunk(task(before, shrink_percent=percent), now(files, size))) is suspicious
+
+
+def test_a_shrink_is_measured_also_against_what_is_in_another_repository() -> None:
+    adopting = task(counts=Counts(files=100, bytes=1000))
+
+    assert shrunk(adopting, now(100, 1000)) == ""
+    assert shrunk(adopting, now(1, 1000)) == "the volume has 1 files, and 100 in its last whole snapshot"
+    assert verdict(adopting, now(1, 1)).message.endswith("--confirm shop/data --adopt`")
 
 
 def test_the_numbers_are_said() -> None:
