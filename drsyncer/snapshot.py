@@ -80,17 +80,44 @@ class Attempt(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     made: Snapshot | None = None  # Partial: the same, for whoever wants it for want of anything better
 
 
+class Suspicion(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """That a volume had lost its data, as far as a backup saw, and nobody has confirmed that this is meant."""
+
+    start: datetime
+    end: datetime
+    reason: str  # Empty, Shrunk
+    message: str
+    snapshot: str = ""  # the id of what was made of it nevertheless
+
+
 class Record(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What a recovery point says of one volume.
 
     `snapshot` is the newest whole one, None before there was any. `attempt` is the newest attempt when that is newer
-    and was not whole: a recovery point with one of these is not complete, whatever the snapshot says.
+    and was not whole: a recovery point with one of these is not complete, whatever the snapshot says. `suspicion`
+    outlives the attempt that raised it, whatever the next ones end with, until one is whole: nothing of the volume may
+    be forgotten before.
     """
 
     version: int = VERSION
     repository: str  # restic's id of the repository: snapshots of another one are not these
     snapshot: Snapshot | None = None
     attempt: Attempt | None = None
+    suspicion: Suspicion | None = None
+
+    @property
+    def suspected(self) -> Suspicion | None:
+        """The suspicion. A record that was written before there were any has it in its attempt, if that is the one."""
+        attempt = self.attempt
+        if self.suspicion is not None or attempt is None or attempt.state is not State.EMPTY:
+            return self.suspicion
+        return Suspicion(
+            start=attempt.start,
+            end=attempt.end,
+            reason=attempt.reason,
+            message=attempt.message,
+            snapshot=attempt.snapshot,
+        )
 
     @property
     def complete(self) -> bool:
@@ -124,7 +151,7 @@ def from_data(data: dict[str, object]) -> Record:
 
 def checked(record: Record) -> Record:
     """Return `record` when it says something that can be relied on; raise ValueError, with a clause, when not."""
-    snapshot, attempt = record.snapshot, record.attempt
+    snapshot, attempt, suspicion = record.snapshot, record.attempt, record.suspicion
     if snapshot is None and attempt is None:
         raise ValueError("is no record of a backup: it names neither a snapshot nor an attempt")
     made = attempt.made if attempt is not None else None
@@ -136,12 +163,14 @@ def checked(record: Record) -> Record:
         _check_snapshot(made, record.repository)
         if made.state is not State.PARTIAL:
             raise ValueError(f"is no record of a backup: its attempt made a snapshot that is {made.state}, not Partial")
-    if attempt is not None:
-        if attempt.state.whole:
-            raise ValueError(f"is no record of a backup: its attempt is {attempt.state}, which belongs to a snapshot")
-        if attempt.snapshot and not _ID.fullmatch(attempt.snapshot):
-            raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
-    times = [time for part in (snapshot, attempt, made) if part is not None for time in (part.start, part.end)]
+    if attempt is not None and attempt.state.whole:
+        raise ValueError(f"is no record of a backup: its attempt is {attempt.state}, which belongs to a snapshot")
+    if suspicion is not None and attempt is None:
+        raise ValueError("is no record of a backup: its newest attempt is whole, and yet the volume is suspicious")
+    if any(part.snapshot and not _ID.fullmatch(part.snapshot) for part in (attempt, suspicion) if part is not None):
+        raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
+    parts = (snapshot, attempt, made, suspicion)
+    times = [time for part in parts if part is not None for time in (part.start, part.end)]
     if any(time.tzinfo is None for time in times):
         raise ValueError("is no record of a backup: its times are in no time zone")
     return record

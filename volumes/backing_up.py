@@ -55,6 +55,7 @@ def back_up(task: BackupTask, restic: Restic, *, listener: Callable[[Message], N
         snapshot=snapshot,
         reason=verdict.reason,
         message=verdict.message,
+        loss=verdict.loss,
         names=names,
         names_total=max(len(names), made.outcome.complaints_total, made.described.changed if made.described else 0),
         files_new=made.summary.files_new,
@@ -65,27 +66,38 @@ def back_up(task: BackupTask, restic: Restic, *, listener: Callable[[Message], N
 
 
 def judge(made: Made, task: BackupTask) -> Verdict:
-    """Return what a snapshot is worth that restic has made. Pure."""
+    """Return what a snapshot is worth that restic has made. Pure.
+
+    A loss is told whatever else is the matter. What could not be read may be all that is lacking, so that it is Partial
+    then; what changed meanwhile explains no loss.
+    """
     outcome, described = made.outcome, made.described
+    loss = "" if task.confirmed else shrunk(task, made.summary)
     if outcome.status == INCOMPLETE or outcome.complaints_total:
         names = [printable(complaint.item) for complaint in outcome.complaints]
         why = outcome.complaints[0].message if outcome.complaints else "restic does not say which"
         return Verdict(
             State.PARTIAL,
             Reason.UNREADABLE,
-            f"{many(max(outcome.complaints_total, 1), 'path')} could not be read: {some(names) or 'unknown'} ({why})",
+            f"{many(max(outcome.complaints_total, 1), 'path')} could not be read: {some(names) or 'unknown'} ({why})"
+            + (
+                f". Without what could not be read, {loss}: nothing of it is forgotten before it is whole"
+                if loss
+                else ""
+            ),
+            loss=loss,
         )
+    changed = ""
     if described is not None and not described.sure:
-        return Verdict(
-            State.PARTIAL,
-            Reason.CHANGED,
+        changed = (
             f"{many(described.changed, 'path')} changed while the backup ran, so nobody knows what the snapshot has of "
-            f"{'it' if described.changed == 1 else 'them'}: {some([printable(name) for name in described.names])}",
+            f"{'it' if described.changed == 1 else 'them'}: {some([printable(name) for name in described.names])}"
         )
-    if not task.confirmed and (loss := shrunk(task, made.summary)):
-        return Verdict(
-            State.EMPTY, Reason.SHRUNK, f"{loss}. The snapshot counts for nothing before that; {_way_on(task)}"
-        )
+    if loss:
+        text = f"{loss}. The snapshot counts for nothing before that; {_way_on(task)}"
+        return Verdict(State.EMPTY, Reason.SHRUNK, f"{text}. And {changed}" if changed else text, loss=loss)
+    if changed:
+        return Verdict(State.PARTIAL, Reason.CHANGED, changed)
     if made.is_empty:
         return Verdict(State.EMPTY)
     return Verdict(State.UNCHANGED if made.is_unchanged else State.COMPLETE)
@@ -93,11 +105,11 @@ def judge(made: Made, task: BackupTask) -> Verdict:
 
 def shrunk(task: BackupTask, summary: BackupSummary) -> str:
     """Return how much less is in the volume than in its last whole snapshot, if that is suspicious; else "". Pure."""
-    if task.previous is None:
+    if task.known is None:
         return ""
     for before, now, what in (
-        (task.previous.files, summary.total_files_processed, "files"),
-        (task.previous.bytes, summary.total_bytes_processed, "bytes"),
+        (task.known.files, summary.total_files_processed, "files"),
+        (task.known.bytes, summary.total_bytes_processed, "bytes"),
     ):
         if before and ((before - now) * 100 > task.shrink_percent * before or now == 0):
             return f"the volume has {now:,} {what}, and {before:,} in its last whole snapshot"
@@ -119,11 +131,13 @@ def names_of(outcome: Outcome, described: Described | None, root: Path) -> tuple
 
 def _way_on(task: BackupTask) -> str:
     claim = f"{task.volume.namespace}/{task.volume.name}"
-    return f"if that is meant, confirm it: `dr-syncer volumes backup --pvc {claim} --confirm {claim}`"
+    # What there was is known, and not of which repository: it was left behind.
+    adopt = " --adopt" if task.counts is not None and not task.repository_id else ""
+    return f"if that is meant, confirm it: `dr-syncer volumes backup --pvc {claim} --confirm {claim}{adopt}`"
 
 
 def _refused(task: BackupTask, id_: str, start: datetime) -> Result:
-    before = f", and its last whole snapshot has {many(task.previous.files, 'file')}" if task.previous else ""
+    before = f", and its last whole snapshot has {many(task.known.files, 'file')}" if task.known else ""
     return Result(
         state=State.EMPTY,
         start=start,

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.cluster.lease import Timing
@@ -24,7 +26,7 @@ from volumes.healing import Healed, heal, heal_one
 from volumes.hooks import Hooks
 from volumes.jobs import Dispatcher, Move
 from volumes.leftovers import sweep
-from volumes.looking import Found, look
+from volumes.looking import NOT_COMPARED, Found, look
 from volumes.outcome import Backup, Outcome
 from volumes.placing import CannotMount
 from volumes.preparing import Preparing, Subject, placed
@@ -33,7 +35,7 @@ from volumes.result import Reason, Result
 from volumes.running import Movers, Way
 from volumes.selecting import Asked, Choice, Chosen
 from volumes.sharing import TIMING, Meeting, Watcher, shared
-from volumes.task import BackupTask
+from volumes.task import BackupTask, Counts
 from volumes.task import Volume as Source
 
 if TYPE_CHECKING:
@@ -93,7 +95,9 @@ def back_up(
         _remember_refusals(backups, Recorder(site.cluster, run=run))
         results = _run(planned, planning, site=site, run=run, files=files, progress=progress, interval=interval)
         for index, result in results.items():
-            backups[index] = replace(backups[index], result=result)
+            backup = backups[index]
+            why = found.unreadable.get(backup.chosen.claim.key, "")
+            backups[index] = replace(backup, result=_uncompared(result, why) if why else result)
     return Outcome(
         cluster=exporter.cluster,
         run=run,
@@ -144,12 +148,14 @@ class _Planning:
         """Return what a mover of the claim is told, when `before` is remembered of it."""
         known = before if not self._request.adopt else None
         previous = known.snapshot if known and known.snapshot and known.snapshot.host == self.host else None
+        whole = before.snapshot if before else None  # also where it is no parent: in a repository that was left behind
         return BackupTask(
             access=supplies.access_of(self.config.restic),
             volume=Source(host=self.host, namespace=claim.namespace, name=claim.name),
             run=self._run,
             repository_id=known.repository if known else "",
             previous=previous,
+            counts=Counts(files=whole.files, bytes=whole.bytes) if whole else None,
             confirmed=claim.key in self._request.confirmed,
             shrink_percent=self.config.shrink_percent,
             read_concurrency=self.config.restic.read_concurrency,
@@ -229,6 +235,11 @@ def _healed(cluster: Cluster, progress: Progress) -> list[Healed]:
 def _spotless(backups: Sequence[Backup]) -> set[Key]:
     """Return the claims whose hooks of this run have made up for whatever was before."""
     return {backup.chosen.claim.key for backup in backups if backup.spotless}
+
+
+def _uncompared(result: Result, why: str) -> Result:
+    """Return a result that says that nobody knows what was in its volume before."""
+    return msgspec.structs.replace(result, warnings=(*result.warnings, f"it {NOT_COMPARED}: {why}"))
 
 
 def _remember_refusals(backups: Sequence[Backup], recorder: Recorder) -> None:

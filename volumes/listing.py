@@ -11,7 +11,7 @@ from drsyncer.errors import ExitCode
 from drsyncer.manifest import ObjectRef
 from drsyncer.snapshot import Record, State
 from drsyncer.wording import span
-from volumes.points import Point, claim_text, moment, why_not
+from volumes.points import Point, claim_text, moment, unconfirmed, why_not
 
 _AHEAD: Final = 3600.0  # seconds by which the clocks of two machines may differ
 
@@ -114,6 +114,8 @@ def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: fl
         problems += [problem] if problem else []
     if not record.complete:
         problems.append(why_not(record))
+    if why := unconfirmed(record):
+        problems.append(f"nothing of it is forgotten: {why}")
     age = (now - snapshot.start).total_seconds() if snapshot is not None and there is not False else None
     if snapshot is not None and age is not None and age < -_AHEAD:
         problems.append(f"its snapshot is of {moment(snapshot.start)}, which is still to come: a clock was wrong")
@@ -143,6 +145,7 @@ def _is_there(record: Record, stored: Stored) -> tuple[bool, str]:
 def _data(row: Row) -> dict[str, Any]:
     snapshot = row.record.snapshot if row.record is not None else None
     attempt = row.record.attempt if row.record is not None else None
+    suspected = row.record.suspected if row.record is not None else None
     return {
         "claim": claim_text(row.claim),
         "state": str(row.state) if row.state is not None else None,
@@ -164,6 +167,15 @@ def _data(row: Row) -> dict[str, Any]:
             "reason": attempt.reason,
             "message": attempt.message,
             "snapshot": attempt.snapshot or None,
+        },
+        "suspicion": None
+        if suspected is None
+        else {
+            "start": suspected.start.isoformat(),
+            "end": suspected.end.isoformat(),
+            "reason": suspected.reason,
+            "message": suspected.message,
+            "snapshot": suspected.snapshot or None,
         },
         "problems": list(row.problems),
     }

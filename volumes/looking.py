@@ -20,6 +20,7 @@ from volumes.jobs import PODS
 from volumes.remembering import record_of
 from volumes.selecting import Asked, Choice, Chosen, Selecting, odd_wish
 
+NOT_COMPARED = "is not compared with what was in the volume before: nobody would notice that it lost its data"
 _NAMESPACES = ResourceType("", "v1", "namespaces", "Namespace", namespaced=False)
 
 
@@ -29,6 +30,7 @@ class Found:
 
     chosen: tuple[Chosen, ...]
     records: Mapping[Key, Record]
+    unreadable: Mapping[Key, str] = field(default_factory=dict)  # claims whose record is none, and why
     users: Mapping[Key, tuple[User, ...]] = field(default_factory=dict)
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     classes: Sequence[SnapshotClass] | None = None  # None: the cluster has no VolumeSnapshots
@@ -45,6 +47,7 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
     namespace_labels = _labels_of_namespaces(cluster) if _asks_for_labels(select) else {}
     chosen: dict[Key, Chosen] = {}  # a list that began anew in the middle (410) tells some of them twice
     records: dict[Key, Record] = {}
+    unreadable: dict[Key, str] = {}
     warnings: list[str] = []
     for claim in _all(cluster, CLAIMS, asked):
         verdict = selecting.choose(claim, namespace_labels.get(str(metadata(claim).get("namespace")), {}))
@@ -58,7 +61,8 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
             if record := record_of(claim):
                 records[verdict.claim.key] = record
         except ValueError as error:
-            warnings.append(f"{verdict.claim}: {error}; the next backup of it begins anew")
+            unreadable[verdict.claim.key] = str(error)
+            warnings.append(f"{verdict.claim}: {error}; the next backup of it begins anew, and {NOT_COMPARED}")
     if missing := selecting.missing(chosen):
         names = some(["/".join(key) for key in missing])
         raise UsageError(f"there is no PersistentVolumeClaim {names}", hint="`kubectl get pvc -A` lists them.")
@@ -69,10 +73,10 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
     warnings += [f"volumes.select: {rule} matches no volume" for rule in selecting.unused()]
     ordered = tuple(chosen[key] for key in sorted(chosen))
     if not any(one.choice is Choice.SELECTED for one in ordered):
-        return Found(ordered, records, warnings=tuple(warnings))
+        return Found(ordered, records, unreadable, warnings=tuple(warnings))
     users = users_of(_all(cluster, PODS, asked))
     known = classes(cluster) if copies else None
-    return Found(ordered, records, users, _volumes(cluster), known, tuple(warnings))
+    return Found(ordered, records, unreadable, users, _volumes(cluster), known, tuple(warnings))
 
 
 def users_now(cluster: Cluster, claim: Claim) -> tuple[User, ...]:

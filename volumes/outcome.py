@@ -57,6 +57,7 @@ class Backup:
             "state": str(result.state),
             "reason": str(result.reason) or None,
             "message": result.message or None,
+            "loss": result.loss or None,
             "start": result.start.isoformat(),
             "end": result.end.isoformat(),
             "seconds": round((result.end - result.start).total_seconds(), 3),

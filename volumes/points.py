@@ -96,6 +96,15 @@ def why_not(record: Record) -> str:
     return f"{attempt.state} at {moment(attempt.start)} ({attempt.reason}); {have}"
 
 
+def unconfirmed(record: Record) -> str:
+    """Return why nothing of a volume may be forgotten before somebody has looked into it; "" for no reason."""
+    found = record.suspected
+    if found is None:
+        return ""
+    since = f"its backup of {moment(found.start)} came out {found.reason}"
+    return f"{since}: nobody confirmed that, and none after it was whole"
+
+
 def moment(time: datetime) -> str:
     """Return a time as people read it."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,6 +1,8 @@
 """What a backup's result makes of the record of a volume: pure, and never a step back.
 
 A snapshot is replaced only by a whole one that is newer. All else is an attempt, which says why there is no newer one.
+That a volume seems to have lost its data is remembered until a newer backup is whole: a night when the backend is away
+makes the volume no better.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ import msgspec
 from drsyncer.manifest import Manifest
 from drsyncer.match import annotations_of
 from drsyncer.own import BACKUP_RESULT
-from drsyncer.snapshot import Attempt, Record, State, decode
+from drsyncer.snapshot import Attempt, Record, State, Suspicion, decode
 from volumes.endings import is_good
-from volumes.result import Result
+from volumes.result import Reason, Result
 
 
 def record_of(claim: Manifest) -> Record | None:
@@ -37,8 +39,39 @@ def remember(before: Record | None, result: Result, *, now: datetime) -> Record:
         if before is not None and known is not None and result.snapshot.start < known.start <= now:
             return before
         attempt = before.attempt if before is not None and _is_later(before.attempt, result, now) else None
-        return Record(repository=result.repository, snapshot=result.snapshot, attempt=attempt)
-    attempt = Attempt(
+        suspicion = before.suspected if before is not None and _is_later(before.suspected, result, now) else None
+        if suspicion is not None and attempt is None:  # it alone is of a clock that was right
+            attempt = _attempt_of(suspicion)
+        return Record(repository=result.repository, snapshot=result.snapshot, attempt=attempt, suspicion=suspicion)
+    attempt, suspicion = _attempt(result), suspicion_of(result)
+    if before is None:
+        return Record(repository=result.repository, attempt=attempt, suspicion=suspicion)
+    if known is not None and result.end <= known.end <= now:
+        return before
+    if suspicion is None or _is_later(before.suspected, result, now):
+        suspicion = before.suspected
+    if before.attempt is not None and _is_later(before.attempt, result, now):
+        attempt = before.attempt
+    repository = before.repository or result.repository
+    return msgspec.structs.replace(before, repository=repository, attempt=attempt, suspicion=suspicion)
+
+
+def suspicion_of(result: Result) -> Suspicion | None:
+    """Return the suspicion that a result raises, None for none."""
+    is_empty = result.state is State.EMPTY
+    if is_good(result) or not (is_empty or result.loss):
+        return None
+    return Suspicion(
+        start=result.start,
+        end=result.end,
+        reason=str(result.reason if is_empty else Reason.SHRUNK),
+        message=result.message if is_empty else result.loss,
+        snapshot=result.snapshot.id if result.snapshot else "",
+    )
+
+
+def _attempt(result: Result) -> Attempt:
+    return Attempt(
         state=result.state,
         start=result.start,
         end=result.end,
@@ -47,12 +80,18 @@ def remember(before: Record | None, result: Result, *, now: datetime) -> Record:
         snapshot=result.snapshot.id if result.snapshot else "",
         made=result.snapshot if result.snapshot and result.snapshot.state is State.PARTIAL else None,
     )
-    if before is None:
-        return Record(repository=result.repository, attempt=attempt)
-    if (known is not None and result.end <= known.end <= now) or _is_later(before.attempt, result, now):
-        return before
-    return msgspec.structs.replace(before, repository=before.repository or result.repository, attempt=attempt)
 
 
-def _is_later(attempt: Attempt | None, result: Result, now: datetime) -> bool:
-    return attempt is not None and result.end < attempt.end <= now
+def _attempt_of(suspicion: Suspicion) -> Attempt:
+    return Attempt(
+        state=State.EMPTY,
+        start=suspicion.start,
+        end=suspicion.end,
+        reason=suspicion.reason,
+        message=suspicion.message,
+        snapshot=suspicion.snapshot,
+    )
+
+
+def _is_later(known: Attempt | Suspicion | None, result: Result, now: datetime) -> bool:
+    return known is not None and result.end < known.end <= now

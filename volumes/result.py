@@ -63,6 +63,7 @@ class Result(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     )
     reason: Reason = Reason.NONE
     message: str = ""  # a sentence for people, with the next step
+    loss: str = ""  # backup: how much less there is than before, if that is suspicious and nobody confirmed it
     names: tuple[str, ...] = ()  # of files that are missing, changed or different; the first ones
     names_total: int = 0
     files_new: int = 0
@@ -86,6 +87,7 @@ def encode(result: Result) -> bytes:
         shortened = msgspec.structs.replace(
             result,
             message=_cut(result.message, longest * 2),
+            loss=_cut(result.loss, longest),
             names=tuple(_cut(name, longest) for name in names),
             warnings=tuple(_cut(text, longest) for text in warnings),
         )

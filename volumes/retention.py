@@ -14,9 +14,10 @@ from typing import Final
 
 from drsyncer.config.volumes import Retention
 from drsyncer.manifest import ObjectRef
-from drsyncer.snapshot import Record, State
+from drsyncer.snapshot import Record
 from volumes.answers import Listed
 from volumes.commands import MANIFEST_OF, RUN
+from volumes.points import unconfirmed
 
 CLAIM: Final = "pvc="
 # Of snapshots that no recovery point names as whole: partial ones, and those whose record never came to Git.
@@ -83,7 +84,8 @@ def knowledge_of(
 ) -> Knowledge:
     """Return what recovery points, each with whether it is kept, know of the restic repository with this id.
 
-    `newest` are the records of the newest one: they say which volumes wait for somebody to look.
+    `newest` are the records of the newest one: they say which volumes wait for somebody to look. What has lost its data
+    may have been emptied by mistake or by an intruder, and its old snapshots are all there is.
     """
     named: dict[str, str] = {}
     whole: set[str] = set()
@@ -95,7 +97,7 @@ def knowledge_of(
                 whole.add(record.snapshot.id)
             if kept:
                 named.update(dict.fromkeys(_ids(record), claim_name(claim)))
-    blocked = {claim_name(claim): why for claim, record in newest.items() if (why := _why_blocked(record))}
+    blocked = {claim_name(claim): why for claim, record in newest.items() if (why := unconfirmed(record))}
     return Knowledge(named, frozenset(whole), blocked)
 
 
@@ -199,18 +201,8 @@ def _buckets(policy: Retention) -> tuple[tuple[str, int, Bucket], ...]:
 
 def _ids(record: Record) -> list[str]:
     """Return all snapshots that a record names."""
-    attempt = record.attempt
+    attempt, suspicion = record.attempt, record.suspicion
     named = [record.snapshot, attempt.made if attempt is not None else None]
     ids = [id_ for one in named if one is not None for id_ in (one.id, one.manifest)]
-    return [id_ for id_ in (*ids, attempt.snapshot if attempt is not None else "") if id_]
-
-
-def _why_blocked(record: Record) -> str:
-    """Return why nothing of a volume is forgotten; "" when something may be.
-
-    What looks empty now may have been emptied by mistake or by an intruder, and its old snapshots are all there is.
-    """
-    attempt = record.attempt
-    if attempt is None or attempt.state is not State.EMPTY:
-        return ""
-    return f"its newest backup is {attempt.state} ({attempt.reason}), and nobody confirmed that yet"
+    ids += [part.snapshot for part in (attempt, suspicion) if part is not None]
+    return [id_ for id_ in dict.fromkeys(ids) if id_]

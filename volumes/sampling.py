@@ -28,6 +28,7 @@ from volumes.restic import Restic
 LARGEST: Final = 10 * 1024**3  # bytes of a snapshot that a sample may hold
 MOST: Final = 20  # differences that are told of one snapshot
 _CHUNK = 1 << 20
+_UNDERSTOOD = (Damaged, tarfile.TarError, OSError, ValueError)  # what is wrong with what was read, and not with us
 _KEPT = (Kind.FILE, Kind.DIR, Kind.SYMLINK)  # of the rest, a tar stream of restic's has nothing
 
 
@@ -181,7 +182,10 @@ def _of_entry(entry: Entry, inside: Inside, *, content: bool) -> Iterator[Differ
 
 
 class _Stream:
-    """Takes what is written to `writer` as a tar stream, in a thread, and holds it against the list in `lines`."""
+    """Takes what is written to `writer` as a tar stream, in a thread, and holds it against the list in `lines`.
+
+    The end of its `with` block raises whatever ended the thread that neither stream nor list is to blame for.
+    """
 
     def __init__(self, lines: IO[bytes]) -> None:
         self._lines = lines
@@ -191,7 +195,7 @@ class _Stream:
         self._entries = 0
         self._told: list[str] = []
         self._total = 0
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="compare a snapshot", daemon=True)
 
     def __enter__(self) -> _Stream:
@@ -202,6 +206,9 @@ class _Stream:
         with contextlib.suppress(OSError):
             self.writer.close()
         self._thread.join()
+        # Whatever restic said of a reader that was gone: this is why it was gone.
+        if self._error is not None and not isinstance(self._error, _UNDERSTOOD):
+            raise self._error
 
     def result(self, pair: Pair, *, doing: str) -> Compared:
         """Return what was found. Raises `ResticError` when the stream was none."""
@@ -220,7 +227,7 @@ class _Stream:
                     self._total += 1
                     if len(self._told) < MOST:
                         self._told.append(str(difference))
-        except (Damaged, tarfile.TarError, OSError, ValueError) as error:
+        except BaseException as error:  # noqa: BLE001 - half a comparison is none: told by `result`, or raised again
             self._error = error
 
     def _counted(self, lines: Iterator[Entry]) -> Iterator[Entry]:

@@ -50,6 +50,13 @@ class Volume(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         return f"pvc={self.namespace}/{self.name}"
 
 
+class Counts(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """How much there was in a volume."""
+
+    files: int
+    bytes: int
+
+
 class BackupTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag_field="kind", tag="backup"):
     """Back up the folder `root`, which is the volume."""
 
@@ -57,12 +64,18 @@ class BackupTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag_
     volume: Volume
     run: str  # a UUID, the same for all volumes of a run
     repository_id: str = ""  # when known: another repository at the same place is an error, not a fresh start
-    previous: Snapshot | None = None  # the newest whole one: parent, and what a shrink is measured against
+    previous: Snapshot | None = None  # the newest whole one, when it is this host's and in this repository: the parent
+    counts: Counts | None = None  # of the newest whole one, wherever that is: what a shrink is measured against
     confirmed: bool = False  # an Empty result is meant
     shrink_percent: int = 90
     read_concurrency: int = 2
     manifest: str = "full"  # or "metadata"
     root: str = DATA
+
+    @property
+    def known(self) -> Counts | Snapshot | None:
+        """How much there was in the newest whole snapshot; a dispatcher that is older gives no counts of their own."""
+        return self.counts or self.previous
 
 
 class RestoreTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag_field="kind", tag="restore"):

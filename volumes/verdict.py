@@ -17,5 +17,6 @@ class Verdict:
     message: str = ""
     names: tuple[str, ...] = ()  # of what is missing, or different; the first ones
     names_total: int = 0
+    loss: str = ""  # backup: how much less there is than before, if that is suspicious and nobody confirmed it
     verified: str = ""  # restore: how it was compared and found equal
     warnings: tuple[str, ...] = ()

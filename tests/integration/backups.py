@@ -63,6 +63,7 @@ class Backups:
     namespace: str  # of the Leases
     section: dict[str, Any] = field(default_factory=dict)
     repository: str = "repo"
+    name: str = "prod"  # of the cluster
 
     @property
     def volumes(self) -> Volumes:
@@ -98,7 +99,7 @@ class Backups:
             "apiVersion": "dr-syncer.io/v1",
             "repository": {"url": str(self.folder / "recovery.git")},
             "exporter": {
-                "cluster": "prod",
+                "cluster": self.name,
                 "kubeconfig": str(self.cluster.kubeconfig),
                 "secrets": {"mode": "plaintext", "digestKeyNamespace": self.namespace},
             },
@@ -110,10 +111,16 @@ class Backups:
         }
 
     def run(
-        self, *, namespaces: Iterable[str] = (), claims: Iterable[Key] = (), confirmed: Iterable[Key] = (), **mover: Any
+        self,
+        *,
+        namespaces: Iterable[str] = (),
+        claims: Iterable[Key] = (),
+        confirmed: Iterable[Key] = (),
+        adopt: bool = False,
+        **mover: Any,
     ) -> Ran:
         """Run a backup in this process to its end."""
-        request = Request(Asked(frozenset(namespaces), frozenset(claims)), frozenset(confirmed))
+        request = Request(Asked(frozenset(namespaces), frozenset(claims)), frozenset(confirmed), adopt=adopt)
         return back_up_once(self.config(**mover), self.namespace, request)
 
     def start_killable(self, namespace: str, kubeconfig: Path, **mover: Any) -> subprocess.Popen[str]:

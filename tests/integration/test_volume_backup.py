@@ -70,6 +70,10 @@ def test_the_next_backup_knows_what_was_there_before(backups: Backups, shop: str
     (folder / "orders").unlink()
     shrunk = backups.run(namespaces=[shop])
     third = backups.record(shop, "data")
+    backups.repository = "away"
+    failed = backups.run(namespaces=[shop])
+    fourth = backups.record(shop, "data")
+    backups.repository = "repo"
     confirmed = backups.run(claims=[(shop, "data")], confirmed=[(shop, "data")])
 
     assert unchanged.states() == {"data": "Unchanged"}
@@ -79,9 +83,71 @@ def test_the_next_backup_knows_what_was_there_before(backups: Backups, shop: str
     assert third.snapshot == second
     assert third.attempt is not None
     assert (third.attempt.state, third.attempt.reason) == (State.EMPTY, "Shrunk")
-    assert [reason for reason, _ in backups.events(shop, "data")] == ["BackupEmpty"]
+    assert failed.states() == {"data": "Failed"}
+    assert fourth is not None
+    assert fourth.suspicion == third.suspicion is not None
+    assert {reason for reason, _ in backups.events(shop, "data")} == {"BackupEmpty", "BackupFailed"}
     assert (confirmed.code, confirmed.states()) == (ExitCode.DONE, {"data": "Complete"})
     assert backups.whole(shop, "data").files == 1
+
+
+def test_a_loss_is_noticed_also_when_the_backups_move_to_another_repository(backups: Backups, shop: str) -> None:
+    folder = backups.volumes.make(shop, "data")
+    for number in range(20):
+        (folder / f"order-{number}").write_text("1 bicycle")
+    backups.run(namespaces=[shop])
+    first = backups.whole(shop, "data")
+    for number in range(1, 20):
+        (folder / f"order-{number}").unlink()
+    backups.repository = "new"
+    backups.init()
+
+    forgotten = backups.run(namespaces=[shop])
+    adopted = backups.end(backups.start("--adopt", "--namespace", shop))
+    record = backups.record(shop, "data")
+    way_on = adopted.volume("data")["message"].partition("`dr-syncer volumes backup ")[2].rstrip("`").split()
+    confirmed = backups.end(backups.start(*way_on))
+    after = backups.run(namespaces=[shop])
+
+    assert (forgotten.volume("data")["state"], forgotten.volume("data")["reason"]) == ("Failed", "OtherRepository")
+    assert (adopted.volume("data")["state"], adopted.volume("data")["reason"]) == ("Empty", "Shrunk")
+    assert record is not None
+    assert record.snapshot == first
+    assert record.suspicion is not None
+    assert way_on == ["--pvc", f"{shop}/data", "--confirm", f"{shop}/data", "--adopt"]
+    assert confirmed.states() == {"data": "Complete"}, confirmed.stderr
+    assert after.states() == {"data": "Unchanged"}
+    assert backups.whole(shop, "data").files == 1
+
+
+def test_a_loss_is_noticed_also_when_the_cluster_has_another_name(backups: Backups, shop: str) -> None:
+    folder = backups.volumes.make(shop, "data")
+    for number in range(20):
+        (folder / f"order-{number}").write_text("1 bicycle")
+    backups.run(namespaces=[shop])
+    for number in range(1, 20):
+        (folder / f"order-{number}").unlink()
+    backups.name = "renamed"
+
+    ran = backups.run(namespaces=[shop])
+
+    assert (ran.volume("data")["state"], ran.volume("data")["reason"]) == ("Empty", "Shrunk")
+
+
+def test_a_volume_whose_record_cannot_be_read_is_backed_up_and_said_not_to_be_compared(
+    backups: Backups, shop: str
+) -> None:
+    (backups.volumes.make(shop, "data", annotations={"dr-syncer.io/backup-result": "{}"}) / "order").write_text("1")
+
+    ran = backups.run(namespaces=[shop])
+    again = backups.run(namespaces=[shop])
+
+    assert ran.states() == {"data": "Complete"}
+    (warning,) = ran.volume("data")["warnings"]
+    assert "it is not compared with what was in the volume before" in warning
+    assert "is no record of a backup" in warning
+    assert any("is not compared" in said for said in ran.data["warnings"])
+    assert (again.volume("data")["warnings"], again.data["warnings"]) == ([], [])
 
 
 def test_movers_go_where_the_volume_is_and_so_many_at_once(backups: Backups, shop: str, source: ControlPlane) -> None:

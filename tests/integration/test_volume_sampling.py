@@ -14,6 +14,8 @@ from tests.cluster.tools import find
 from tests.integration.movers import Mover
 from tests.unit.volume_trees import make_odd
 from volumes import credentials, sampling
+from volumes.comparing import Difference
+from volumes.manifest import Entry
 from volumes.repository import snapshot
 from volumes.restic import Restic
 from volumes.sampling import Compared, Pair
@@ -88,3 +90,22 @@ def test_a_list_that_is_none_and_data_that_is_damaged_are_told(mover: Mover, res
 
     assert found.total == 1
     assert "restic: read snapshot" in found.differences[0]
+
+
+@pytest.mark.parametrize("more", [0, 1 << 20], ids=["restic is through by then", "restic still writes"])
+def test_a_comparison_that_breaks_in_the_middle_is_none(
+    mover: Mover, restic: Restic, volume: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """Nobody foresaw how, and what it had compared by then was as it should be."""
+    (volume / "big").write_bytes(os.urandom(more))
+    made = mover.backup(volume).snapshot
+
+    def breaks(expected: Iterator[Entry], *_: object, **__: object) -> Iterator[Difference]:
+        next(expected)
+        yield from ()
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(sampling, "differences", breaks)
+
+    with pytest.raises(RuntimeError, match="nobody foresaw this"):
+        compared(restic, made)

@@ -30,6 +30,8 @@ from tests.integration.restic_backends import as_host
 from tests.integration.test_volume_records import note, pvc
 from volumes.inspecting import entries
 from volumes.manifest import Writer
+from volumes.remembering import remember
+from volumes.result import Reason, Result
 
 PASSWORD = "correct horse battery staple"
 NOW = datetime.now(UTC)
@@ -298,17 +300,24 @@ def test_prune_forgets_what_nothing_needs_and_never_what_a_kept_recovery_point_n
     assert (code, again["forgotten"]) == (ExitCode.DONE, [])
 
 
-def test_prune_forgets_nothing_of_a_volume_that_came_out_empty(kept: Keeping) -> None:
+def test_prune_forgets_nothing_of_a_volume_that_came_out_empty_whatever_came_after(kept: Keeping) -> None:
     first, second = kept.snapshot("one", days=9), kept.snapshot("two", days=8)
     kept.export(first)
-    empty = Attempt(state=State.EMPTY, start=NOW, end=NOW, reason="Empty", message="there is nothing in it")
-    kept.export(second, attempt=empty)
+    record: Record | None = Record(repository=kept.id, snapshot=second)
+    for state, reason in ((State.EMPTY, Reason.EMPTY), (State.FAILED, Reason.UNREACHABLE)):
+        ended = datetime.now(UTC)
+        record = remember(record, Result(state=state, start=ended, end=ended, reason=reason, message="so"), now=ended)
+        note(kept.source, record)
+        assert kept.recovery.export(kept.source).exit_code is ExitCode.DONE
     stored = kept.stored()
 
     code, out, _ = kept.cli("prune", cluster=True, retention={**KEEP_LITTLE, "recoveryPoints": 1})
+    _, listed, _ = kept.cli("list")
 
     assert code == ExitCode.PARTIAL
-    assert "shop/data: nothing is forgotten: its newest backup is Empty (Empty)" in out
+    assert "nothing of it is forgotten" in listed
+    assert "shop/data: nothing is forgotten: its backup of" in out
+    assert "Empty: nobody confirmed that" in out
     assert kept.stored() == stored
 
 

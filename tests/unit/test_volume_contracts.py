@@ -44,6 +44,7 @@ def test_an_answer_fits_into_a_termination_message_whatever_it_says(
         reason=Reason.UNREADABLE,
         message=message,
         names=tuple(names),
+        loss=message,
         names_total=len(names),
         warnings=tuple(warnings),
     )

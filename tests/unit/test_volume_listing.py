@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import State
 from tests.unit.volume_history import DATA, LOGS, SOURCE
-from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, failed, snapshot, whole
+from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, failed, snapshot, suspicion, whole
 from volumes.listing import Listing, Row, Stored, listing
 from volumes.points import Point, Records
 
@@ -63,6 +64,19 @@ def test_an_attempt_in_vain_is_a_problem_however_young_the_snapshot_is():
     assert found.problems == (
         "Partial at 2026-03-02 03:00:00 UTC (Changed); the newest whole snapshot is of 2026-03-01 03:00:00 UTC",
     )
+
+
+def test_a_loss_that_nobody_confirmed_is_a_problem_whatever_the_last_attempt_ended_with():
+    lost = msgspec.structs.replace(failed(1), suspicion=suspicion("Shrunk"))
+    found = row(lost)
+
+    assert (found.state, found.problems[1]) == (
+        State.FAILED,
+        "nothing of it is forgotten: its backup of 2026-03-02 03:00:00 UTC came out Shrunk: nobody confirmed that, and "
+        "none after it was whole",
+    )
+    (data,) = of({DATA: lost}).to_data()["volumes"]
+    assert (data["suspicion"]["reason"], data["suspicion"]["message"]) == ("Shrunk", lost.suspicion.message)
 
 
 def test_a_snapshot_that_restic_does_not_have_is_no_protection():
@@ -137,6 +151,7 @@ def test_the_json_of_a_volume_has_all_of_it():
                 "message": "the password is wrong",
                 "snapshot": None,
             },
+            "suspicion": None,
             "problems": list(row(failed(1)).problems),
         }
     ]

@@ -14,7 +14,7 @@ from drsyncer.errors import InvalidManifest
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery import layout, volumes
 from drsyncer.snapshot import State
-from tests.unit.volume_records import RECORDS, attempt, claim, failed, whole
+from tests.unit.volume_records import RECORDS, attempt, claim, failed, suspicion, whole
 from tests.unit.volume_records import snapshot as made
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?", fullmatch=True)
@@ -127,6 +127,26 @@ def test_any_annotation_is_a_record_or_refused(text):
     except ValueError:
         return
     assert snapshot.decode(snapshot.encode(record)) == record
+
+
+def test_a_suspicion_is_in_the_file():
+    data = volumes.emit(msgspec.structs.replace(failed(), suspicion=suspicion()), claim()).decode()
+
+    assert data.endswith(
+        "suspicion:\n"
+        '  end: "2026-03-02T03:00:02Z"\n'
+        "  message: the volume has 1 files, and 100 in its last whole snapshot\n"
+        "  reason: Shrunk\n"
+        '  snapshot: ""\n'
+        '  start: "2026-03-02T03:00:00Z"\n'
+        "version: 1\n"
+    )
+
+
+def test_a_record_of_a_program_without_suspicions_is_read():
+    old = {key: value for key, value in _as_data(failed()).items() if key != "suspicion"}
+
+    assert snapshot.decode(json.dumps(old)) == failed()
 
 
 def test_keys_of_a_newer_program_are_passed_over():

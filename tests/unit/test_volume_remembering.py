@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsyncer.snapshot import Record, Snapshot, State, decode, encode
+from drsyncer.snapshot import Attempt, Record, Snapshot, State, decode, encode
 from tests.unit.movers import WHEN, snapshot
 from volumes.endings import is_good
 from volumes.remembering import record_of, remember
@@ -81,6 +81,77 @@ def test_an_empty_volume_that_was_confirmed_is_whole() -> None:
     assert record.complete
 
 
+LOST = result(2, State.EMPTY, reason=Reason.SHRUNK, made=True)
+PARTLY_LOST = msgspec.structs.replace(result(2, State.PARTIAL, reason=Reason.UNREADABLE), loss="1 file, and 100 before")
+
+
+@pytest.mark.parametrize("after", [State.FAILED, State.LOCKED, State.PARTIAL])
+@pytest.mark.parametrize("loss", [LOST, PARTLY_LOST], ids=["empty", "partial"])
+def test_a_loss_is_remembered_whatever_the_next_nights_end_with(loss: Result, after: State) -> None:
+    """Else one night without a network would give the old snapshots of an emptied volume free."""
+    record: Record | None = None
+    for one in (result(1, State.COMPLETE), loss, result(3, after), result(4, State.FAILED)):
+        record = remember(record, one, now=LATER)
+
+    assert record is not None
+    assert record.attempt is not None
+    assert (record.attempt.state, record.attempt.start) == (State.FAILED, WHEN + timedelta(minutes=4))
+    assert record.suspicion is not None
+    assert (record.suspicion.start, record.suspicion.reason) == (loss.start, "Shrunk")
+    assert record.suspicion.message == (loss.loss or loss.message)
+    assert record.suspicion.snapshot == f"{2:064x}"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [result(4, State.COMPLETE), result(4, State.UNCHANGED), result(4, State.EMPTY, reason=Reason.NONE, made=True)],
+)
+def test_a_backup_that_is_whole_or_confirmed_ends_the_suspicion(end: Result) -> None:
+    record: Record | None = None
+    for one in (result(1, State.COMPLETE), LOST, result(3, State.FAILED), end):
+        record = remember(record, one, now=LATER)
+
+    assert record is not None
+    assert record.complete
+    assert record.suspected is None
+
+
+def test_a_loss_that_a_program_without_suspicions_wrote_down_is_remembered_as_well() -> None:
+    old = remember(remember(None, result(1, State.COMPLETE), now=LATER), LOST, now=LATER)
+    old = decode(encode(old).replace(encode(old)[encode(old).index(',"suspicion"') : -1], ""))
+    assert old.suspicion is None
+
+    record = remember(old, result(3, State.FAILED), now=LATER)
+
+    assert record.suspicion == old.suspected
+    assert record.suspicion is not None
+    assert (record.suspicion.start, record.suspicion.reason) == (LOST.start, "Shrunk")
+
+
+def test_a_loss_that_is_written_down_late_is_no_less_a_loss() -> None:
+    before = remember(remember(None, result(1, State.COMPLETE), now=LATER), result(3, State.FAILED), now=LATER)
+
+    record = remember(before, LOST, now=LATER)
+
+    assert record.attempt == before.attempt
+    assert record.suspicion is not None
+    assert record.suspicion.start == LOST.start
+
+
+def test_a_loss_is_no_better_when_what_came_after_it_was_of_a_clock_that_was_wrong() -> None:
+    ahead = Attempt(state=State.FAILED, start=LATER, end=LATER + timedelta(days=1), reason="Lost", message="why")
+    before = remember(remember(None, result(1, State.COMPLETE), now=LATER), LOST, now=LATER)
+    before = msgspec.structs.replace(before, attempt=ahead)
+    late = msgspec.structs.replace(result(1, State.COMPLETE), end=WHEN + timedelta(minutes=1, seconds=1))
+
+    record = remember(before, late, now=LATER)
+
+    assert record.suspicion == before.suspicion
+    assert record.attempt is not None
+    assert (record.attempt.state, record.attempt.start) == (State.EMPTY, LOST.start)
+    assert decode(encode(record)) == record
+
+
 def test_another_repository_replaces_the_record_only_with_a_whole_snapshot() -> None:
     before = remember(None, result(1, State.COMPLETE), now=LATER)
     elsewhere = msgspec.structs.replace(result(2, State.PARTIAL), repository="d" * 64)
@@ -134,3 +205,7 @@ def test_the_order_of_writing_down_does_not_matter(ends: list[tuple[int, State]]
     else:
         assert record.attempt is not None
         assert record.attempt.end == newest.end
+    lost = [one for one in results if one.state is State.EMPTY]
+    since = record.snapshot.end if record.snapshot is not None else None
+    lost = [one for one in lost if since is None or one.end > since]
+    assert (record.suspicion.end if record.suspicion else None) == max((one.end for one in lost), default=None)

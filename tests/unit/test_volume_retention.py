@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from drsyncer.config.volumes import Retention
 from drsyncer.snapshot import State
-from tests.unit.volume_records import REPOSITORY, claim, failed, snapshot, whole
+from tests.unit.volume_records import REPOSITORY, claim, failed, snapshot, suspicion, whole
 from volumes import retention
 from volumes.answers import Listed
 from volumes.retention import Knowledge, kept_points, knowledge_of
@@ -158,9 +158,21 @@ def test_a_volume_whose_newest_backup_is_empty_is_blocked():
 
     known = knowledge_of([], {claim(): empty, claim("logs"): failed(2)}, repository=REPOSITORY)
 
-    assert known.blocked == {"shop/data": "its newest backup is Empty (Shrunk), and nobody confirmed that yet"}
+    assert known.blocked == {
+        "shop/data": "its backup of 2026-03-02 03:00:00 UTC came out Shrunk: nobody confirmed that, and none after it "
+        "was whole"
+    }
     confirmed = whole(2, state=State.EMPTY, files=0, bytes=0)
     assert knowledge_of([], {claim(): confirmed}, repository=REPOSITORY).blocked == {}
+
+
+def test_a_volume_stays_blocked_when_its_next_backup_fails():
+    lost = msgspec.structs.replace(failed(1), suspicion=suspicion(snapshot="ef" * 32))
+
+    known = knowledge_of([(True, {claim(): lost})], {claim(): lost, claim("logs"): failed(2)}, repository=REPOSITORY)
+
+    assert list(known.blocked) == ["shop/data"]
+    assert "ef" * 32 in known.named
 
 
 # Properties

@@ -19,7 +19,7 @@ from volumes.hearing import Complaint, Outcome
 from volumes.manifest import Footer
 from volumes.result import Reason, Result
 from volumes.snapshotting import Made
-from volumes.task import Access, BackupTask, Volume
+from volumes.task import Access, BackupTask, Counts, Volume
 from volumes.verdict import Verdict
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -57,6 +57,14 @@ def test_a_volume_has_shrunk_suspiciously(
     before: Snapshot | None, files: int, size: int, percent: int, suspicious: bool
 ) -> None:
     assert bool(shrunk(task(before, shrink_percent=percent), now(files, size))) is suspicious
+
+
+def test_a_shrink_is_measured_also_against_what_is_in_another_repository() -> None:
+    adopting = task(counts=Counts(files=100, bytes=1000))
+
+    assert shrunk(adopting, now(100, 1000)) == ""
+    assert shrunk(adopting, now(1, 1000)) == "the volume has 1 files, and 100 in its last whole snapshot"
+    assert verdict(adopting, now(1, 1)).message.endswith("--confirm shop/data --adopt`")
 
 
 def test_the_numbers_are_said() -> None:
@@ -117,6 +125,30 @@ def test_what_could_not_be_read_makes_it_partial_whatever_the_exit_code(status: 
 
 def test_an_incomplete_snapshot_without_a_word_is_partial() -> None:
     assert verdict(task(), now(1, 1), outcome=Outcome("back up", status=3)).state is State.PARTIAL
+
+
+def test_what_changed_meanwhile_hides_no_loss() -> None:
+    """A volume in which one file changes every night would else never be missed."""
+    found = verdict(task(snapshot()), now(1, 1), manifest=described("a.log (changed)"))
+
+    assert (found.state, found.reason) == (State.EMPTY, Reason.SHRUNK)
+    assert found.loss == "the volume has 1 files, and 100 in its last whole snapshot"
+    assert found.message.startswith(found.loss)
+    assert "--confirm shop/data" in found.message
+    assert "1 path changed while the backup ran" in found.message
+    confirmed = verdict(task(snapshot(), confirmed=True), now(1, 1), manifest=described("a.log (changed)"))
+    assert (confirmed.state, confirmed.reason, confirmed.loss) == (State.PARTIAL, Reason.CHANGED, "")
+
+
+def test_what_could_not_be_read_hides_no_loss_and_is_not_called_one() -> None:
+    outcome = Outcome("back up", status=3, complaints=[Complaint("/data/k", "denied")], complaints_total=1)
+
+    found = verdict(task(snapshot()), now(1, 1), outcome=outcome)
+
+    assert (found.state, found.reason) == (State.PARTIAL, Reason.UNREADABLE)
+    assert found.loss == "the volume has 1 files, and 100 in its last whole snapshot"
+    assert found.loss in found.message
+    assert verdict(task(snapshot()), now(100, 1000), outcome=outcome).loss == ""
 
 
 def test_what_changed_meanwhile_makes_it_partial_whatever_restic_says() -> None:

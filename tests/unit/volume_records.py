@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery import layout
-from drsyncer.snapshot import Attempt, Folder, Record, Snapshot, State
+from drsyncer.snapshot import Attempt, Folder, Record, Snapshot, State, Suspicion
 
 NIGHT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 REPOSITORY = "ab" * 32
@@ -35,6 +35,11 @@ def snapshot(seed: int = 1, *, start: datetime = NIGHT, state: State = State.COM
 def attempt(state: State = State.FAILED, *, start: datetime = NIGHT + timedelta(days=1), **more) -> Attempt:
     given = {"reason": "WrongPassword", "message": "the password is wrong"} | more
     return Attempt(state=state, start=start, end=start + timedelta(seconds=2), **given)
+
+
+def suspicion(reason: str = "Shrunk", *, start: datetime = NIGHT + timedelta(days=1), **more) -> Suspicion:
+    given = {"message": "the volume has 1 files, and 100 in its last whole snapshot"} | more
+    return Suspicion(reason=reason, start=start, end=start + timedelta(seconds=2), **given)
 
 
 def whole(seed: int = 1, **more) -> Record:
@@ -74,8 +79,17 @@ ATTEMPTS = st.builds(
 )
 _PARTIAL = SNAPSHOTS.map(lambda one: msgspec.structs.replace(one, state=State.PARTIAL))
 _MADE = st.builds(lambda one, made: msgspec.structs.replace(one, made=made), ATTEMPTS, _PARTIAL)
+SUSPICIONS = st.builds(
+    Suspicion,
+    start=_TIMES,
+    end=_TIMES,
+    reason=st.sampled_from(["Empty", "Shrunk"]),
+    message=_TEXT,
+    snapshot=_IDS | st.just(""),
+)
+_SUSPICIONS = st.none() | SUSPICIONS
 RECORDS = st.one_of(
-    st.builds(Record, repository=_IDS, snapshot=st.none(), attempt=_MADE),
-    st.builds(Record, repository=_IDS, snapshot=SNAPSHOTS, attempt=st.none() | ATTEMPTS | _MADE),
-    st.builds(Record, repository=_IDS | st.just(""), snapshot=st.none(), attempt=ATTEMPTS),
+    st.builds(Record, repository=_IDS, snapshot=SNAPSHOTS),
+    st.builds(Record, repository=_IDS, snapshot=st.none() | SNAPSHOTS, attempt=ATTEMPTS | _MADE, suspicion=_SUSPICIONS),
+    st.builds(Record, repository=st.just(""), snapshot=st.none(), attempt=ATTEMPTS, suspicion=_SUSPICIONS),
 )
