@@ -14,7 +14,7 @@ from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.cluster.lease import Timing
 from drsyncer.errors import ClusterError, UsageError
-from drsyncer.snapshot import Record
+from drsyncer.snapshot import Record, State
 from drsyncer.wording import some
 from volumes import supplies
 from volumes.claims import Claim, Key, Volume
@@ -32,7 +32,7 @@ from volumes.recording import Recorder
 from volumes.result import Reason, Result
 from volumes.running import Movers, Way
 from volumes.selecting import Asked, Choice, Chosen
-from volumes.sharing import TIMING, Meeting, Watcher, shared
+from volumes.sharing import TIMING, InUse, Meeting, Watcher, shared
 from volumes.task import BackupTask
 from volumes.task import Volume as Source
 
@@ -75,8 +75,8 @@ def back_up(
 ) -> Outcome:
     """Back up the claims that are selected and return what became of each.
 
-    `interval` are the seconds between two looks at the movers. Raises UsageError and Refused before anything is done,
-    ClusterError when the cluster cannot be read. An interruption ends the movers first.
+    `interval` are the seconds between two looks at the movers. Raises UsageError before anything is done, ClusterError
+    when the cluster cannot be read. An interruption ends the movers first.
     """
     begun = time.monotonic()
     run = str(uuid.uuid4())
@@ -91,7 +91,10 @@ def back_up(
     backups = [plan.backup for plan in planned]
     if not request.dry_run:
         _remember_refusals(backups, Recorder(site.cluster, run=run))
-        results = _run(planned, planning, site=site, run=run, files=files, progress=progress, interval=interval)
+        try:
+            results = _run(planned, planning, site=site, run=run, files=files, progress=progress, interval=interval)
+        except InUse as why:
+            results = _kept_out(planned, why, Recorder(site.cluster, run=run))
         for index, result in results.items():
             backups[index] = replace(backups[index], result=result)
     return Outcome(
@@ -238,10 +241,25 @@ def _remember_refusals(backups: Sequence[Backup], recorder: Recorder) -> None:
         if backup.chosen.choice is Choice.REFUSED:
             claim = backup.chosen.claim
             result = failure(Reason.NOT_STARTED, f"refused: {backup.chosen.reason}", start=now, end=now)
-            try:
-                recorder.record(claim.namespace, claim.name, result)
-            except ClusterError as error:
-                _logger.warning("nothing is written down of a refusal", claim=str(claim), why=str(error))
+            _write_down(recorder, claim, result)
+
+
+def _kept_out(planned: Sequence[_Planned], why: InUse, recorder: Recorder) -> dict[int, Result]:
+    """Write down that no mover was run, since somebody was alone with the repository; return the results by index."""
+    now = datetime.now(UTC)
+    locked = Result(state=State.LOCKED, start=now, end=now, reason=Reason.LOCKED, message=f"{why}. {why.hint}")
+    results = {index: locked for index, plan in enumerate(planned) if plan.move is not None}
+    for index in results:
+        _write_down(recorder, planned[index].backup.chosen.claim, locked)
+    return results
+
+
+def _write_down(recorder: Recorder, claim: Claim, result: Result) -> None:
+    """Write down what became of a claim that no mover was run for."""
+    try:
+        recorder.record(claim.namespace, claim.name, result, uid=claim.uid)
+    except ClusterError as error:
+        _logger.warning("nothing is written down of a volume", claim=str(claim), why=str(error))
 
 
 def _check_confirmed(request: Request, found: Found) -> None:
