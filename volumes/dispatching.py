@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from drsyncer import log
@@ -35,6 +36,7 @@ from volumes.selecting import Asked, Choice, Chosen
 from volumes.sharing import TIMING, InUse, Meeting, Watcher, shared
 from volumes.task import BackupTask
 from volumes.task import Volume as Source
+from volumes.unlocking import Unlocking
 
 if TYPE_CHECKING:
     from drsyncer.config.schema import Exporter
@@ -88,11 +90,21 @@ def back_up(
     _check_confirmed(request, found)
     planning = _Planning(found, config, exporter.cluster, request, run)
     planned = [planning.plan(one) for one in found.chosen]
+    unlocking = Unlocking(partial(supplies.restic_of, config), site.cluster)
     backups = [plan.backup for plan in planned]
     if not request.dry_run:
         _remember_refusals(backups, Recorder(site.cluster, run=run))
         try:
-            results = _run(planned, planning, site=site, run=run, files=files, progress=progress, interval=interval)
+            results = _run(
+                planned,
+                planning,
+                site=site,
+                run=run,
+                files=files,
+                unlocking=unlocking,
+                progress=progress,
+                interval=interval,
+            )
         except InUse as why:
             results = _kept_out(planned, why, Recorder(site.cluster, run=run))
         for index, result in results.items():
@@ -104,6 +116,7 @@ def back_up(
         backups=tuple(backups),
         warnings=(*found.warnings, *(str(one) for one in healed if not one.trouble)),
         held=tuple(str(one) for one in healed if one.trouble and one.claim not in _spotless(backups)),
+        unlocked=tuple(map(str, unlocking.removed)),
         seconds=time.monotonic() - begun,
     )
 
@@ -179,6 +192,7 @@ def _run(
     site: Site,
     run: str,
     files: Mapping[str, bytes],
+    unlocking: Unlocking,
     progress: Progress,
     interval: float,
 ) -> dict[int, Result]:
@@ -214,6 +228,7 @@ def _run(
                 credentials=files,
                 living=watcher.living,
                 record=lambda move, result: recorder.record(move.namespace, move.claim, result, uid=move.uid),
+                locked=partial(unlocking.look, lambda: not stopping.is_set()),
                 ready=preparing.ready,
                 around=preparing.around,
                 orphaned=lambda job: heal_one(site.cluster, hooks, job),
