@@ -237,7 +237,7 @@ class Movers:
         until = time.monotonic() + self._way.mover.start_timeout
         while True:
             try:
-                mover, capabilities = making.allowed(self._cluster, move, self._way.mover, self._way.by)
+                move, mover, capabilities = making.allowed(self._cluster, move, self._way.mover, self._way.by)
                 return making.make_job(self._cluster, move, mover, self._way.by, capabilities)
             except TakenByAnother as other:
                 raise _NotNow(Reason.NOT_STARTED, str(other), theirs=True) from None

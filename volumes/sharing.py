@@ -123,7 +123,7 @@ def shared(meeting: Meeting, run: str) -> Iterator[Presence]:
                 f"the restic repository is in use by somebody who must be alone with it, {holder} (Lease "
                 f"{meeting.namespace}/{meeting.name}), since before {meeting.patience:g} s",
                 hint="A verification or a prune is under way: try again when it is done. If that happens often, let "
-                "them run at other times than backups, or raise `volumes.restic.retryLock`.",
+                "them run at other times, or raise `volumes.restic.retryLock`.",
             )
         if not told:
             meeting.waits(holder)

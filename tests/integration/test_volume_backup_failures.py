@@ -167,6 +167,26 @@ def test_resources_are_made_to_fit_the_namespaces_limits(backups: Backups, shop:
     assert pod["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "200m", "memory": "128Mi"}
 
 
+def test_a_namespace_whose_pods_may_not_look_at_those_of_others(
+    backups: Backups, shop: str, source: ControlPlane, make_namespace: MakeNamespace
+) -> None:
+    """There a mover has no wish for a node without other movers. It is no more than a wish."""
+    meta = {"metadata": {"name": "alone", "namespace": shop}}
+    spec = {"hard": {"pods": "0"}, "scopes": ["CrossNamespacePodAffinity"]}
+    source.apply([{"apiVersion": "v1", "kind": "ResourceQuota", **meta, "spec": spec}])
+    path = f"/api/v1/namespaces/{shop}/resourcequotas/alone"
+    source.wait_for(lambda: source.get(path).get("status", {}).get("hard"), what="the quota to be in force")
+    elsewhere = make_namespace(source, "elsewhere")
+    (backups.volumes.make(elsewhere, "data") / "order").write_text("1 bicycle")
+    backups.init()
+
+    ran = backups.run(namespaces=[shop, elsewhere])
+
+    assert {volume["state"] for volume in ran.data["volumes"]} == {"Complete"}, ran.data
+    wishes = {pod["metadata"]["namespace"]: "affinity" in pod["spec"] for pod in backups.kubelet.seen}
+    assert wishes == {shop: False, elsewhere: True}
+
+
 def test_a_repository_that_is_not_there(backups: Backups, shop: str) -> None:
     _failed(backups.run(namespaces=[shop]), backups, shop, "NoRepository", "repository")
 
