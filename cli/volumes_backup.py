@@ -145,6 +145,8 @@ def _draw(out: Console, outcome: Outcome) -> None:
         for one in shown:
             if why := _why(one):
                 render.paragraph(out, f"{one.chosen.claim}: {why}", style="" if one.good else "bold red")
+    for lock in outcome.unlocked:
+        render.paragraph(out, f"removed, since its pod is dead: {lock}")
     hidden = len(left_out) - (min(len(left_out), _MOST_LEFT_OUT) if outcome.dry_run else 0)
     if hidden:
         render.line(out, f"left out: {_many(hidden)} ({'-o json' if outcome.dry_run else '--dry-run'} says why)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drsyncer import log
 from drsyncer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from volumes.pruning import Subject
     from volumes.restic import Restic
     from volumes.sharing import Meeting
-
-
-_log = log.get("volumes")
 
 
 def section_of(config: Config) -> Volumes:
@@ -36,22 +32,9 @@ def restic_of(section: Volumes, goes_on: Callable[[], bool] = lambda: True) -> R
 
     Raises UsageError for credentials that are not there, or are none.
     """
-    from volumes import credentials
-    from volumes.restic import Restic
-    from volumes.supplies import access_of, files_of
+    from volumes import supplies
 
-    auth = section.restic.auth
-    files_of(auth)  # says which key names what cannot be read
-    try:
-        found = credentials.of_configuration(auth)
-    except credentials.CredentialsInvalid as error:
-        raise UsageError(f"volumes.restic.auth: {error}", hint=error.hint) from None
-    return Restic(access_of(section.restic), found, goes_on=goes_on, tried=_tell)
-
-
-def _tell(line: str) -> None:
-    """Say at once that a backend did not answer: restic tries for minutes, and who waits should know for what."""
-    _log.warning("the repository did not answer, trying again", line=line)
+    return supplies.restic_of(section, goes_on)
 
 
 def opening(section: Volumes) -> Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]]:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +17,7 @@ from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.cluster.lease import Timing
 from drsyncer.errors import ClusterError, UsageError
-from drsyncer.snapshot import Record
+from drsyncer.snapshot import Record, State
 from drsyncer.wording import some
 from volumes import supplies
 from volumes.claims import Claim, Key, Volume
@@ -34,9 +35,10 @@ from volumes.recording import Recorder
 from volumes.result import Reason, Result
 from volumes.running import Movers, Way
 from volumes.selecting import Asked, Choice, Chosen
-from volumes.sharing import TIMING, Meeting, Watcher, shared
+from volumes.sharing import TIMING, InUse, Meeting, Watcher, shared
 from volumes.task import BackupTask, Counts
 from volumes.task import Volume as Source
+from volumes.unlocking import Unlocking
 
 if TYPE_CHECKING:
     from drsyncer.config.schema import Exporter
@@ -77,8 +79,8 @@ def back_up(
 ) -> Outcome:
     """Back up the claims that are selected and return what became of each.
 
-    `interval` are the seconds between two looks at the movers. Raises UsageError and Refused before anything is done,
-    ClusterError when the cluster cannot be read. An interruption ends the movers first.
+    `interval` are the seconds between two looks at the movers. Raises UsageError before anything is done, ClusterError
+    when the cluster cannot be read. An interruption ends the movers first.
     """
     begun = time.monotonic()
     run = str(uuid.uuid4())
@@ -90,14 +92,27 @@ def back_up(
     _check_confirmed(request, found)
     planning = _Planning(found, config, exporter.cluster, request, run)
     planned = [planning.plan(one) for one in found.chosen]
+    unlocking = Unlocking(partial(supplies.restic_of, config), site.cluster)
     backups = [plan.backup for plan in planned]
     if not request.dry_run:
         _remember_refusals(backups, Recorder(site.cluster, run=run))
-        results = _run(planned, planning, site=site, run=run, files=files, progress=progress, interval=interval)
+        try:
+            results = _run(
+                planned,
+                planning,
+                site=site,
+                run=run,
+                files=files,
+                unlocking=unlocking,
+                progress=progress,
+                interval=interval,
+            )
+        except InUse as why:
+            results = _kept_out(planned, why, Recorder(site.cluster, run=run))
         for index, result in results.items():
             backup = backups[index]
-            why = found.unreadable.get(backup.chosen.claim.key, "")
-            backups[index] = replace(backup, result=_uncompared(result, why) if why else result)
+            unknown = found.unreadable.get(backup.chosen.claim.key, "")
+            backups[index] = replace(backup, result=_uncompared(result, unknown) if unknown else result)
     return Outcome(
         cluster=exporter.cluster,
         run=run,
@@ -105,6 +120,7 @@ def back_up(
         backups=tuple(backups),
         warnings=(*found.warnings, *(str(one) for one in healed if not one.trouble)),
         held=tuple(str(one) for one in healed if one.trouble and one.claim not in _spotless(backups)),
+        unlocked=tuple(map(str, unlocking.removed)),
         seconds=time.monotonic() - begun,
     )
 
@@ -182,6 +198,7 @@ def _run(
     site: Site,
     run: str,
     files: Mapping[str, bytes],
+    unlocking: Unlocking,
     progress: Progress,
     interval: float,
 ) -> dict[int, Result]:
@@ -217,6 +234,7 @@ def _run(
                 credentials=files,
                 living=watcher.living,
                 record=lambda move, result: recorder.record(move.namespace, move.claim, result, uid=move.uid),
+                locked=partial(unlocking.look, lambda: not stopping.is_set()),
                 ready=preparing.ready,
                 around=preparing.around,
                 orphaned=lambda job: heal_one(site.cluster, hooks, job),
@@ -249,10 +267,25 @@ def _remember_refusals(backups: Sequence[Backup], recorder: Recorder) -> None:
         if backup.chosen.choice is Choice.REFUSED:
             claim = backup.chosen.claim
             result = failure(Reason.NOT_STARTED, f"refused: {backup.chosen.reason}", start=now, end=now)
-            try:
-                recorder.record(claim.namespace, claim.name, result)
-            except ClusterError as error:
-                _logger.warning("nothing is written down of a refusal", claim=str(claim), why=str(error))
+            _write_down(recorder, claim, result)
+
+
+def _kept_out(planned: Sequence[_Planned], why: InUse, recorder: Recorder) -> dict[int, Result]:
+    """Write down that no mover was run, since somebody was alone with the repository; return the results by index."""
+    now = datetime.now(UTC)
+    locked = Result(state=State.LOCKED, start=now, end=now, reason=Reason.LOCKED, message=f"{why}. {why.hint}")
+    results = {index: locked for index, plan in enumerate(planned) if plan.move is not None}
+    for index in results:
+        _write_down(recorder, planned[index].backup.chosen.claim, locked)
+    return results
+
+
+def _write_down(recorder: Recorder, claim: Claim, result: Result) -> None:
+    """Write down what became of a claim that no mover was run for."""
+    try:
+        recorder.record(claim.namespace, claim.name, result, uid=claim.uid)
+    except ClusterError as error:
+        _logger.warning("nothing is written down of a volume", claim=str(claim), why=str(error))
 
 
 def _check_confirmed(request: Request, found: Found) -> None:

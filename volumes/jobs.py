@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -47,18 +47,38 @@ _READING: Final = (("DAC_READ_SEARCH",), ("DAC_OVERRIDE",))
 # What giving back owners, modes, set-id bits, devices and file capabilities takes; all of it allowed by `baseline`.
 _WRITING: Final = (("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"),)
 
+# The scheduler knows the nodes of the movers in all namespaces at the moment that counts. A wish: a mover that has to
+# wait for a free node would be given up after volumes.mover.startTimeout.
+_APART: Final[Manifest] = {
+    "preferredDuringSchedulingIgnoredDuringExecution": [
+        {
+            "weight": 100,
+            "podAffinityTerm": {
+                "topologyKey": "kubernetes.io/hostname",
+                "namespaceSelector": {},
+                "labelSelector": {
+                    "matchLabels": {own.PART_OF: own.OWN_NAME},
+                    "matchExpressions": [{"key": OPERATION, "operator": "Exists"}],
+                },
+            },
+        }
+    ]
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where a mover may run: on `node` only, or wherever its volume can be mounted.
 
     `node` is the Node's name; `counted` the node that its run is counted on where that is known without being asked
-    for; `tolerations` are those of the pods that use the volume.
+    for; `tolerations` are those of the pods that use the volume. `apart`: where there is a choice, rather on a node on
+    which no other mover is.
     """
 
     node: str = ""
     tolerations: tuple[Manifest, ...] = field(default=(), hash=False)
     counted: str = ""
+    apart: bool = True
 
     @property
     def where(self) -> str:
@@ -170,6 +190,11 @@ def owner_reference(owner: Manifest) -> Manifest:
     return {"apiVersion": JOBS.api_version, "kind": JOBS.kind, "name": meta["name"], "uid": meta["uid"]}
 
 
+def anywhere(move: Move) -> Move:
+    """Return the move without a wish for a node where no other mover is."""
+    return replace(move, placement=replace(move.placement, apart=False))
+
+
 def capability_sets(move: Move, mover: Mover) -> tuple[tuple[str, ...], ...]:
     """Return the sets of capabilities with which the mover can do its work, the smallest first."""
     if mover.user:
@@ -242,8 +267,11 @@ def _pod_spec(move: Move, mover: Mover, capabilities: tuple[str, ...]) -> Manife
         spec["imagePullSecrets"] = [{"name": name} for name in mover.pull_secrets]
     if move.placement.node:
         spec["affinity"] = {"nodeAffinity": _only(move.placement.node)}
-    elif mover.node_selector and not move.placement.counted:
-        spec["nodeSelector"] = dict(mover.node_selector)
+    elif not move.placement.counted:
+        if move.placement.apart:
+            spec["affinity"] = {"podAntiAffinity": _APART}
+        if mover.node_selector:
+            spec["nodeSelector"] = dict(mover.node_selector)
     if tolerations := _tolerations(move, mover):
         spec["tolerations"] = tolerations
     return spec

@@ -9,7 +9,7 @@ has no snapshots yet that would tell of it. So a lock must be as old as restic w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -29,6 +29,7 @@ _OURS: Final = f"{own.OWN_NAME}-"  # how the names of all movers' pods begin
 _ENDED = ("Succeeded", "Failed")
 # restic refreshes a lock every five minutes, and gives up by itself when it could not for three quarters of this.
 STALE: Final = timedelta(minutes=30)
+_NOT_ALONE: Final = "its pod is dead, but restic could not remove it without the others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def judge(lock: Lock, *, lives: Callable[[str], bool], now: datetime) -> Held:
 
 
 def remove_dead(restic: Restic, cluster: Cluster, *, now: datetime) -> tuple[list[Held], list[Held]]:
-    """Remove the locks when the owners of all of them are dead; return what was removed, and what is held.
+    """Remove the locks when the owners of all of them are dead; return what was removed, and what stays.
 
     restic removes all that are old: as long as one may be held, all stay. One that comes in this moment stays. Raises
     `ResticError`, ClusterError.
@@ -71,9 +72,10 @@ def remove_dead(restic: Restic, cluster: Cluster, *, now: datetime) -> tuple[lis
         return pod_lives(cluster, name)
 
     found = [judge(lock, lives=lives, now=now) for lock in _locks(restic)]
-    held = [one for one in found if one.why]
-    if held or not found:
-        return [], held
+    if any(one.why for one in found):
+        return [], [one if one.why else replace(one, why=_NOT_ALONE) for one in found]
+    if not found:
+        return [], []
     restic.ask(commands.unlock(), doing="remove the locks of dead pods")
     return found, []
 

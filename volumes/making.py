@@ -40,13 +40,24 @@ class TakenByAnother(DrSyncerError):
     """Another run was faster with this claim."""
 
 
-def allowed(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple[Mover, tuple[str, ...]]:
-    """Return the settings and the smallest set of capabilities with which the namespace lets the mover's pod in.
+def allowed(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple[Move, Mover, tuple[str, ...]]:
+    """Return the move, the settings and the smallest set of capabilities with which the namespace lets the pod in.
 
     The API server is asked, by a dry run: quotas, LimitRanges, Pod Security and webhooks say what they think of this
     very pod before anything is made. Where LimitRanges do not let it in as it is configured, its resources are made to
-    fit them. Raises NotLetIn with their words.
+    fit them. A namespace may forbid pods to look at those of other namespaces (a quota of the scope
+    CrossNamespacePodAffinity): then the mover does without a wish for a node. Raises NotLetIn with their words.
     """
+    try:
+        return move, *_fitting(cluster, move, mover, by)
+    except NotLetIn:
+        if (modest := jobs.anywhere(move)) != move:
+            with contextlib.suppress(NotLetIn):
+                return modest, *_fitting(cluster, modest, mover, by)
+        raise
+
+
+def _fitting(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher) -> tuple[Mover, tuple[str, ...]]:
     try:
         return mover, _allowed(cluster, move, mover, by)
     except NotLetIn as refusal:

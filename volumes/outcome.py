@@ -76,7 +76,8 @@ class Backup:
 class Outcome:
     """One run, a UUID. `backups` are the claims that it was about, by name, those left out too.
 
-    `held` says of workloads that they may stand still since a hook of an earlier run: somebody must look.
+    `held` says of workloads that they may stand still since a hook of an earlier run: somebody must look. `unlocked`
+    are locks of dead pods that were removed.
     """
 
     cluster: str
@@ -86,6 +87,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     held: tuple[str, ...] = ()
+    unlocked: tuple[str, ...] = ()
 
     def chosen(self, choice: Choice) -> list[Backup]:
         """Return the claims of which this became."""
@@ -117,6 +119,7 @@ class Outcome:
             "states": states,
             "volumes": [backup.to_data() for backup in self.backups],
             "held": list(self.held),
+            "unlocked": list(self.unlocked),
             "warnings": list(self.warnings),
             "seconds": round(self.seconds, 3),
         }

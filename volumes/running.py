@@ -16,11 +16,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.config.volumes import Mover
 from drsyncer.errors import ClusterError, DrSyncerError
 from drsyncer.manifest import Manifest, metadata
+from drsyncer.snapshot import State
 from volumes import making
 from volumes.endings import Seen, ending, failure, name_of, why_not_started
 from volumes.jobs import Dispatcher, Move, claim_uid_of, presence_of, run_of
@@ -28,6 +31,7 @@ from volumes.making import NotLetIn, TakenByAnother
 from volumes.result import Reason, Result
 from volumes.sightings import Sightings
 from volumes.slots import Slots
+from volumes.unlocking import Finding
 
 _logger = log.get(__name__)
 _TICK: Final = 1.0  # seconds between two looks at the clock
@@ -54,7 +58,8 @@ class Way:
     called with the suspended Job, which may own what is made for it, and with what runs the mover; whatever it returns
     is the result. `orphaned` is called with a Job whose dispatcher is dead, before anything else is done about it.
     `record` writes a result down, and raises DrSyncerError when it cannot: then the Job stays, for the next run to
-    find.
+    find. `locked` is asked when a mover found the repository locked until it gave up: what it says goes into the
+    result, and when nothing stands in the way any more, the mover is run once more.
     """
 
     mover: Mover
@@ -62,6 +67,7 @@ class Way:
     credentials: Mapping[str, bytes] = field(repr=False)
     living: Callable[[str], bool]
     record: Record
+    locked: Callable[[], Finding] = lambda: Finding(again=False, words="")
     ready: Callable[[Move], Move] = lambda move: move
     around: Around = plainly
     orphaned: Callable[[Manifest], object] = lambda _: None
@@ -153,7 +159,15 @@ class Movers:
             slots.close()
 
     def _one(self, move: Move, placed: Callable[[str], None]) -> Result:
-        """Run one mover, after what an earlier one left was seen to, and write its result down."""
+        """Run one mover, and once more when it met a lock that does not stand in its way any more."""
+        result, again = self._once(move, placed)
+        return self._once(move, placed)[0] if again and not self._stopping.is_set() else result
+
+    def _once(self, move: Move, placed: Callable[[str], None]) -> tuple[Result, bool]:
+        """Run one mover, after what an earlier one left was seen to, and write its result down.
+
+        Return it, and whether another try may end better.
+        """
         begun = _now()
         try:
             self._settle(move)
@@ -164,11 +178,11 @@ class Movers:
             result = failure(reason.reason, str(reason), start=begun, end=_now())
             if not reason.theirs:
                 self._way.record(move, result)
-            return result
+            return result, False
         except DrSyncerError as error:
             result = failure(Reason.NOT_STARTED, _sentence(error), start=begun, end=_now())
             self._way.record(move, result)
-            return result
+            return result, False
         try:
             result = self._way.around(move, job, lambda: self._moved(move, job, placed))
         except DrSyncerError as error:
@@ -178,9 +192,13 @@ class Movers:
             self._end(job)  # whatever happened, no mover goes on that nobody follows
             raise
         self._put_away(move)
+        again = False
+        if result.state is State.LOCKED:
+            found = self._way.locked()
+            again, result = found.again, _with_words(result, found.words)
         self._way.record(move, result)
         making.remove(self._cluster, job)
-        return result
+        return result, again
 
     def _put_away(self, move: Move) -> None:
         """Take the credentials away as soon as nobody needs them. They go with the Job, at the latest."""
@@ -219,7 +237,7 @@ class Movers:
         until = time.monotonic() + self._way.mover.start_timeout
         while True:
             try:
-                mover, capabilities = making.allowed(self._cluster, move, self._way.mover, self._way.by)
+                move, mover, capabilities = making.allowed(self._cluster, move, self._way.mover, self._way.by)
                 return making.make_job(self._cluster, move, mover, self._way.by, capabilities)
             except TakenByAnother as other:
                 raise _NotNow(Reason.NOT_STARTED, str(other), theirs=True) from None
@@ -344,6 +362,11 @@ def _wait_for(ends: Sequence[threading.Event]) -> None:
     for end in ends:
         while not end.wait(_TICK):
             pass
+
+
+def _with_words(result: Result, words: str) -> Result:
+    said = ". ".join(part for part in (result.message.rstrip("."), words) if part)
+    return msgspec.structs.replace(result, message=said)
 
 
 def _interrupted(begun: datetime) -> Result:

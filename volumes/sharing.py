@@ -59,6 +59,10 @@ class Meeting:
         return f"{own.OWN_NAME}-restic-{hashlib.sha256(self.repository.encode()).hexdigest()[:10]}"
 
 
+class InUse(Refused):
+    """Somebody who must be alone with the repository did not go in time; the text names him."""
+
+
 class Presence:
     """A Lease that is held. `name` is namespace/name; `holding` is for any thread."""
 
@@ -99,7 +103,7 @@ class Presence:
 
 @contextlib.contextmanager
 def shared(meeting: Meeting, run: str) -> Iterator[Presence]:
-    """Use the repository together with others. Raises Refused when somebody is alone with it for too long."""
+    """Use the repository together with others. Raises InUse when somebody is alone with it for too long."""
     watcher = Watcher(meeting.cluster)
     until = time.monotonic() + meeting.patience
     told = False
@@ -115,10 +119,11 @@ def shared(meeting: Meeting, run: str) -> Iterator[Presence]:
         finally:
             presence.stop(delete=True)
         if time.monotonic() >= until:
-            raise Refused(
+            raise InUse(
                 f"the restic repository is in use by somebody who must be alone with it, {holder} (Lease "
                 f"{meeting.namespace}/{meeting.name}), since before {meeting.patience:g} s",
-                hint="A prune or a repair is under way; try again when it is done.",
+                hint="A verification or a prune is under way: try again when it is done. If that happens often, let "
+                "them run at other times, or raise `volumes.restic.retryLock`.",
             )
         if not told:
             meeting.waits(holder)

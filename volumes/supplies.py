@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from drsyncer import log
 from drsyncer.config.volumes import Restic, ResticAuth, Volumes
 from drsyncer.errors import UsageError
-from volumes import task
+from volumes import credentials, restic, task
 from volumes.task import Access
+
+_log = log.get("volumes")
 
 # What restic finds elsewhere begins with the name of a backend; all else is a path to it.
 _ELSEWHERE = re.compile(r"(?!local:)[a-z][a-z0-9]+:", re.ASCII)
 
 
-def access_of(restic: Restic) -> Access:
+def access_of(section: Restic) -> Access:
     """Return how movers reach the repository."""
     return Access(
-        repository=restic.repository,
-        options=dict(restic.options),
-        compression=restic.compression,
-        upload_limit=restic.upload_limit,
-        download_limit=restic.download_limit,
-        retry_lock=restic.retry_lock,
+        repository=section.repository,
+        options=dict(section.options),
+        compression=section.compression,
+        upload_limit=section.upload_limit,
+        download_limit=section.download_limit,
+        retry_lock=section.retry_lock,
     )
 
 
@@ -46,6 +49,25 @@ def files_of(auth: ResticAuth) -> dict[str, bytes]:
     """Return the files of a mover's Secret beside its task. Raises UsageError for one that cannot be read,
     and for an empty password."""
     return dict(_files(auth))
+
+
+def restic_of(section: Volumes, goes_on: Callable[[], bool] = lambda: True) -> restic.Restic:
+    """Return restic on the configured repository, for a `with` block.
+
+    Raises UsageError for credentials that are not there, or are none.
+    """
+    auth = section.restic.auth
+    files_of(auth)  # says which key names what cannot be read
+    try:
+        found = credentials.of_configuration(auth)
+    except credentials.CredentialsInvalid as error:
+        raise UsageError(f"volumes.restic.auth: {error}", hint=error.hint) from None
+    return restic.Restic(access_of(section.restic), found, goes_on=goes_on, tried=_tell)
+
+
+def _tell(line: str) -> None:
+    """Say at once that a backend did not answer: restic tries for minutes, and who waits should know for what."""
+    _log.warning("the repository did not answer, trying again", line=line)
 
 
 def _files(auth: ResticAuth) -> Iterator[tuple[str, bytes]]:

@@ -120,7 +120,9 @@ class Restic(Section):
     download_limit: Count = Field(default=0, description="KiB per second that one mover may receive; 0: no limit.")
     read_concurrency: Parallel = Field(default=2, description="Files that a mover reads at the same time.")
     retry_lock: Duration = Field(
-        default=written("15m"), description="How long restic waits for a lock that somebody else holds."
+        default=written("15m"),
+        description="How long restic waits for a lock that somebody else holds, a backup or a restore for a prune or a "
+        "verification, and these for backups and restores.",
     )
 
 
@@ -187,7 +189,11 @@ class Mover(Section):
         examples=[{"example.com/pool": "storage"}],
     )
     parallel: Parallel = Field(default=5, description="Movers that run at the same time.")
-    parallel_per_node: Parallel = Field(default=2, description="Of these, on one node.")
+    parallel_per_node: Parallel = Field(
+        default=2,
+        description="Of these, on one node, as far as their volumes say on which. A mover that the scheduler places, "
+        "as all of a restore, rather goes where no other one is, and counts on its node from then on.",
+    )
     jitter: Duration = Field(
         default=written("5s"),
         description="Movers start at random moments within so long, so that not all come at once.",

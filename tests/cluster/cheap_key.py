@@ -34,14 +34,14 @@ def make_cheap(repository: Path, password: str) -> None:
     file.unlink()
 
 
-def add_lock(repository: Path, password: str, *, hostname: str, age: timedelta) -> None:
+def add_lock(repository: Path, password: str, *, hostname: str, age: timedelta, exclusive: bool = False) -> None:
     """Put a lock of a restic on another machine into a repository in a folder, one that was refreshed so long ago."""
     (file,) = (repository / "keys").iterdir()
     key = json.loads(file.read_text())
     master = json.loads(_decrypted(base64.b64decode(key["data"]), _derived(password, key)))
     secret = b"".join(map(base64.b64decode, (master["encrypt"], master["mac"]["k"], master["mac"]["r"])))
     since = (datetime.now(UTC) - age).isoformat()
-    lock = {"time": since, "exclusive": False, "hostname": hostname, "username": "root", "pid": 7}
+    lock = {"time": since, "exclusive": exclusive, "hostname": hostname, "username": "root", "pid": 7}
     content = _encrypted(json.dumps(lock).encode(), secret)
     (repository / "locks" / hashlib.sha256(content).hexdigest()).write_bytes(content)
 

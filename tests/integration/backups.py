@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.sides import Manner, source_of
+from drsyncer.cluster import connect
 from drsyncer.cluster.lease import Timing
 from drsyncer.config.schema import Config
 from drsyncer.progress import Progress
@@ -28,11 +29,13 @@ from tests.cluster.tools import find
 from volumes.claims import Key
 from volumes.dispatching import Request, Site, back_up
 from volumes.selecting import Asked
+from volumes.sharing import Meeting
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery staple"
 CLAIMS = "/api/v1/namespaces/{}/persistentvolumeclaims/{}"
 SECONDS = 120.0
+TIMING = Timing(duration=3, deadline=2, renew=0.5)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,11 @@ class Backups:
         request = Request(Asked(frozenset(namespaces), frozenset(claims)), frozenset(confirmed), adopt=adopt)
         return back_up_once(self.config(**mover), self.namespace, request)
 
+    def meeting(self) -> Meeting:
+        """Return where those meet who use the repository."""
+        to = partial(connect, kubeconfig=str(self.cluster.kubeconfig), timeout=5.0)
+        return Meeting(to(), to, self.namespace, "prod", patience=20.0, timing=TIMING)
+
     def start_killable(self, namespace: str, kubeconfig: Path, **mover: Any) -> subprocess.Popen[str]:
         """Begin a backup as a process of its own that others soon take for dead when it is killed."""
         config = self.config(**mover)
@@ -200,9 +208,7 @@ def back_up_once(config: dict[str, Any], leases: str, request: Request) -> Ran:
     assert read.exporter is not None
     assert read.volumes is not None
     connect = partial(source_of, read.exporter)
-    site = Site(
-        source_of(read.exporter, Manner(connections=8)), connect, leases, Timing(duration=3, deadline=2, renew=0.5)
-    )
+    site = Site(source_of(read.exporter, Manner(connections=8)), connect, leases, TIMING)
     try:
         outcome = back_up(
             config=read.volumes,

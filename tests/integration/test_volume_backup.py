@@ -166,6 +166,23 @@ def test_movers_go_where_the_volume_is_and_so_many_at_once(backups: Backups, sho
     assert backups.kubelet.at_once <= 2
 
 
+def test_a_mover_that_the_scheduler_placed_counts_on_its_node(
+    backups: Backups, shop: str, source: ControlPlane
+) -> None:
+    node = backups.kubelet.nodes[0]
+    backups.volumes.make(shop, "a-shared", modes=["ReadWriteMany"])
+    backups.kubelet.holds = lambda claim: claim == f"{shop}/a-shared"  # it is on its node for as long as may be
+    for number in (1, 2):
+        (backups.volumes.make(shop, f"data-{number}") / "order").write_text("1 bicycle")
+        use(source, shop, f"data-{number}", node=node, name=f"web-{number}")
+
+    ran = backups.run(namespaces=[shop], parallel=2, parallelPerNode=1, startTimeout="20s")
+
+    assert ran.states() == {"a-shared": "Failed", "data-1": "Complete", "data-2": "Complete"}, ran.data
+    shared, first, second = (ran.volume(name) for name in ("a-shared", "data-1", "data-2"))
+    assert first["end"] < shared["end"] <= second["start"]
+
+
 def test_a_dry_run_says_what_would_happen_and_why_and_touches_nothing(
     backups: Backups, shop: str, source: ControlPlane
 ) -> None:

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from drsyncer.errors import ExitCode
+from drsyncer.snapshot import State
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
 from tests.integration.backups import ROOT, Backups, Ran
+from volumes.sharing import exclusive
 
 MakeNamespace = Callable[..., str]
 
@@ -165,8 +167,50 @@ def test_resources_are_made_to_fit_the_namespaces_limits(backups: Backups, shop:
     assert pod["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "200m", "memory": "128Mi"}
 
 
+def test_a_namespace_whose_pods_may_not_look_at_those_of_others(
+    backups: Backups, shop: str, source: ControlPlane, make_namespace: MakeNamespace
+) -> None:
+    """There a mover has no wish for a node without other movers. It is no more than a wish."""
+    meta = {"metadata": {"name": "alone", "namespace": shop}}
+    spec = {"hard": {"pods": "0"}, "scopes": ["CrossNamespacePodAffinity"]}
+    source.apply([{"apiVersion": "v1", "kind": "ResourceQuota", **meta, "spec": spec}])
+    path = f"/api/v1/namespaces/{shop}/resourcequotas/alone"
+    source.wait_for(lambda: source.get(path).get("status", {}).get("hard"), what="the quota to be in force")
+    elsewhere = make_namespace(source, "elsewhere")
+    (backups.volumes.make(elsewhere, "data") / "order").write_text("1 bicycle")
+    backups.init()
+
+    ran = backups.run(namespaces=[shop, elsewhere])
+
+    assert {volume["state"] for volume in ran.data["volumes"]} == {"Complete"}, ran.data
+    wishes = {pod["metadata"]["namespace"]: "affinity" in pod["spec"] for pod in backups.kubelet.seen}
+    assert wishes == {shop: False, elsewhere: True}
+
+
 def test_a_repository_that_is_not_there(backups: Backups, shop: str) -> None:
     _failed(backups.run(namespaces=[shop]), backups, shop, "NoRepository", "repository")
+
+
+def test_a_repository_that_somebody_else_must_have_alone(backups: Backups, shop: str) -> None:
+    """A verification or a prune that takes longer than a backup waits."""
+    backups.init()
+    first = backups.run(namespaces=[shop])
+    whole = backups.whole(shop, "data")
+    backups.section["restic"] = {**backups.config()["volumes"]["restic"], "retryLock": "1s"}
+
+    with exclusive(backups.meeting()) as alone:
+        ran = backups.run(namespaces=[shop])
+
+    assert (first.code, ran.code, ran.states()) == (ExitCode.DONE, ExitCode.FAILED, {"data": "Locked"})
+    message = ran.volume("data")["message"]
+    assert alone.name in message
+    record = backups.record(shop, "data")
+    assert record is not None
+    assert (record.complete, record.snapshot) == (False, whole)
+    assert record.attempt is not None
+    assert (record.attempt.state, record.attempt.reason) == (State.LOCKED, "Locked")
+    assert backups.events(shop, "data") == [("BackupLocked", f"Locked: {message}")]
+    assert len(backups.kubelet.seen) == 1
 
 
 def test_an_api_server_that_takes_no_jobs(

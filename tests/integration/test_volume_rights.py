@@ -87,18 +87,21 @@ def test_a_backup_can_do_its_work_and_uses_all_that_it_may(backups: AsAccount) -
         assert account.may(where) == {here(grant) for grant in account.granted if grant.namespace in ("", where)}
 
 
-def test_a_backup_of_some_namespaces_can_work_in_no_other(backups: AsAccount) -> None:
+def test_a_backup_of_some_namespaces_can_work_in_no_other(backups: AsAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it need to, to find out that the pod is dead whose lock it meets, wherever that was."""
+    monkeypatch.setenv("PATH", f"{find('restic').parent}:{os.environ['PATH']}")
     given = {"backup": {"namespaces": ["shop"], "hooks": False}}
     objects = rendered("exporter", merged(merged(values("exporter"), VOLUMES), given))
     account = backups.account = Account(backups.cluster, objects, cron_job=BACKUP)
     backups.section["select"] = {"include": [{"namespaces": ["shop"]}]}  # as the chart fills it in
     (backups.volumes.make("shop", "data") / "order").write_text("1 bicycle")
     (backups.volumes.make("other", "data") / "order").write_text("1 tandem")
+    leave_lock(backups, exclusive=True)
 
     ran = backups.run()
 
     assert ran.code == ExitCode.DONE, ran.stderr
-    assert ran.data["selected"] == 1
+    assert (ran.data["selected"], len(ran.data["unlocked"])) == (1, 1)
     assert account.refused() == []
     for where in ("other", "kube-system"):
         assert {grant.verb for grant in account.may(where)} == {"list"}
@@ -157,10 +160,12 @@ def lease_of_a_dead_run() -> dict[str, Any]:
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": {}}
 
 
-def leave_lock(backups: AsAccount) -> None:
+def leave_lock(backups: AsAccount, *, exclusive: bool = False) -> None:
     """Leave a lock in the repository, as a restic that was killed in a mover's pod some time ago does."""
     repository = backups.server.root / backups.repository
-    add_lock(repository, PASSWORD, hostname="dr-syncer-backup-data-gone", age=timedelta(minutes=31))
+    add_lock(
+        repository, PASSWORD, hostname="dr-syncer-backup-data-gone", age=timedelta(minutes=31), exclusive=exclusive
+    )
 
 
 @dataclass

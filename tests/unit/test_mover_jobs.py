@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from drsyncer.manifest import Manifest
 from tests.unit.movers import BY, backup, mover, restore
 from volumes import task as tasks
-from volumes.jobs import Move, Placement, capability_sets, job, pod, secret
+from volumes.jobs import Move, Placement, anywhere, capability_sets, job, pod, secret
 
 OWNER = {"metadata": {"name": "dr-syncer-backup-data", "uid": "u-1"}}
 
@@ -123,6 +123,26 @@ def test_a_volume_that_is_on_one_node_goes_before_the_configured_nodes(placement
     spec = job(move, mover(nodeSelector={"example.com/pool": "storage"}), BY)["spec"]["template"]["spec"]
 
     assert "nodeSelector" not in spec
+
+
+@pytest.mark.parametrize("move", [backup(), restore()], ids=["backup", "restore"])
+def test_a_mover_that_may_run_on_many_nodes_rather_goes_where_no_other_one_is(move: Move) -> None:
+    template = job(move, mover(), BY)["spec"]["template"]
+
+    (wish,) = template["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    term = wish["podAffinityTerm"]
+    assert (term["topologyKey"], term["namespaceSelector"]) == ("kubernetes.io/hostname", {})
+    assert term["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert [one["key"] for one in term["labelSelector"]["matchExpressions"]] == ["dr-syncer.io/operation"]
+    assert "dr-syncer.io/operation" in template["metadata"]["labels"]
+    assert "affinity" not in job(anywhere(move), mover(), BY)["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("placement", [Placement("node-1"), Placement(counted="node-1")], ids=["in use", "bound"])
+def test_a_mover_whose_node_is_given_has_no_wish(placement: Placement) -> None:
+    spec = job(Move(backup().task, "shop", "data", placement=placement), mover(), BY)["spec"]["template"]["spec"]
+
+    assert "podAntiAffinity" not in spec.get("affinity", {})
 
 
 def test_a_mover_has_neither_where_nothing_is_configured() -> None:

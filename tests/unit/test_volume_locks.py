@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from volumes import unlocking
 from volumes.answers import Lock
-from volumes.locks import judge
+from volumes.locks import Held, judge
 
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 MOVER = "dr-syncer-backup-data-0123456789-abcde"
@@ -43,3 +44,22 @@ def test_a_lock_is_told_with_whose_it_is_and_since_when():
     lock = Lock(time=NOW, hostname="laptop", exclusive=True)
     told = str(judge(lock, lives=lambda name: False, now=NOW))
     assert told.startswith("exclusive lock of laptop, 2026-03-01 03:00:00 UTC: that is no pod of DR-Syncer")
+
+
+EXCLUSIVE = Held(Lock(time=NOW, hostname=MOVER, exclusive=True), "its pod lives")
+SHARED = Held(Lock(time=NOW, hostname=MOVER), "its pod lives")
+DEAD = Held(Lock(time=NOW, hostname=MOVER, exclusive=True), "")
+
+
+@pytest.mark.parametrize(
+    ("removed", "held", "again", "words"),
+    [
+        ([DEAD], [], True, "It was removed, since its pod is dead: exclusive lock of "),
+        ([], [], True, "It is gone meanwhile"),
+        ([], [SHARED], True, "It is gone meanwhile"),  # that of a backup beside this one
+        ([], [EXCLUSIVE, SHARED], False, "It stays: exclusive lock of "),
+    ],
+)
+def test_a_backup_tries_again_when_no_exclusive_lock_is_left(removed, held, again, words):
+    finding = unlocking.judge(removed, held)
+    assert (finding.again, finding.words.startswith(words)) == (again, True)

@@ -1,0 +1,79 @@
+"""What a run of backups does about the lock that its movers met: one of a dead pod must not stop them for days.
+
+A verification or a prune that was killed leaves an exclusive lock, and the next one may be a week away. Which locks
+there are is asked only when a mover has waited for one in vain: each question to restic costs the opening of the
+repository.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from drsyncer import log
+from drsyncer.cluster import Cluster
+from drsyncer.errors import DrSyncerError
+from volumes.locks import Held, remove_dead
+from volumes.restic import Restic
+
+_logger = log.get(__name__)
+_LATER: Final = "A later run removes a lock whose pod is dead and that nobody has refreshed for half an hour"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of the locks after a mover met one. `again`: nothing that a backup waits for is left of them."""
+
+    again: bool
+    words: str
+
+
+class Unlocking:
+    """For one run, and many threads: one looks at a time, and those behind find what it has done."""
+
+    def __init__(
+        self, restic_of: Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]], cluster: Cluster
+    ) -> None:
+        """`restic_of` gives restic, which stops as soon as what it is given says no."""
+        self._restic_of = restic_of
+        self._cluster = cluster
+        self._turn = threading.Lock()
+        self._removed: list[Held] = []
+
+    @property
+    def removed(self) -> tuple[Held, ...]:
+        """The locks of dead pods that were removed in this run."""
+        return tuple(self._removed)
+
+    def look(self, goes_on: Callable[[], bool]) -> Finding:
+        """Remove the locks when the owners of all of them are dead; return what stands in the way of a backup."""
+        with self._turn:
+            try:
+                with self._restic_of(goes_on) as restic:
+                    removed, held = remove_dead(restic, self._cluster, now=datetime.now(UTC))
+            except (DrSyncerError, OSError) as error:
+                _logger.warning("the restic repository is locked, and stays so", why=str(error))
+                return Finding(again=False, words=f"It stays, since {_sentence(error)}")
+            for one in removed:
+                _logger.warning("removed a lock, since its pod is dead", lock=str(one))
+            self._removed += removed
+        return judge(removed, held)
+
+
+def judge(removed: list[Held], held: list[Held]) -> Finding:
+    """Return what the locks that are gone, and those that are held, mean for a backup: it waits for exclusive ones."""
+    if stay := [one for one in held if one.lock.exclusive]:
+        return Finding(again=False, words=f"It stays: {'; '.join(map(str, stay))}. {_LATER}")
+    if removed:
+        gone = "; ".join(map(str, removed))
+        return Finding(again=True, words=f"It was removed, since its pod is dead: {gone}")
+    return Finding(again=True, words="It is gone meanwhile")
+
+
+def _sentence(error: Exception) -> str:
+    hint = error.hint if isinstance(error, DrSyncerError) else ""
+    return f"{error}. {hint}" if hint else str(error)
