@@ -20,8 +20,8 @@ from drsyncer import log
 from drsyncer.errors import DrSyncerError
 from drsyncer.recovery.git import Clone
 from drsyncer.service.repeats import Repeats
-from drsyncer.snapshot import Record, State
-from volumes.listing import Listing
+from drsyncer.snapshot import State
+from volumes.listing import Listing, Row
 from volumes.reviewing import review
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ _SOON = 5.0  # seconds until the next one, where there was nothing to look at
 _SLICE = 0.5
 _CLONE = 60.0  # seconds for which an import may have the clone
 WHAT = "asking the restic repository"
+# Of a claim that no backup has tried yet: it is younger than volumes.maxAge, or it is not.
+WAITING, NEVER = "Waiting", "Never"
 
 # Asks restic (or not), and goes on while the second says so; None: there is no recovery point yet.
 Look = Callable[[bool, Callable[[], bool]], Listing | None]
@@ -108,13 +110,14 @@ class Ages:
         # A claim that nobody has tried to back up yet is a new one: when no backups run, the others tell.
         tried = [row for row in found.rows if row.record is not None]
         late = [row for row in tried if row.age is None or (found.max_age is not None and row.age > found.max_age)]
-        states = Counter(_ended(row.record) for row in tried if row.record is not None)
+        states = Counter(row.ended for row in tried)
         for state in State:
             self._metrics.set("volume_backups", states[state], state=str(state))
         # Of a record that cannot be read, nobody knows how old its data is.
         self._metrics.set("volumes_too_old", len(late) + len(found.faults))
         self._metrics.set("volumes_never_backed_up", len(found.rows) - len(tried))
         self._metrics.set("volume_backup_timestamp_seconds", min(starts, default=0.0))
+        self._metrics.replace("volume_backup_state", {(*_claim(row), _state(row)): 1.0 for row in found.rows})
         if not found.unasked:
             self._metrics.set("restic_answered_timestamp_seconds", time.time())
             self._repeats.worked(WHAT)
@@ -125,11 +128,13 @@ class Ages:
         self._repeats.failed(WHAT, f"{WHAT}: {text}")
 
 
-def _ended(record: Record) -> State:
-    """Return how a volume's newest backup ended; one that somebody knows to be empty has all that there is."""
-    if record.attempt is not None:
-        return record.attempt.state
-    return State.UNCHANGED if record.snapshot and record.snapshot.state is State.UNCHANGED else State.COMPLETE
+def _claim(row: Row) -> tuple[str, str]:
+    return row.claim.namespace, row.claim.name
+
+
+def _state(row: Row) -> str:
+    """Return how a volume's newest backup ended, or for how long it has waited for the first one."""
+    return str(row.ended) if row.ended is not None else WAITING if row.new else NEVER
 
 
 def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watch:

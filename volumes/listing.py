@@ -30,7 +30,8 @@ class Row:
 
     `age` are the seconds since restic began to read the newest whole snapshot: what would be lost now, the RPO. It is
     None where there is none, restic no longer has it, or a clock was wrong. `stored` is whether restic has it, None
-    when nobody asked. `problems` are sentences; none is well.
+    when nobody asked. `problems` are sentences; none is well. `new` is a claim that no backup has tried yet, and that
+    the source has not had for as long as a backup may take to come by.
     """
 
     claim: ObjectRef
@@ -38,6 +39,7 @@ class Row:
     age: float | None
     stored: bool | None
     problems: tuple[str, ...]
+    new: bool = False
 
     @property
     def state(self) -> State | None:
@@ -47,6 +49,12 @@ class Row:
         if self.record.attempt is not None:
             return self.record.attempt.state
         return self.record.snapshot.state if self.record.snapshot is not None else None
+
+    @property
+    def ended(self) -> State | None:
+        """The same, as it is to be judged: a volume that somebody knows to be empty has all that there is."""
+        confirmed = self.state is State.EMPTY and self.record is not None and self.record.complete
+        return State.COMPLETE if confirmed else self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +98,17 @@ def listing(
     stored: Stored | None,
     max_age: float | None,
     now: datetime,
+    new: Collection[ObjectRef] = (),
     unasked: str = "",
     warnings: tuple[str, ...] = (),
 ) -> Listing:
     """Return what there is of each volume.
 
-    `wanted` are claims without a record that should have one. `stored` is None when restic was not asked, for the
-    reason `unasked`.
+    `wanted` are claims without a record that should have one, `new` those of them that are younger than `max_age`.
+    `stored` is None when restic was not asked, for the reason `unasked`.
     """
     rows = [_row(claim, record, stored, max_age=max_age, now=now) for claim, record in point.volumes.items()]
-    rows += [Row(claim, None, None, None, ("was never backed up",)) for claim in wanted]
+    rows += [Row(claim, None, None, None, ("was never backed up",), claim in new) for claim in wanted]
     return Listing(
         point, max_age, tuple(sorted(rows, key=lambda row: row.claim)), point.records.faults, unasked, warnings
     )

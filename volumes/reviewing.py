@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from drsyncer.config.volumes import VolumeSelect
 from drsyncer.errors import InvalidManifest
@@ -45,9 +45,11 @@ def review(
     choice = points.choose(clone, head=head, revision=revision, needs_complete=False)
     point = _only(choice.point, namespaces)
     stored = None if restic is None else stored_in(restic)
+    wanted = tuple(_wanted(clone, point, select))
     return listing(
         point,
-        wanted=_wanted(clone, point, select),
+        wanted=wanted,
+        new=_new(clone, point, wanted, since=now - timedelta(seconds=max_age)) if wanted and max_age else (),
         stored=stored,
         max_age=max_age,
         now=now,
@@ -90,6 +92,13 @@ def _wanted(clone: Clone, point: Point, select: VolumeSelect) -> Iterator[Object
         chosen = selecting.choose(manifest, labels(known[claim.namespace])) if manifest else None
         if chosen is None or chosen.choice is Choice.SELECTED or chosen.check in _STILL_WANTED:
             yield claim
+
+
+def _new(clone: Clone, point: Point, claims: Collection[ObjectRef], *, since: datetime) -> frozenset[ObjectRef]:
+    """Return those of the claims that the source did not have yet at `since`, by what was exported then."""
+    before = points.at_or_before(clone.history(point.commit), since)
+    files = clone.files(before.id) if before is not None else {}
+    return frozenset(claim for claim in claims if layout.path_of(claim) not in files)
 
 
 def _manifests(clone: Clone, files: Mapping[str, TreeFile], paths: Sequence[str]) -> Iterator[Manifest]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drsyncer.service.alerts import EXPORTER, IMPORTER
-from drsyncer.service.metrics import PREFIX
+from drsyncer.service.metrics import CLAIM, PREFIX
 from drsyncer.service.promql import metric, per
 
 # Metrics that no panel shows, and why.
@@ -46,9 +46,9 @@ def _per(aggregate: str, side: str, series: str, *, leading: bool = False, by: t
     return per(aggregate, series, side=side, cluster=_CLUSTERS[side], leading=leading, by=by)
 
 
-def _now(name: str, side: str, **labels: str) -> str:
+def _now(name: str, side: str, *, by: tuple[str, ...] = (), **labels: str) -> str:
     """Return a gauge as the replica that works has it."""
-    return _per("max", side, metric(name, **labels), leading=True)
+    return _per("max", side, metric(name, **labels), leading=True, by=by)
 
 
 def _each(name: str, side: str, label: str) -> str:
@@ -275,6 +275,16 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Newest backups by how they ended",
                 (Query(_each("volume_backups", IMPORTER, "state"), "{{cluster}} {{state}}"),),
                 "One for each volume of the newest recovery point; `Complete` and `Unchanged` are whole.",
+            ),
+            Panel(
+                "Volumes without any backup",
+                (
+                    Query(
+                        _now("volume_backup_state", IMPORTER, by=CLAIM, state="~Waiting|Never"),
+                        "{{claim_namespace}}/{{persistentvolumeclaim}}",
+                    ),
+                ),
+                "Claims that should be backed up and that no backup has tried yet.",
             ),
             Panel(
                 "Age of the last verdict about the backups",

@@ -76,6 +76,26 @@ def test_what_is_too_old_gone_or_never_was_whole_is_counted_and_what_is_new_apar
     assert value(metrics, "volumes_never_backed_up") == 1
 
 
+def states(metrics: Metrics) -> dict[tuple[str, str], str]:
+    """Return the state of each volume, by its labels."""
+    (found,) = (one for one in metrics.registry.collect() if one.name == "dr_syncer_volume_backup_state")
+    assert {sample.value for sample in found.samples} <= {1.0}
+    labels = [sample.labels for sample in found.samples]
+    return {(one["claim_namespace"], one["persistentvolumeclaim"]): one["state"] for one in labels}
+
+
+def test_each_volume_has_one_state_which_goes_with_it() -> None:
+    told, metrics, _ = ages()
+    names = [ObjectRef("persistentvolumeclaims", "shop", name) for name in ("fresh", "forgotten")]
+    unknown = tuple(Row(name, None, None, None, ("was never backed up",), name.name == "fresh") for name in names)
+    found = seen(record("a", age=60))
+    told.seen(dataclasses.replace(found, rows=(*found.rows, *unknown)))
+    assert states(metrics) == {("shop", "v0"): "Complete", ("shop", "fresh"): "Waiting", ("shop", "forgotten"): "Never"}
+    failed = Attempt(state=State.FAILED, start=NOW, end=NOW, reason="Locked", message="locked")
+    told.seen(seen(Record(repository=REPOSITORY, snapshot=record("a", age=60).snapshot, attempt=failed)))
+    assert states(metrics) == {("shop", "v0"): "Failed"}
+
+
 def test_of_a_record_that_cannot_be_read_nobody_knows_that_it_is_young() -> None:
     told, metrics, _ = ages()
     faults = {"volumes/shop/v1.yaml": "volumes/shop/v1.yaml: is no record of a backup"}
