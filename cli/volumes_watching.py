@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from cli.sides import remote_of
 from cli.volumes_sides import restic_of
@@ -20,8 +21,10 @@ from drsyncer import log
 from drsyncer.errors import DrSyncerError
 from drsyncer.recovery.git import Clone
 from drsyncer.service.repeats import Repeats
+from drsyncer.service.status import Lack
 from drsyncer.snapshot import State
-from volumes.listing import Listing, Row
+from volumes.condition import condition, state_of
+from volumes.listing import Listing
 from volumes.reviewing import review
 
 if TYPE_CHECKING:
@@ -35,8 +38,8 @@ _SOON = 5.0  # seconds until the next one, where there was nothing to look at
 _SLICE = 0.5
 _CLONE = 60.0  # seconds for which an import may have the clone
 WHAT = "asking the restic repository"
-# Of a claim that no backup has tried yet: it is younger than volumes.maxAge, or it is not.
-WAITING, NEVER = "Waiting", "Never"
+# Of a record that cannot be read, nobody knows how old its data is.
+_TOO_OLD = (Lack.GONE, Lack.NEVER_WHOLE, Lack.OLD, Lack.UNREADABLE)
 
 # Asks restic (or not), and goes on while the second says so; None: there is no recovery point yet.
 Look = Callable[[bool, Callable[[], bool]], Listing | None]
@@ -97,27 +100,25 @@ class Ages:
 
     def __init__(self, metrics: Metrics, board: Board) -> None:
         self._metrics = metrics
+        self._board = board
         self._repeats = Repeats(_logger, listener=board.trouble)
         self._metrics.count("failures_total", 0, reason="restic")  # a first failure is a growth, too
 
     def seen(self, found: Listing) -> None:
         """Tell how old the data is."""
-        starts = [
-            row.record.snapshot.start.timestamp()
-            for row in found.rows
-            if row.age is not None and row.record is not None and row.record.snapshot is not None
-        ]
-        # A claim that nobody has tried to back up yet is a new one: when no backups run, the others tell.
-        tried = [row for row in found.rows if row.record is not None]
-        late = [row for row in tried if row.age is None or (found.max_age is not None and row.age > found.max_age)]
-        states = Counter(row.ended for row in tried)
+        backups, now = condition(found), datetime.now(UTC)
+        self._board.change(lambda status: msgspec.structs.replace(status, backups=backups, backups_as_of=now))
         for state in State:
-            self._metrics.set("volume_backups", states[state], state=str(state))
-        # Of a record that cannot be read, nobody knows how old its data is.
-        self._metrics.set("volumes_too_old", len(late) + len(found.faults))
-        self._metrics.set("volumes_never_backed_up", len(found.rows) - len(tried))
-        self._metrics.set("volume_backup_timestamp_seconds", min(starts, default=0.0))
-        self._metrics.replace("volume_backup_state", {(*_claim(row), _state(row)): 1.0 for row in found.rows})
+            self._metrics.set("volume_backups", backups.states.get(state, 0), state=str(state))
+        # A claim that no backup has tried yet may be new: it is counted apart, and has an alert of its own.
+        self._metrics.set("volumes_too_old", sum(backups.lacks.get(lack, 0) for lack in _TOO_OLD))
+        self._metrics.set("volumes_never_backed_up", sum(row.record is None for row in found.rows))
+        oldest = backups.oldest
+        self._metrics.set("volume_backup_timestamp_seconds", oldest.timestamp() if oldest is not None else 0.0)
+        states: dict[tuple[str, ...], float] = {
+            (row.claim.namespace, row.claim.name, state_of(row)): 1.0 for row in found.rows
+        }
+        self._metrics.replace("volume_backup_state", states)
         if not found.unasked:
             self._metrics.set("restic_answered_timestamp_seconds", time.time())
             self._repeats.worked(WHAT)
@@ -126,15 +127,6 @@ class Ages:
         """Tell that restic did not answer."""
         self._metrics.count("failures_total", reason="restic")
         self._repeats.failed(WHAT, f"{WHAT}: {text}")
-
-
-def _claim(row: Row) -> tuple[str, str]:
-    return row.claim.namespace, row.claim.name
-
-
-def _state(row: Row) -> str:
-    """Return how a volume's newest backup ended, or for how long it has waited for the first one."""
-    return str(row.ended) if row.ended is not None else WAITING if row.new else NEVER
 
 
 def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watch:

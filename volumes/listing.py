@@ -31,7 +31,8 @@ class Row:
     `age` are the seconds since restic began to read the newest whole snapshot: what would be lost now, the RPO. It is
     None where there is none, restic no longer has it, or a clock was wrong. `stored` is whether restic has it, None
     when nobody asked. `problems` are sentences; none is well. `new` is a claim that no backup has tried yet, and that
-    the source has not had for as long as a backup may take to come by.
+    the source has not had for as long as a backup may take to come by. `unlisted`: restic has its snapshot, and not
+    the list of its files.
     """
 
     claim: ObjectRef
@@ -40,6 +41,7 @@ class Row:
     stored: bool | None
     problems: tuple[str, ...]
     new: bool = False
+    unlisted: bool = False
 
     @property
     def state(self) -> State | None:
@@ -118,6 +120,7 @@ def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: fl
     snapshot = record.snapshot
     problems = []
     there: bool | None = None
+    problem = ""
     if snapshot is not None and stored is not None:
         there, problem = _is_there(record, stored)
         problems += [problem] if problem else []
@@ -130,7 +133,7 @@ def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: fl
     age = max(age, 0.0) if age is not None else None
     if age is not None and max_age is not None and age > max_age:
         problems.append(f"its newest whole snapshot is {span(age)} old; volumes.maxAge is {span(max_age)}")
-    return Row(claim, record, age, there, tuple(problems))
+    return Row(claim, record, age, there, tuple(problems), unlisted=there is True and bool(problem))
 
 
 def _is_there(record: Record, stored: Stored) -> tuple[bool, str]:

@@ -15,7 +15,9 @@ from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery.identity import Identity
 from drsyncer.service.metrics import Metrics
+from drsyncer.service.status import Status
 from drsyncer.snapshot import Attempt, Record, Snapshot, State
+from tests.unit import statuses
 from volumes.listing import Listing, Row, Stored, listing
 from volumes.points import Point, Records
 
@@ -42,9 +44,13 @@ def seen(*records: Record, there: str = "abc", unasked: str = "") -> Listing:
 @dataclass
 class Board:
     troubles: dict[str, str | None] = field(default_factory=dict)
+    status: Status = field(default_factory=lambda: statuses.importer(NOW))
 
     def trouble(self, what: str, text: str | None) -> None:
         self.troubles[what] = text
+
+    def change(self, change: Callable[[Status], Status]) -> None:
+        self.status = change(self.status)
 
 
 def ages() -> tuple[Ages, Metrics, Board]:
@@ -66,13 +72,17 @@ def test_the_oldest_of_the_newest_snapshots_counts() -> None:
 
 
 def test_what_is_too_old_gone_or_never_was_whole_is_counted_and_what_is_new_apart() -> None:
-    told, metrics, _ = ages()
+    told, metrics, board = ages()
     failed = Attempt(state=State.FAILED, start=NOW, end=NOW, reason="Locked", message="locked")
     never = Record(repository=REPOSITORY, attempt=failed)
     found = seen(record("a", age=2 * DAY), record("f", age=60), record("b", age=60), never)
     new = Row(ObjectRef("persistentvolumeclaims", "shop", "new"), None, None, None, ("was never backed up",))
     told.seen(dataclasses.replace(found, rows=(*found.rows, new)))
     assert value(metrics, "volumes_too_old") == 3
+    assert board.status.backups is not None
+    assert board.status.backups.lacks == {"gone": 1, "never": 1, "neverWhole": 1, "old": 1, "notWhole": 1}
+    assert board.status.backups.oldest == NOW - timedelta(days=2)
+    assert board.status.backups_as_of is not None
     assert value(metrics, "volumes_never_backed_up") == 1
 
 
