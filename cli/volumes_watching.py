@@ -119,9 +119,28 @@ class Ages:
             (row.claim.namespace, row.claim.name, state_of(row)): 1.0 for row in found.rows
         }
         self._metrics.replace("volume_backup_state", states)
+        self._each(found)
         if not found.unasked:
             self._metrics.set("restic_answered_timestamp_seconds", time.time())
             self._repeats.worked(WHAT)
+
+    def _each(self, found: Listing) -> None:
+        """Tell of each volume when its newest whole backup was, and what there was to do."""
+        begun: dict[tuple[str, ...], float] = {}
+        took: dict[tuple[str, ...], float] = {}
+        bytes_: dict[tuple[str, ...], float] = {}
+        files: dict[tuple[str, ...], float] = {}
+        for row in found.rows:
+            claim = (row.claim.namespace, row.claim.name)
+            snapshot = row.record.snapshot if row.record is not None else None
+            begun[claim] = snapshot.start.timestamp() if snapshot is not None and row.age is not None else 0.0
+            if snapshot is not None:
+                took[claim] = max(0.0, (snapshot.end - snapshot.start).total_seconds())
+                bytes_[claim], files[claim] = snapshot.bytes, snapshot.files
+        self._metrics.replace("volume_last_success_timestamp_seconds", begun)
+        self._metrics.replace("volume_last_success_duration_seconds", took)
+        self._metrics.replace("volume_last_success_bytes", bytes_)
+        self._metrics.replace("volume_last_success_files", files)
 
     def failed(self, text: str) -> None:
         """Tell that restic did not answer."""

@@ -223,6 +223,32 @@ METRICS: tuple[Metric, ...] = (
         "importer",
     ),
     Metric(
+        "volume_last_success_timestamp_seconds",
+        Kind.GAUGE,
+        "When the newest whole backup of a volume was begun, which is how old its data is; 0 where there is none, or "
+        "the restic repository does not have it.",
+        CLAIM,
+        "importer",
+        unit="dateTimeAsIso",
+    ),
+    Metric(
+        "volume_last_success_duration_seconds",
+        Kind.GAUGE,
+        "How long that backup took, from when restic began to read to its end.",
+        CLAIM,
+        "importer",
+        unit="s",
+    ),
+    Metric(
+        "volume_last_success_bytes",
+        Kind.GAUGE,
+        "Bytes that were in the volume then. Divided by the duration: the throughput.",
+        CLAIM,
+        "importer",
+        unit="bytes",
+    ),
+    Metric("volume_last_success_files", Kind.GAUGE, "Files that were in the volume then.", CLAIM, "importer"),
+    Metric(
         "volume_backup_timestamp_seconds",
         Kind.GAUGE,
         "When the oldest of the newest whole snapshots was begun, one for each volume of the source, as the restic "

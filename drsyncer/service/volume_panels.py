@@ -6,6 +6,18 @@ from drsyncer.service.alerts import EXPORTER, IMPORTER
 from drsyncer.service.graphs import CLUSTER, Panel, Query, age, each, grew, now, rate, times
 from drsyncer.service.metrics import CLAIM
 
+_VOLUME = "{{claim_namespace}}/{{persistentvolumeclaim}}"
+
+
+def _age_of_each() -> str:
+    return f"time() - ({now('volume_last_success_timestamp_seconds', IMPORTER, by=CLAIM)} > 0)"
+
+
+def _throughput() -> str:
+    took = now("volume_last_success_duration_seconds", IMPORTER, by=CLAIM)
+    return f"{now('volume_last_success_bytes', IMPORTER, by=CLAIM)}\n  / ({took} > 0)"
+
+
 VOLUMES: tuple[str, tuple[Panel, ...]] = (
     "Volumes",
     (
@@ -45,11 +57,50 @@ VOLUMES: tuple[str, tuple[Panel, ...]] = (
             "One for each volume of the newest recovery point; `Complete` and `Unchanged` are whole.",
         ),
         Panel(
+            "Age of the newest backup of each volume",
+            (Query(_age_of_each(), _VOLUME),),
+            "Since restic began to read the newest whole one. A volume that has none is missing here.",
+            unit="s",
+        ),
+        Panel(
+            "How the newest backup of each volume ended",
+            (
+                Query(
+                    now("volume_backup_state", IMPORTER, by=(*CLAIM, "state"), state="~Partial|Empty|Failed|Locked"),
+                    f"{_VOLUME} {{{{state}}}}",
+                ),
+            ),
+            "Of those whose newest one was not whole.",
+        ),
+        Panel(
+            "How fast the newest backups were",
+            (Query(_throughput(), _VOLUME),),
+            "Bytes of the volume by the time that its backup took: what had not changed was not read again.",
+            unit="Bps",
+        ),
+        Panel(
+            "How long the newest backups took",
+            (Query(now("volume_last_success_duration_seconds", IMPORTER, by=CLAIM), _VOLUME),),
+            "From when restic began to read to its end.",
+            unit="s",
+        ),
+        Panel(
+            "Size of the volumes",
+            (Query(now("volume_last_success_bytes", IMPORTER, by=CLAIM), _VOLUME),),
+            "At the newest whole backup.",
+            unit="bytes",
+        ),
+        Panel(
+            "Files of the volumes",
+            (Query(now("volume_last_success_files", IMPORTER, by=CLAIM), _VOLUME),),
+            "At the newest whole backup.",
+        ),
+        Panel(
             "Volumes without any backup",
             (
                 Query(
                     now("volume_backup_state", IMPORTER, by=CLAIM, state="~Waiting|Never"),
-                    "{{claim_namespace}}/{{persistentvolumeclaim}}",
+                    _VOLUME,
                 ),
             ),
             "Claims that should be backed up and that no backup has tried yet.",

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from cli.volumes_watching import Ages, Watch
 from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
@@ -104,6 +106,28 @@ def test_each_volume_has_one_state_which_goes_with_it() -> None:
     failed = Attempt(state=State.FAILED, start=NOW, end=NOW, reason="Locked", message="locked")
     told.seen(seen(Record(repository=REPOSITORY, snapshot=record("a", age=60).snapshot, attempt=failed)))
     assert states(metrics) == {("shop", "v0"): "Failed"}
+
+
+def test_what_the_newest_whole_backup_of_each_volume_was_is_told() -> None:
+    told, metrics, _ = ages()
+    took = msgspec.structs.replace(
+        record("a", age=600).snapshot, bytes=1 << 30, files=7, end=NOW - timedelta(seconds=590)
+    )
+    first = Record(repository=REPOSITORY, snapshot=took)
+    failed = Attempt(state=State.FAILED, start=NOW, end=NOW, reason="Locked", message="locked")
+    told.seen(seen(first, record("f", age=60), Record(repository=REPOSITORY, attempt=failed)))
+
+    def of(name: str) -> list[float]:
+        labels = [{"claim_namespace": "shop", "persistentvolumeclaim": f"v{index}"} for index in range(3)]
+        return [value(metrics, f"volume_last_success_{name}", **one) for one in labels]
+
+    # Of the second one restic does not have the snapshot, and the third one never had any.
+    assert of("timestamp_seconds") == [took.start.timestamp(), 0, 0]
+    assert of("duration_seconds") == [10, 0, -1]
+    assert of("bytes") == [1 << 30, 1, -1]
+    assert of("files") == [7, 1, -1]
+    told.seen(seen(unasked="it is away"))
+    assert {of(name)[0] for name in ("timestamp_seconds", "duration_seconds", "bytes", "files")} == {-1}
 
 
 def test_of_a_record_that_cannot_be_read_nobody_knows_that_it_is_young() -> None:
