@@ -60,7 +60,7 @@ def follow(
     services: Services,
     scene: Scene,
     *,
-    max_age: str = "24h",
+    max_age: str = "30h",
     server: dict[str, object] | None = None,
     kubeconfig: str = "",
     **restic: object,
