@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from cli.sides import Manner, place_of, remote_of, side_of
+from drsyncer.config.volumes import VolumeSelect
 from drsyncer.errors import DrSyncerError, Forbidden, RevisionNotFound
 from drsyncer.recovery import message
 from drsyncer.recovery.audit import Entry, trail
@@ -20,14 +21,25 @@ from drsyncer.recovery.git import Clone, Commit
 from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.service import place as places
 from drsyncer.service.cron import Cron
-from drsyncer.service.judging import BEAT_LATE, TICK_LATE, UNHEARD, Concern, concerns, damaged
+from drsyncer.service.judging import (
+    BEAT_LATE,
+    TICK_LATE,
+    UNHEARD,
+    Concern,
+    backups_of,
+    concerns,
+    damaged,
+    lacking,
+)
 from drsyncer.service.place import Place
-from drsyncer.service.status import Status
+from drsyncer.service.status import Backups, Status
 from drsyncer.service.verification import Verification
 from drsyncer.wording import many, some, span
 from importer.inventory import Inventory
 from importer.memory import recall
+from volumes.condition import condition
 from volumes.restore_look import half_restored_in
+from volumes.reviewing import review
 
 if TYPE_CHECKING:
     from drsyncer.cluster import Cluster
@@ -59,6 +71,8 @@ class Repository:
     heartbeat: Heartbeat | None = None
     commits: tuple[Entry, ...] = ()  # newest first
     line: tuple[Point, ...] = ()  # the same, and many before them
+    backups: Backups | None = None  # of the volumes in the newest one; restic was not asked
+    backups_error: str = ""  # why Git does not tell them
 
     @property
     def known(self) -> bool:
@@ -109,7 +123,13 @@ class Overview:
     importer: Side
     behind: int | None = None
     recovery_point: datetime | None = None  # when DR's state was the source's
+    backups_seen: Backups | None = None  # by DR's importer, which asks restic; None where none does
     wrong: tuple[Found, ...] = field(default=())
+
+    @property
+    def backups(self) -> Backups | None:
+        """What is known of the backups of volumes: by DR's importer, else by Git alone."""
+        return self.backups_seen or self.repository.backups
 
     @property
     def known(self) -> bool:
@@ -120,12 +140,14 @@ class Overview:
 def overview(config: Config, now: datetime, *, namespace: str = "") -> Overview:
     """Ask all three at the same time, and none for long; nothing is raised for what cannot be reached."""
     with ThreadPoolExecutor(3, thread_name_prefix="status") as pool:
-        repository = pool.submit(_repository, config)
+        repository = pool.submit(_repository, config, now)
         sides = [pool.submit(_side, config, side, namespace) for side in SIDES]
         found = Overview(now, repository.result(), sides[0].result(), sides[1].result())
     if _is_one_cluster(config):
         found = replace(found, exporter=_placed(found.exporter), importer=_placed(found.importer))
-    found = replace(found, behind=_behind(found, config), recovery_point=_recovery_point(found))
+    status = found.importer.status
+    seen = backups_of(status, now) if status is not None else None
+    found = replace(found, behind=_behind(found, config), recovery_point=_recovery_point(found), backups_seen=seen)
     return replace(found, wrong=tuple(_wrong(found, config)))
 
 
@@ -146,7 +168,7 @@ def _placed(side: Side) -> Side:
     return replace(side, error=f"the configuration does not tell it from the other side's: say which with {flag}")
 
 
-def _repository(config: Config) -> Repository:
+def _repository(config: Config, now: datetime) -> Repository:
     remote = remote_of(config.repository)
     remote = replace(remote, timeout=min(remote.timeout, _GIT_TIMEOUT))
     found = Repository(remote.shown, remote.branch)
@@ -162,9 +184,29 @@ def _repository(config: Config) -> Repository:
                 line = tuple(map(_point, clone.history(remote.branch, limit=_LOOKED_AT)))
             except RevisionNotFound:  # nothing was exported yet
                 return found
-            return replace(found, commits=commits, line=line)
+            return _with_backups(replace(found, commits=commits, line=line), clone, config, now)
     except DrSyncerError as error:
         return replace(found, error=found.error or str(error))
+
+
+def _with_backups(found: Repository, clone: Clone, config: Config, now: datetime) -> Repository:
+    """Add what the newest recovery point says of the backups of volumes, if it has any or should."""
+    section = config.volumes
+    try:
+        listed = review(
+            clone,
+            head=f"refs/heads/{config.repository.branch}",
+            select=section.select if section is not None else VolumeSelect(),
+            max_age=section.max_age if section is not None else None,
+            restic=None,
+            now=now,
+            unasked="it is the importer who asks it",
+        )
+    except DrSyncerError as error:
+        return replace(found, backups_error=str(error)) if section is not None else found
+    if section is None:  # nobody says which volumes should have any
+        listed = replace(listed, rows=tuple(row for row in listed.rows if row.record is not None))
+    return replace(found, backups=condition(listed)) if listed.rows or listed.faults else found
 
 
 def _point(commit: Commit) -> Point:
@@ -257,12 +299,21 @@ def _wrong(found: Overview, config: Config) -> Iterator[Found]:
             yield from (Found(side.side, concern) for concern in concerns(side.status, found.now))
         elif side.verification is not None and side.verification.damage is not None:
             yield Found(side.side, damaged(side.verification.damage, found.now))
+    if found.backups_seen is None:
+        yield from (Found("repository", concern) for concern in _wrong_backups(found.repository))
     for text in filter(None, (_torn(found), _lag(found, config))):
         yield Found("importer", Concern(text))
     if half := found.importer.half_restored:
         told = some([f"{volume}: {why}" for volume, why in sorted(half.items())])
         count = many(len(half), "volume in DR is", "volumes in DR are")
         yield Found("importer", Concern(f"{count} half restored: {told}", "`dr-syncer volumes restore`"))
+
+
+def _wrong_backups(repository: Repository) -> Iterator[Concern]:
+    if repository.backups_error:
+        yield Concern(f"How the backups of volumes are cannot be told: {repository.backups_error}")
+    if repository.backups is not None:
+        yield from lacking(repository.backups)
 
 
 def _wrong_in_git(found: Overview, config: Config) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cli.overview import Overview, Repository, Side
     from drsyncer.config.schema import Config
-    from drsyncer.service.report import Cell, Fact, Report, Table
+    from drsyncer.service.report import Cell, Fact, Table
 
 _LABEL = 33  # columns
 _MOST_ROWS = 12  # of one table on a terminal
@@ -125,6 +125,7 @@ def _heading(out: Console, title: str, about: str) -> None:
 
 def _draw_repository(out: Console, found: Overview) -> None:
     from cli import render
+    from drsyncer.service.report import backup_facts, backup_table
 
     repository = found.repository
     _heading(out, "GIT", f"{repository.url}, {repository.branch}")
@@ -137,6 +138,9 @@ def _draw_repository(out: Console, found: Overview) -> None:
         _fact(out, "Last heartbeat", "none")
     else:
         _fact(out, "Last heartbeat", _when(beat.time, found) + ("" if beat.complete else ", incomplete"))
+    backups = repository.backups if found.backups_seen is None else None  # else DR's importer tells it, and more
+    for fact in backup_facts(backups, found.now) if backups is not None else ():
+        _draw_fact(out, fact, found)
     if repository.commits:
         render.line(out, "")
         rows = [
@@ -144,6 +148,8 @@ def _draw_repository(out: Console, found: Overview) -> None:
             for entry in repository.commits
         ]
         render.table(out, rows, headers=("  COMMIT", "UTC", "WHAT"))
+    if backups is not None and (table := backup_table(backups)).rows:
+        _draw_table(out, table, found)
 
 
 def _subject(subject: str, *, by_other: bool) -> str:
@@ -177,7 +183,7 @@ def _draw_side(out: Console, side: Side, found: Overview, *, title: str) -> None
             _draw_fact(out, fact, found)
     for table in report.tables:
         if table.title not in known:
-            _draw_table(out, table, report)
+            _draw_table(out, table, found)
 
 
 def _draw_dr(out: Console, side: Side, found: Overview) -> None:
@@ -213,7 +219,7 @@ def _when(at: Any, found: Overview) -> str:
     return f"{age(at, found.now)} ({exact(at)})"
 
 
-def _draw_table(out: Console, table: Table, report: Report) -> None:
+def _draw_table(out: Console, table: Table, found: Overview) -> None:
     from cli import render
 
     render.line(out, "")
@@ -223,15 +229,17 @@ def _draw_table(out: Console, table: Table, report: Report) -> None:
         more = len(table.rows) - _COUNTED
         render.paragraph(out, shown + (f" and {more:,} more" if more > 0 or table.more else ""), indent=4)
         return
-    rows = [("    " + _cell(row[0], report), *(_cell(cell, report) for cell in row[1:])) for row in table.rows]
+    rows = [("    " + _cell(row[0], found), *(_cell(cell, found) for cell in row[1:])) for row in table.rows]
     render.table(out, rows[:_MOST_ROWS])
     if len(rows) > _MOST_ROWS or table.more:
         more_here = f"{len(rows) - _MOST_ROWS:,} more here, " if len(rows) > _MOST_ROWS else ""
         render.line(out, f"    … {more_here}{table.more or '-o json lists them'}", style="dim")
 
 
-def _cell(cell: Cell, report: Report) -> str:
-    return report.age(cell.at) if cell.at else cell.text
+def _cell(cell: Cell, found: Overview) -> str:
+    from drsyncer.service.report import age
+
+    return age(cell.at, found.now) if cell.at else cell.text
 
 
 # For machines
@@ -248,6 +256,7 @@ def _data(found: Overview) -> dict[str, Any]:
         ],
         "recoveryPoint": found.recovery_point.isoformat() if found.recovery_point else None,
         "behind": found.behind,
+        "backups": _backups_data(found),
         "repository": _repository_data(found.repository),
         "exporter": {
             **_side_data(found.exporter),
@@ -259,6 +268,14 @@ def _data(found: Overview) -> dict[str, Any]:
             "halfRestored": dict(found.importer.half_restored),
         },
     }
+
+
+def _backups_data(found: Overview) -> dict[str, Any] | None:
+    from msgspec import to_builtins
+
+    if found.backups is None:
+        return None
+    return {"by": "importer" if found.backups_seen is not None else "git", **to_builtins(found.backups)}
 
 
 def _repository_data(repository: Repository) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from cli.sides import remote_of
 from cli.volumes_sides import restic_of
@@ -20,7 +21,9 @@ from drsyncer import log
 from drsyncer.errors import DrSyncerError
 from drsyncer.recovery.git import Clone
 from drsyncer.service.repeats import Repeats
-from drsyncer.snapshot import Record, State
+from drsyncer.service.status import Lack
+from drsyncer.snapshot import State
+from volumes.condition import condition, state_of
 from volumes.listing import Listing
 from volumes.reviewing import review
 
@@ -35,6 +38,9 @@ _SOON = 5.0  # seconds until the next one, where there was nothing to look at
 _SLICE = 0.5
 _CLONE = 60.0  # seconds for which an import may have the clone
 WHAT = "asking the restic repository"
+_LOOKING = "looking at the backups of volumes"
+# Of a record that cannot be read, nobody knows how old its data is.
+_TOO_OLD = (Lack.GONE, Lack.NEVER_WHOLE, Lack.OLD, Lack.UNREADABLE)
 
 # Asks restic (or not), and goes on while the second says so; None: there is no recovery point yet.
 Look = Callable[[bool, Callable[[], bool]], Listing | None]
@@ -61,7 +67,13 @@ class Watch:
             if not self._leading():
                 self._next = 0.0
             elif time.monotonic() >= self._next:
-                self._next = time.monotonic() + (self._interval if self._turn() else _SOON)
+                try:
+                    saw = self._turn()
+                except Exception:
+                    _logger.exception("an error in the program; the backups are looked at again later")
+                    self._told.broke()
+                    saw = True
+                self._next = time.monotonic() + (self._interval if saw else _SOON)
 
     def _goes_on(self) -> bool:
         return not self._stopped.is_set() and self._leading()
@@ -95,41 +107,58 @@ class Ages:
 
     def __init__(self, metrics: Metrics, board: Board) -> None:
         self._metrics = metrics
+        self._board = board
         self._repeats = Repeats(_logger, listener=board.trouble)
         self._metrics.count("failures_total", 0, reason="restic")  # a first failure is a growth, too
 
     def seen(self, found: Listing) -> None:
         """Tell how old the data is."""
-        starts = [
-            row.record.snapshot.start.timestamp()
-            for row in found.rows
-            if row.age is not None and row.record is not None and row.record.snapshot is not None
-        ]
-        # A claim that nobody has tried to back up yet is a new one: when no backups run, the others tell.
-        tried = [row for row in found.rows if row.record is not None]
-        late = [row for row in tried if row.age is None or (found.max_age is not None and row.age > found.max_age)]
-        states = Counter(_ended(row.record) for row in tried if row.record is not None)
+        self._repeats.worked(_LOOKING)
+        backups, now = condition(found), datetime.now(UTC)
+        self._board.change(lambda status: msgspec.structs.replace(status, backups=backups, backups_as_of=now))
         for state in State:
-            self._metrics.set("volume_backups", states[state], state=str(state))
-        # Of a record that cannot be read, nobody knows how old its data is.
-        self._metrics.set("volumes_too_old", len(late) + len(found.faults))
-        self._metrics.set("volumes_never_backed_up", len(found.rows) - len(tried))
-        self._metrics.set("volume_backup_timestamp_seconds", min(starts, default=0.0))
+            self._metrics.set("volume_backups", backups.states.get(state, 0), state=str(state))
+        # A claim that no backup has tried yet may be new: it is counted apart, and has an alert of its own.
+        self._metrics.set("volumes_too_old", sum(backups.lacks.get(lack, 0) for lack in _TOO_OLD))
+        self._metrics.set("volumes_never_backed_up", sum(row.record is None for row in found.rows))
+        oldest = backups.oldest
+        self._metrics.set("volume_backup_timestamp_seconds", oldest.timestamp() if oldest is not None else 0.0)
+        states: dict[tuple[str, ...], float] = {
+            (row.claim.namespace, row.claim.name, state_of(row)): 1.0 for row in found.rows
+        }
+        self._metrics.replace("volume_backup_state", states)
+        self._each(found)
         if not found.unasked:
             self._metrics.set("restic_answered_timestamp_seconds", time.time())
             self._repeats.worked(WHAT)
+
+    def _each(self, found: Listing) -> None:
+        """Tell of each volume when its newest whole backup was, and what there was to do."""
+        begun: dict[tuple[str, ...], float] = {}
+        took: dict[tuple[str, ...], float] = {}
+        bytes_: dict[tuple[str, ...], float] = {}
+        files: dict[tuple[str, ...], float] = {}
+        for row in found.rows:
+            claim = (row.claim.namespace, row.claim.name)
+            snapshot = row.record.snapshot if row.record is not None else None
+            begun[claim] = snapshot.start.timestamp() if snapshot is not None and row.age is not None else 0.0
+            if snapshot is not None:
+                took[claim] = max(0.0, (snapshot.end - snapshot.start).total_seconds())
+                bytes_[claim], files[claim] = snapshot.bytes, snapshot.files
+        self._metrics.replace("volume_last_success_timestamp_seconds", begun)
+        self._metrics.replace("volume_last_success_duration_seconds", took)
+        self._metrics.replace("volume_last_success_bytes", bytes_)
+        self._metrics.replace("volume_last_success_files", files)
+
+    def broke(self) -> None:
+        """Tell that a look ended in an error of the program, of which the log has more."""
+        self._metrics.count("failures_total", reason="internal")
+        self._repeats.failed(_LOOKING, f"{_LOOKING}: an error in the program; the log has more")
 
     def failed(self, text: str) -> None:
         """Tell that restic did not answer."""
         self._metrics.count("failures_total", reason="restic")
         self._repeats.failed(WHAT, f"{WHAT}: {text}")
-
-
-def _ended(record: Record) -> State:
-    """Return how a volume's newest backup ended; one that somebody knows to be empty has all that there is."""
-    if record.attempt is not None:
-        return record.attempt.state
-    return State.UNCHANGED if record.snapshot and record.snapshot.state is State.UNCHANGED else State.COMPLETE
 
 
 def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watch:

@@ -30,7 +30,9 @@ class Row:
 
     `age` are the seconds since restic began to read the newest whole snapshot: what would be lost now, the RPO. It is
     None where there is none, restic no longer has it, or a clock was wrong. `stored` is whether restic has it, None
-    when nobody asked. `problems` are sentences; none is well.
+    when nobody asked. `problems` are sentences; none is well. `new` is a claim that no backup has tried yet, and that
+    the source has not had for as long as a backup may take to come by. `unlisted`: restic has its snapshot, and not
+    the list of its files.
     """
 
     claim: ObjectRef
@@ -38,6 +40,8 @@ class Row:
     age: float | None
     stored: bool | None
     problems: tuple[str, ...]
+    new: bool = False
+    unlisted: bool = False
 
     @property
     def state(self) -> State | None:
@@ -47,6 +51,12 @@ class Row:
         if self.record.attempt is not None:
             return self.record.attempt.state
         return self.record.snapshot.state if self.record.snapshot is not None else None
+
+    @property
+    def ended(self) -> State | None:
+        """The same, as it is to be judged: a volume that somebody knows to be empty has all that there is."""
+        confirmed = self.state is State.EMPTY and self.record is not None and self.record.complete
+        return State.COMPLETE if confirmed else self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +100,17 @@ def listing(
     stored: Stored | None,
     max_age: float | None,
     now: datetime,
+    new: Collection[ObjectRef] = (),
     unasked: str = "",
     warnings: tuple[str, ...] = (),
 ) -> Listing:
     """Return what there is of each volume.
 
-    `wanted` are claims without a record that should have one. `stored` is None when restic was not asked, for the
-    reason `unasked`.
+    `wanted` are claims without a record that should have one, `new` those of them that are younger than `max_age`.
+    `stored` is None when restic was not asked, for the reason `unasked`.
     """
     rows = [_row(claim, record, stored, max_age=max_age, now=now) for claim, record in point.volumes.items()]
-    rows += [Row(claim, None, None, None, ("was never backed up",)) for claim in wanted]
+    rows += [Row(claim, None, None, None, ("was never backed up",), claim in new) for claim in wanted]
     return Listing(
         point, max_age, tuple(sorted(rows, key=lambda row: row.claim)), point.records.faults, unasked, warnings
     )
@@ -109,6 +120,7 @@ def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: fl
     snapshot = record.snapshot
     problems = []
     there: bool | None = None
+    problem = ""
     if snapshot is not None and stored is not None:
         there, problem = _is_there(record, stored)
         problems += [problem] if problem else []
@@ -123,7 +135,7 @@ def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: fl
     age = max(age, 0.0) if age is not None else None
     if age is not None and max_age is not None and age > max_age:
         problems.append(f"its newest whole snapshot is {span(age)} old; volumes.maxAge is {span(max_age)}")
-    return Row(claim, record, age, there, tuple(problems))
+    return Row(claim, record, age, there, tuple(problems), unlisted=there is True and bool(problem))
 
 
 def _is_there(record: Record, stored: Stored) -> tuple[bool, str]:

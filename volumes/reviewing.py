@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from drsyncer.config.volumes import VolumeSelect
+from drsyncer.manifest import ObjectRef
+from drsyncer.recovery import layout
 from drsyncer.recovery.git import Clone
 from volumes import in_git, points, repository
 from volumes.listing import Listing, Stored, listing
@@ -35,9 +37,11 @@ def review(
     choice = points.choose(clone, head=head, revision=revision, needs_complete=False)
     point = _only(choice.point, namespaces)
     stored = None if restic is None else stored_in(restic)
+    wanted = tuple(in_git.never_recorded(clone, point, select))
     return listing(
         point,
-        wanted=in_git.never_recorded(clone, point, select),
+        wanted=wanted,
+        new=_new(clone, point, wanted, since=now - timedelta(seconds=max_age)) if wanted and max_age else (),
         stored=stored,
         max_age=max_age,
         now=now,
@@ -64,3 +68,10 @@ def _only(point: Point, namespaces: Collection[str]) -> Point:
     volumes = {claim: record for claim, record in point.volumes.items() if claim.namespace in namespaces}
     unrecorded = tuple(claim for claim in point.unrecorded if claim.namespace in namespaces)
     return replace(point, records=points.Records(volumes, point.records.faults), unrecorded=unrecorded)
+
+
+def _new(clone: Clone, point: Point, claims: Collection[ObjectRef], *, since: datetime) -> frozenset[ObjectRef]:
+    """Return those of the claims that the source did not have yet at `since`, by what was exported then."""
+    before = points.at_or_before(clone.history(point.commit), since)
+    files = clone.files(before.id) if before is not None else {}
+    return frozenset(claim for claim in claims if layout.path_of(claim) not in files)

@@ -277,9 +277,10 @@ class Volumes(Section):
         "counts as Empty until somebody confirms it.",
     )
     max_age: LongDuration = Field(
-        default=written("24h"),
-        description="The age of a volume's newest whole snapshot at which status and alerts begin to complain: the RPO "
-        "target of the data. Some longer than the time between two backups: `1d6h` for one each night.",
+        default=written("30h"),
+        description="The age of a volume's newest whole snapshot at which status and alerts begin to complain, and for "
+        "how long a new claim may wait for its first one: the RPO target of the data. Some longer than from one backup "
+        "to the next: the default is for one each night, `8d` would be for one each week.",
     )
     retention: Retention = Field(default=written({}), description="Which snapshots `volumes prune` keeps.")
     check_subset: Subset = Field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drsyncer.service.metrics import PREFIX
+from drsyncer.service.metrics import CLAIM, PREFIX
 from drsyncer.service.promql import POD, WHO, metric, per
 
 CRITICAL, WARNING = "critical", "warning"  # DR cannot be relied on; it will not be if this goes on
@@ -17,6 +17,7 @@ EXPORTER, IMPORTER = "exporter", "importer"
 BOTH = (EXPORTER, IMPORTER)
 SLACK = 300  # seconds after which a sign of life that was promised is missed
 HOUR = 3600
+NIGHT = "26h"  # somewhat longer than from one nightly backup to the next
 POINT = 900  # seconds that DR's state may be older than the exporter's rhythm makes it
 _ON = ", ".join(WHO)
 _SINCE = "{{ if eq $value 0.0 }}never since it was started{{ else }}{{ $value | humanizeTimestamp }}{{ end }}"
@@ -93,6 +94,15 @@ def _too_old(side: str) -> str:
 def _restic_silent(side: str) -> str:
     answered = f"({per('max', metric('restic_answered_timestamp_seconds'), side=side, leading=True)} > 0)"
     return f"time() - {answered} > {HOUR}"
+
+
+def _never_backed_up(side: str) -> str:
+    # A claim that the importer has only just begun to look at, such as after its configuration changed, gets a night.
+    # By the claim, and without a `for`: a pod that is started anew must not begin to count anew, nor may new claims
+    # that come all day long be taken for one that stays. Half an hour bridges the gap of such a start back then.
+    never = per("max", metric("volume_backup_state", state="Never"), side=side, leading=True, by=CLAIM)
+    known = per("max", metric("volume_backup_state", state="~Waiting|Never"), side=side, leading=True, by=CLAIM)
+    return f"count by ({_ON}) (\n  {never}\n  and max_over_time(({known})[30m:1m] offset {NIGHT})\n)"
 
 
 def _not_verified(side: str) -> str:
@@ -305,6 +315,17 @@ ALERTS: tuple[Alert, ...] = (
         "The newest backup of {{ $value }} volumes is too old, as {{ $labels.cluster }} sees it",
         "Their newest whole snapshot is older than volumes.maxAge, or is not in the restic repository, or no backup of "
         "them was ever whole.",
+    ),
+    Alert(
+        "DrSyncerVolumesNeverBackedUp",
+        (IMPORTER,),
+        CRITICAL,
+        "5m",
+        _never_backed_up,
+        "{{ $value }} volumes were never backed up, as {{ $labels.cluster }} sees it",
+        "They should be, and for longer than volumes.maxAge, and than a night, no backup has tried them: a failover "
+        "now would find no data of theirs.",
+        keep="15m",
     ),
     Alert(
         "DrSyncerBackupsNotWhole",

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from drsyncer.service.alerts import EXPORTER, IMPORTER
+from drsyncer.service.graphs import Panel
 from drsyncer.service.metrics import PREFIX
-from drsyncer.service.panels import ROWS, Panel
+from drsyncer.service.panels import ROWS
 
 WIDTH = 24  # columns of Grafana's grid
 HEIGHT = 8  # of a panel, in its rows

@@ -11,14 +11,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from drsyncer.service.cron import Cron
-from drsyncer.service.status import Result, State, Status
+from drsyncer.service.status import Backups, Lack, Result, State, Status
 from drsyncer.service.verification import Damage, Verdict, due
 from drsyncer.wording import many, span
 
 SILENT = timedelta(minutes=11)  # a status is written every five minutes at least
 BEAT_LATE = timedelta(minutes=5)  # a heartbeat comes every minute, if the remote lets it
 TICK_LATE = timedelta(minutes=10)  # a run may take a while, and so may its start
+UNSEEN = timedelta(hours=1)  # backups are looked at every five minutes, which may take a while
 UNHEARD = timedelta(days=1, hours=1)  # where nobody knows how often the exporter is to run
+
+
+_LACKING = {
+    Lack.GONE: "The restic repository does not have the newest backup of {volumes}.",
+    Lack.NEVER: "No backup has ever tried {volumes}.",
+    Lack.NEVER_WHOLE: "No backup of {volumes} was ever whole.",
+    Lack.OLD: "The newest whole backup of {volumes} is too old: volumes.maxAge is {age}.",
+    Lack.UNREADABLE: "What Git says of the backups of {volumes} cannot be read.",
+    Lack.SUSPICIOUS: "The newest backup of {volumes} found nothing, or far less than before; nobody has confirmed it.",
+    Lack.NOT_WHOLE: "The newest backup of {volumes} was not whole.",
+    Lack.UNLISTED: "The lists of files of {volumes} are not in the restic repository: no restore can be compared.",
+}
+_SHOWN = "Below, with the reasons; `dr-syncer volumes list` shows all."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,7 @@ def concerns(status: Status, now: datetime) -> tuple[Concern, ...]:
         *_service(status, now),
         *_runs(status, now),
         *_content(status),
+        *_backups(status, now),
         *_verification(status, now),
         *_freshness(status, now),
     )
@@ -92,6 +107,33 @@ def _content(status: Status) -> Iterator[Concern]:
         yield Concern(f"{many(status.unpushed, 'commit is', 'commits are')} not pushed: DR cannot have them.")
     if status.drifted.total and status.leaves_drift:
         yield Concern(f"{many(status.drifted.total, 'object was', 'objects were')} changed by other hands in DR.")
+
+
+def backups_of(status: Status, now: datetime) -> Backups | None:
+    """Return what a side knows of the backups of volumes; None when it knows nothing, or nobody works there now."""
+    works = status.state is State.WORKING and now - status.told <= SILENT
+    return status.backups if works else None
+
+
+def lacking(backups: Backups) -> Iterator[Concern]:
+    """Yield what is wrong with the backups of volumes, the worst first."""
+    counts = {lack: backups.lacks.get(lack, 0) for lack in _LACKING}
+    known = [lack for lack, count in counts.items() if count]
+    for lack in known:
+        text = _LACKING[lack].format(volumes=many(counts[lack], "volume"), age=span(backups.max_age))
+        yield Concern(text, _SHOWN if lack is known[-1] else "")
+
+
+def _backups(status: Status, now: datetime) -> Iterator[Concern]:
+    backups, seen = backups_of(status, now), status.backups_as_of
+    if backups is None:
+        return
+    yield from lacking(backups)
+    if seen is not None and status.told - seen > UNSEEN:
+        yield Concern(
+            f"The backups of volumes were last looked at {_ago(seen, now)}.",
+            "The importer's log says why; `dr-syncer volumes list` asks anew.",
+        )
 
 
 def _verification(status: Status, now: datetime) -> Iterator[Concern]:

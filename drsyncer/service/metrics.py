@@ -1,11 +1,13 @@
 """What the services count and measure, as one table: the registry, the documentation, dashboard and alerts use it.
 
 Names follow https://prometheus.io/docs/practices/naming/. No label holds the name of an object, a namespace or a
-commit: the number of series must not grow with the clusters.
+commit, since the number of series must not grow with the clusters. Only what is told of each volume (`CLAIM`) does, and
+goes with it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 PREFIX = "dr_syncer_"
+# Which volume of the source. Not `namespace`: that label is Prometheus' own for the pod that it asks, and what comes of
+# two of one name depends on how it is set up.
+CLAIM = ("claim_namespace", "persistentvolumeclaim")
 
 
 class Kind(StrEnum):
@@ -210,6 +215,40 @@ METRICS: tuple[Metric, ...] = (
         "importer",
     ),
     Metric(
+        "volume_backup_state",
+        Kind.GAUGE,
+        "1 for how the newest backup of a volume ended; `Waiting` and `Never` are claims that should be backed up and "
+        "that no backup has tried yet, the first ones younger than volumes.maxAge.",
+        (*CLAIM, "state"),
+        "importer",
+    ),
+    Metric(
+        "volume_last_success_timestamp_seconds",
+        Kind.GAUGE,
+        "When the newest whole backup of a volume was begun, which is how old its data is; 0 where there is none, or "
+        "the restic repository does not have it.",
+        CLAIM,
+        "importer",
+        unit="dateTimeAsIso",
+    ),
+    Metric(
+        "volume_last_success_duration_seconds",
+        Kind.GAUGE,
+        "How long that backup took, from when restic began to read to its end.",
+        CLAIM,
+        "importer",
+        unit="s",
+    ),
+    Metric(
+        "volume_last_success_bytes",
+        Kind.GAUGE,
+        "Bytes that were in the volume then. Divided by the duration: the throughput.",
+        CLAIM,
+        "importer",
+        unit="bytes",
+    ),
+    Metric("volume_last_success_files", Kind.GAUGE, "Files that were in the volume then.", CLAIM, "importer"),
+    Metric(
         "volume_backup_timestamp_seconds",
         Kind.GAUGE,
         "When the oldest of the newest whole snapshots was begun, one for each volume of the source, as the restic "
@@ -251,6 +290,7 @@ class Metrics:
         self.registry: CollectorRegistry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self._replaced: dict[str, set[tuple[str, ...]]] = {}
         self._made = {metric.name: _make(metric, self.registry) for metric in METRICS if metric.side in ("", side)}
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
@@ -260,6 +300,18 @@ class Metrics:
     def set(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
         self._of(name, labels).set(value)
+
+    def replace(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+        """Set a gauge for exactly these values of its labels; what was set before and is not among them goes away.
+
+        It is for one thread.
+        """
+        gauge = self._made[name]
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
+        for gone in self._replaced.get(name, set()) - values.keys():
+            gauge.remove(*gone)
+        self._replaced[name] = set(values)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add one measurement to a histogram."""

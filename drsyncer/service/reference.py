@@ -16,7 +16,8 @@ _HEAD = """\
 
 What `/metrics` of a [service](../how-to/run-as-a-service.md) tells, beside `process_*` and `python_*` of the Python
 client. No label holds the name of an object, a namespace or a commit, so the number of series does not grow with the
-clusters. A series with labels appears with its first value.
+clusters. What is told of each volume is the exception: it has the labels `claim_namespace` and `persistentvolumeclaim`,
+and is gone when the volume is gone from the newest recovery point. A series with labels appears with its first value.
 """
 _SIDES = {"": "Both sides", "exporter": "Exporter", "importer": "Importer"}
 

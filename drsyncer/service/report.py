@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from drsyncer.service.cron import Cron
-from drsyncer.service.judging import Concern, concerns
-from drsyncer.service.status import Commit, Counted, Item, Listed, Run, Status
+from drsyncer.service.judging import Concern, backups_of, concerns
+from drsyncer.service.status import Backups, Commit, Counted, Item, Listed, Run, Status
 from drsyncer.service.verification import Verdict, Verification
 from drsyncer.wording import many, span
 
@@ -85,13 +85,13 @@ def report_of(status: Status, now: datetime, *, state: str = "") -> Report:
         now=now,
         state=state or str(status.state),
         concerns=concerns(status, now),
-        freshness=tuple(_freshness(status)),
+        freshness=tuple(_freshness(status, now)),
         service=tuple(_service(status, now)),
-        tables=tuple(table for table in _tables(status) if table.rows),
+        tables=tuple(table for table in _tables(status, now) if table.rows),
     )
 
 
-def _freshness(status: Status) -> Iterator[Fact]:
+def _freshness(status: Status, now: datetime) -> Iterator[Fact]:
     importer = status.side == "importer"
     where = "in DR" if importer else "in the recovery point"
     yield Fact("Protected", f"{many(status.protected.objects, 'object')} {where}" + (", parked" * status.standby))
@@ -108,6 +108,8 @@ def _freshness(status: Status) -> Iterator[Fact]:
             yield Fact(
                 "Volumes in DR", text + ("; the oldest of it is of" * bool(status.volumes_as_of)), status.volumes_as_of
             )
+        if (backups := backups_of(status, now)) is not None:
+            yield from backup_facts(backups, now)
     else:
         yield Fact("Newest recovery point", status.head[:12] or "none yet")
         yield Fact(
@@ -118,6 +120,21 @@ def _freshness(status: Status) -> Iterator[Fact]:
     beat = "Last heartbeat of the exporter" if importer else "Last heartbeat"
     yield Fact(beat, "" if status.heartbeat else UNKNOWN, status.heartbeat)
     yield Fact("Last run without fault", "" if status.last_success else "none yet", status.last_success)
+
+
+def backup_facts(backups: Backups, now: datetime) -> Iterator[Fact]:
+    """Yield how the newest backups of volumes are, and how old the oldest of them is."""
+    states = ", ".join(f"{count:,} {state}" for state, count in _ranked(backups.states))
+    asked = "" if backups.asked else "; restic was not asked"
+    yield Fact("Backups of volumes", (f"{backups.volumes:,}: {states}" if states else "no volume") + asked)
+    if backups.oldest is not None:
+        within = f"; volumes.maxAge is {span(backups.max_age)}" if backups.max_age else ""
+        yield Fact("Oldest of the newest whole ones", f"{age(backups.oldest, now)} ({exact(backups.oldest)}){within}")
+
+
+def backup_table(backups: Backups) -> Table:
+    """Return the volumes with whose backups something is wrong."""
+    return _listed("Backups that are not as they should be", ("Volume", "Why"), backups.lacking, wrong=True)
 
 
 def verified(known: Verification) -> tuple[str, datetime | None]:
@@ -156,12 +173,14 @@ def _run(run: Run) -> str:
     return f"{run.result} after {took}, cause: {run.cause}" + (f"; {run.reason}" if run.reason else "")
 
 
-def _tables(status: Status) -> Iterator[Table]:
+def _tables(status: Status, now: datetime) -> Iterator[Table]:
     importer = status.side == "importer"
     troubles = [(Cell(one.what), Cell(one.text), Cell("", one.since)) for one in status.troubles]
     yield Table("Failing now", ("What", "How", "Since"), tuple(troubles), wrong=True)
     yield _listed("Blocked", ("Object", "Why"), status.blocked, wrong=True)
     yield _listed("Volumes without their data", ("Volume", "Why"), status.volumes_behind, wrong=True)
+    if (backups := backups_of(status, now)) is not None:
+        yield backup_table(backups)
     yield _listed("Not read in full", ("Type or object", "Why"), status.incomplete, wrong=True)
     yield _listed("Held until its backend answers", ("Object", "Why"), status.held)
     drift = "and left as they are" if status.leaves_drift else "and put back"

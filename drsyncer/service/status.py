@@ -102,6 +102,31 @@ class Protected(msgspec.Struct, frozen=True, rename="camel"):
     namespaces: Counted = Counted()
 
 
+class Lack(StrEnum):
+    """What can be wrong with the backups of a volume, the worst first; several things at a time."""
+
+    GONE = "gone"  # restic does not have the snapshot that the recovery point names
+    NEVER = "never"  # no backup has tried it, and one must have come by
+    NEVER_WHOLE = "neverWhole"  # none of them was whole
+    OLD = "old"  # the newest whole one is older than it may be, or of a time to come
+    UNREADABLE = "unreadable"  # what Git has of it is no record
+    SUSPICIOUS = "suspicious"  # the newest one found nothing, or far less than before, and nobody has confirmed that
+    NOT_WHOLE = "notWhole"  # the newest one was not whole for another reason
+    UNLISTED = "unlisted"  # restic does not have the list of its files
+
+
+class Backups(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """The newest backups of the source's volumes: what the recovery point says and, where it was `asked`, restic."""
+
+    volumes: int = 0
+    states: dict[str, int] = {}  # volumes by how the newest one ended; Waiting and Never: none was tried yet
+    oldest: datetime | None = None  # when the oldest of the newest whole ones was begun
+    max_age: float = 0.0  # seconds that each may be old; 0: nobody said
+    asked: bool = False
+    lacks: dict[str, int] = {}  # volumes by what is wrong with them, as `Lack` has it
+    lacking: Listed = Listed()  # which ones, the worst first, and why
+
+
 class Trouble(msgspec.Struct, frozen=True, rename="camel"):
     """Something that fails now."""
 
@@ -161,6 +186,8 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     volumes_as_of: datetime | None = None  # importer: when the oldest of their snapshots was begun
     volumes_behind: Listed = Listed()  # importer: volumes in DR whose data is not, and why
     volumes_excluded: Listed = Listed()  # importer: volumes in DR that are left alone, and what says so
+    backups: Backups | None = None  # importer: of the source's volumes, as it sees them; None: it does not look
+    backups_as_of: datetime | None = None  # importer: when it looked at them last
     verify_within: float = 0.0  # exporter: seconds within which the backups are to be verified again; 0: by nobody
     verification_awaited: datetime | None = None  # exporter: since when they are
     verification: Verification | None = None  # exporter: the last `dr-syncer volumes verify`
@@ -175,7 +202,10 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 _decode = msgspec.json.Decoder(Status).decode
 
 # What moves all the time, or all by itself: told when something else is, and every few minutes.
-_RESTLESS = ("told", "running", "heartbeat", "heartbeat_due", "recovery_point", "looked", "compared", "pending")
+_RESTLESS = (
+    *("told", "running", "heartbeat", "heartbeat_due", "recovery_point", "looked", "compared", "pending"),
+    "backups_as_of",
+)
 _KEPT = ("last_success", "last_failure", "settled", "request", "heartbeat", "verification")
 _OF_A_RUN = (
     *("last_run", "head", "recovery_point", "protected", "blocked", "incomplete", "held", "drifted", "guard"),

@@ -21,7 +21,8 @@ from tests.integration.recovery import Recovery
 from tests.integration.services import Services, until
 
 HOUR = 60  # minutes; there is one sample a minute
-END = 8 * HOUR
+NIGHT = 26 * HOUR
+END = 28 * HOUR
 NOW = f"0+60x{END}"  # a gauge that holds the time
 
 
@@ -121,14 +122,20 @@ def scene(side: str, minute: int, firing: set[str], *layers: Mapping[str, str]) 
     }
 
 
-def judged(folder: Path, side: str, tests: list[dict[str, Any]]) -> None:
-    """Let promtool play `tests` with the rules of this side."""
+def judged(folder: Path, side: str, tests: list[dict[str, Any]], *, every: str = "1m") -> None:
+    """Let promtool play `tests` with the rules of this side, evaluated so often."""
     (folder / "alerts.yaml").write_bytes(files()[f"charts/dr-syncer-{side}/files/alerts.yaml"])
-    document = {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": tests}
+    document = {"rule_files": ["alerts.yaml"], "evaluation_interval": every, "tests": tests}
     (folder / "tests.yaml").write_bytes(emit(document))
     promtool("test", "rules", str(folder / "tests.yaml"))
 
 
+def gone_at(minute: int) -> str:
+    """The values of a gauge that is 1 until `minute`, and gone from then on."""
+    return f"1x{minute} stale"
+
+
+NEVER = 'volume_backup_state{claim_namespace="shop",persistentvolumeclaim="data",state="Never"}'
 DONE = 'dr_syncer_runs_total{result="done"}'
 AT = HOUR  # when what is frozen freezes
 FROZEN = until_minute(AT)
@@ -287,7 +294,7 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     ("importer", "an object was blocked", 25, set(), {"objects__blocked": steps((5, 0), (10, 2), (END, 0))}),
     ("importer", "drift was put back", 40, set(), {"drifted_objects": steps((5, 0), (10, 4), (END, 0))}),
     ("importer", "drift keeps coming", 40, {"DriftKeepsComing"}, {"drifted_objects": steps((5, 0), (END, 4))}),
-    ("exporter", "nobody is to verify", END, set(), {"verification_due_timestamp_seconds": 0}),
+    ("exporter", "nobody is to verify", 8 * HOUR, set(), {"verification_due_timestamp_seconds": 0}),
     ("exporter", "a verdict is due", 2 * HOUR, set(), {"verification_due_timestamp_seconds": 90 * 60}),
     (
         "exporter",
@@ -342,6 +349,36 @@ ALONE: tuple[tuple[str, str, int, set[str], dict[str, object]], ...] = (
     ("importer", "one call was refused", 30, set(), {"webhook_calls_total__wrong": steps((10, 0), (END, 1))}),
     ("importer", "calls are refused", 30, {"WebhookRefused"}, {"webhook_calls_total__wrong": f"0x5 0+1x{END}"}),
 )
+# The same of an importer, by the day.
+BY_DAY: tuple[tuple[str, int, set[str], dict[str, object]], ...] = (
+    ("a new volume waits for its first night", 20 * HOUR, set(), {NEVER: 1}),
+    ("a volume was backed up in its first night", NIGHT + 40, set(), {NEVER: gone_at(25 * HOUR)}),
+    ("a volume is never backed up", NIGHT + 40, {"VolumesNeverBackedUp"}, {NEVER: 1}),
+    (
+        "a volume that is backed up once a week is new for longer than a night",
+        NIGHT + 40,
+        set(),
+        {NEVER.replace("Never", "Waiting"): 1},
+    ),
+    (
+        "a volume was new, and none was made of it all the time",
+        NIGHT + 40,
+        {"VolumesNeverBackedUp"},
+        {NEVER.replace("Never", "Waiting"): gone_at(5 * HOUR), NEVER: f"_x{5 * HOUR} 1x{END}"},
+    ),
+    (
+        "the importer was started anew in between",
+        NIGHT + 40,
+        {"VolumesNeverBackedUp"},
+        {NEVER: f"1x30 _x9 1x{20 * HOUR} _x9 1x{END}"},
+    ),
+    (
+        "volumes come and go, each within a day",
+        NIGHT + 40,
+        set(),
+        {NEVER: gone_at(20 * HOUR), NEVER.replace("data", "next"): f"_x{10 * HOUR} 1x{END}"},
+    ),
+)
 
 
 @pytest.mark.parametrize("side", BOTH)
@@ -374,8 +411,17 @@ def test_an_alert_fires_when_it_should_and_no_other_one(tmp_path: Path, side: st
     judged(tmp_path, side, tests)
 
 
+def test_what_takes_a_night_to_be_told_is_told_and_nothing_before(tmp_path: Path) -> None:
+    tests = [
+        {"name": what, **scene("importer", minute, firing, healthy("importer"), changed("importer", **series))}
+        for what, minute, firing, series in BY_DAY
+    ]
+    judged(tmp_path, "importer", tests, every="10m")
+
+
 def test_every_alert_is_seen_firing() -> None:
-    fired = {f"DrSyncer{name}" for _, _, _, firing, _ in ALONE for name in firing} | {
+    every = [row[3] for row in ALONE] + [row[2] for row in BY_DAY]
+    fired = {f"DrSyncer{name}" for firing in every for name in firing} | {
         "DrSyncerAbsent",  # in the tests below
         "DrSyncerTwoLeaders",
     }

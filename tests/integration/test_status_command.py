@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drsyncer.errors import ExitCode
+from drsyncer.snapshot import Record, State
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.recovery import Recovery, configmap, deployment, namespace
 from tests.integration.services import Services, until
 from tests.integration.test_on_a_terminal import COLUMNS, seen
+from tests.integration.test_volume_records import note, pvc
+from tests.unit.volume_records import REPOSITORY, attempt, failed, snapshot, whole
 
 RUNS = 'dr_syncer_runs_total{result="done"}'
 
@@ -29,8 +33,17 @@ class Desk:
             "importer": {"kubeconfig": str(dr.kubeconfig)},
         }
 
+        self.volumes: dict[str, Any] = {}  # the section
+
+    def argv(self, *args: str) -> list[str]:
+        found = self.recovery.argv("status", *args, **self.sides)
+        if self.volumes:
+            file = self.recovery.folder / "dr-syncer.yaml"
+            file.write_text(f"{file.read_text()}volumes: {json.dumps(self.volumes)}\n")
+        return found
+
     def asks(self, *args: str) -> subprocess.CompletedProcess[str]:
-        return self.recovery.cli("status", *args, **self.sides)
+        return subprocess.run(self.argv(*args), capture_output=True, text=True, check=False, cwd=self.recovery.folder)
 
     def learns(self) -> tuple[int, dict[str, Any]]:
         done = self.asks("-o", "json")
@@ -150,6 +163,58 @@ def test_without_services_it_tells_what_git_and_the_inventory_say(
     code, found = desk.learns()
     assert (code, found["verdict"]) == (ExitCode.FAILED, "unknown")
     assert len(found["concerns"]) == 3
+
+
+def test_how_the_backups_of_volumes_are_is_told_by_git_where_no_service_does(
+    desk: Desk, clean_source: ControlPlane, clean_dr: ControlPlane
+) -> None:
+    now = datetime.now(UTC)
+    clean_source.apply([pvc(name) for name in ("data", "logs", "old", "shrunk", "none")])
+    note(clean_source, whole(1, start=now - timedelta(hours=5)))
+    for at, name in enumerate(("data", "logs"), 1):
+        note(clean_source, whole(at, start=now - timedelta(hours=5 * at)), name=name)
+    note(clean_source, failed(None, start=now - timedelta(hours=2)), name="none")
+    emptied = attempt(State.EMPTY, start=now - timedelta(hours=2), reason="Shrunk")
+    young = snapshot(3, start=now - timedelta(hours=26))
+    note(clean_source, Record(repository=REPOSITORY, snapshot=young, attempt=emptied), name="shrunk")
+    note(clean_source, whole(4, start=now - timedelta(days=40)), name="old")
+    desk.recovery.export(clean_source)
+    desk.recovery.import_into(clean_dr)
+
+    code, found = desk.learns()
+    told = found["backups"]
+    assert (code, told["by"], told["asked"], told["maxAge"]) == (ExitCode.PARTIAL, "git", False, 0)
+    assert told["states"] == {"Complete": 3, "Empty": 1, "Failed": 1}
+    assert told["lacks"] == {"neverWhole": 1, "notWhole": 1, "suspicious": 1}
+
+    # With a section `volumes` it is known how old they may be, and which claims should have one.
+    clean_source.apply([pvc("new")])
+    desk.recovery.export(clean_source)
+    desk.recovery.import_into(clean_dr)
+    desk.volumes = {"restic": {"repository": "/nowhere"}, "maxAge": "30h"}
+    code, found = desk.learns()
+    told = found["backups"]
+    assert (code, told["volumes"]) == (ExitCode.PARTIAL, 6)
+    assert told["states"] == {"Complete": 3, "Empty": 1, "Failed": 1, "Waiting": 1}
+    assert told["lacks"] == {"neverWhole": 1, "notWhole": 1, "old": 1, "suspicious": 1}
+    assert [item["what"] for item in told["lacking"]["items"]] == ["shop/none", "shop/old", "shop/shrunk"]
+    assert {one["about"] for one in found["concerns"]} == {"repository"}
+    assert "The newest whole backup of 1 volume is too old: volumes.maxAge is 1 day 6 hours." in str(concerns(found))
+    code, text = seen(desk.argv(), cwd=desk.recovery.folder)
+    assert code == ExitCode.PARTIAL
+    assert [line for line in text.splitlines() if len(line) > COLUMNS] == []
+    assert "Backups that are not as they should be" in text
+    assert "3 Complete, 1 Empty, 1 Failed, 1 Waiting" in " ".join(text.split())
+    assert "volumes.maxAge is 1 day 6 hours" in " ".join(text.split())
+
+    # None is late, and what waits for its first night is no reason to wake anybody.
+    for name in ("none", "old", "shrunk"):
+        clean_source.delete(f"/api/v1/namespaces/shop/persistentvolumeclaims/{name}")
+    clean_source.settle()
+    desk.recovery.export(clean_source)
+    desk.recovery.import_into(clean_dr)
+    assert desk.learns()[1]["backups"]["states"] == {"Complete": 2, "Waiting": 1}
+    assert desk.learns()[0] == ExitCode.DONE, concerns(desk.learns()[1])
 
 
 def test_a_side_without_a_section_is_not_asked_and_flags_name_the_clusters(

@@ -60,7 +60,7 @@ def follow(
     services: Services,
     scene: Scene,
     *,
-    max_age: str = "24h",
+    max_age: str = "30h",
     server: dict[str, object] | None = None,
     kubeconfig: str = "",
     **restic: object,
@@ -86,6 +86,7 @@ def test_volumes_follow_each_import_and_wait_for_the_pods_that_use_them(
     until(lambda: importer.metric(WHOLE) == 1, "the metric to tell it")
     until(lambda: importer.metric(EXCLUDED) == 1, "the metric of what is left alone")
     until(lambda: "left alone, as configured" in importer.ask("/")[1], "the page to tell it")
+    until(lambda: "2: 2 Complete" in importer.ask("/")[1], "the page to tell how the backups are")
     assert list(alone.iterdir()) == []
     restored = 'dr_syncer_volume_restores_total{result="restored"}'
     assert importer.metric(restored) == 1
@@ -138,6 +139,7 @@ def test_a_service_that_ends_leaves_its_mover_to_the_next_one(scene: Scene, orig
     assert marker is not None
     assert marker.snapshot == snapshot.id
     until(lambda: second.metric("dr_syncer_volumes_too_old") == 1, "the age of the data to be told")
+    assert "The newest whole backup of 1 volume is too old: volumes.maxAge is 1 second." in second.ask("/")[1]
     assert portrait(volume) == portrait(origin)
 
 

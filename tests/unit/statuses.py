@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from drsyncer.service import status
-from drsyncer.service.status import Commit, Result, Run, State, Status, Trouble
+from drsyncer.service.status import Backups, Commit, Lack, Result, Run, State, Status, Trouble
 
 MINUTE = timedelta(minutes=1)
 HEAD = "d3b07384d113edec49eaa6238ad5ff00d3b07384"
@@ -74,6 +74,21 @@ def importer(now: datetime, **changed: Any) -> Status:
     return exporter(now, **(known | changed))
 
 
+def lacking() -> Backups:
+    """Backups of volumes with everything that can be wrong."""
+    return Backups(
+        volumes=9,
+        states={"Complete": 2, "Failed": 2, "Empty": 3, "Never": 1, "Waiting": 1},
+        oldest=datetime(2026, 11, 20, tzinfo=UTC),
+        max_age=108_000.0,
+        asked=True,
+        lacks={str(lack): count for count, lack in enumerate(Lack, 1)},
+        lacking=status.listed(
+            [("shop/data", "Empty at … (Shrunk); none is whole"), (f"shop/{HOSTILE[1]}", HOSTILE[0])]
+        ),
+    )
+
+
 def troubled(now: datetime) -> Status:
     """An importer with every trouble, told in words that somebody chose who means no good."""
     bad = [(f"shop/configmaps/{text}", f"refused: {text}") for text in HOSTILE]
@@ -93,6 +108,8 @@ def troubled(now: datetime) -> Status:
         volumes=2,
         volumes_as_of=now - timedelta(hours=3),
         volumes_behind=status.listed([("shop/data", "refused: in use by pod web-0 (Running)")]),
+        backups=lacking(),
+        backups_as_of=now - 3 * MINUTE,
         volumes_excluded=status.listed([("shop/cache", 'dr-syncer.io/restore is "false"')]),
         guard="60 of 100 objects would be deleted",
         warnings=(f"importer.transforms matched nothing: {HOSTILE[3]}",),

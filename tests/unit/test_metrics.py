@@ -21,7 +21,7 @@ def test_the_reference_page_is_up_to_date() -> None:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_somebody_tells_each_metric(metric: Metric) -> None:
     code = "".join(file.read_text() for side in SIDES for file in (ROOT / side).rglob("*.py"))
-    assert any(f'{call}("{metric.name}"' in code for call in ("count", "set", "observe"))
+    assert any(f'{call}("{metric.name}"' in code for call in ("count", "set", "replace", "observe"))
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -14,6 +14,7 @@ from drsyncer.service.dashboard import WIDTH, dashboard
 from drsyncer.service.metrics import METRICS, Kind
 from drsyncer.service.monitoring import files
 from drsyncer.service.panels import NOT_SHOWN
+from importer.observing import Failure
 
 ROOT = Path(__file__).parents[2]
 SERIES = re.compile(r"\bdr_syncer_\w+")
@@ -89,6 +90,22 @@ def test_an_alert_says_whom_it_is_about_how_bad_it_is_and_what_to_do(alert: Aler
     section = re.search(rf"^### {alert.name}\n(.+?)(?=^##|\Z)", guide, re.MULTILINE | re.DOTALL)
     assert section is not None, f"docs/how-to/monitor.md does not say what to do about {alert.name}"
     assert len(section[1]) > 100
+
+
+def test_the_guide_says_of_each_kind_of_failure_where_to_look() -> None:
+    guide = (ROOT / "docs" / "how-to" / "monitor.md").read_text()
+    section = guide.partition("### DrSyncerFailing\n")[2].partition("\n### ")[0]
+    named = {
+        name for row in re.findall(r"^\| (`.+?) \|", section, re.MULTILINE) for name in re.findall(r"`(.+?)`", row)
+    }
+    exporter = "".join(file.read_text() for file in (ROOT / "exporter").glob("*.py"))
+    calls = re.findall(r"observer\.failed\((.+)\)", exporter)
+    counted = {name for call in calls for name in re.findall(r'"(\w+)"', call)}
+    watching = (ROOT / "cli" / "volumes_watching.py").read_text()
+    counted |= set(re.findall(r'"failures_total", reason="(\w+)"', watching))
+
+    assert {"guard", "push", "internal", "restic"} <= counted
+    assert counted | set(map(str, Failure)) == named
 
 
 def test_the_guide_knows_no_other_alerts() -> None:

@@ -15,9 +15,9 @@ from drsyncer.errors import ClusterUnreachable
 from drsyncer.service import page, status
 from drsyncer.service.board import Board
 from drsyncer.service.http import Server
-from drsyncer.service.judging import concerns
+from drsyncer.service.judging import backups_of, concerns, lacking
 from drsyncer.service.report import report_of
-from drsyncer.service.status import Request, Result, Running, State, Status, Trouble
+from drsyncer.service.status import Backups, Lack, Request, Result, Running, State, Status, Trouble
 from drsyncer.service.verification import Damage, Verdict, Verification
 from drsyncer.wording import span
 from tests.unit import statuses
@@ -78,6 +78,16 @@ def test_a_side_that_is_well_gives_no_concern(side: Callable[..., Status]) -> No
         (statuses.importer, {"incomplete": status.listed([("a", "b")])}, "1 type could not be listed in DR"),
         (statuses.importer, {"newest": statuses.NEWER}, "DR has d3b07384d113, and the newest recovery point is a3b0"),
         (statuses.importer, {"drifted": status.listed([("a", "")]), "leaves_drift": True}, "1 object was changed by"),
+        (
+            statuses.importer,
+            {"backups": Backups(volumes=3, lacks={"old": 2}, max_age=108_000.0)},
+            "The newest whole backup of 2 volumes is too old: volumes.maxAge is 1 day 6 hours.",
+        ),
+        (
+            statuses.importer,
+            {"backups": Backups(volumes=1), "backups_as_of": NOW - timedelta(hours=2)},
+            "The backups of volumes were last looked at 2 hours ago",
+        ),
         (statuses.importer, {"heartbeat": NOW - timedelta(days=2)}, "no sign of life for 2 days"),
         (
             statuses.importer,
@@ -92,6 +102,29 @@ def test_what_is_wrong_is_told(side: Callable[..., Status], changed: dict[str, A
     assert said in found[0].text
 
 
+def test_everything_that_can_be_wrong_with_a_backup_has_its_words() -> None:
+    said = [concern.text for concern in lacking(statuses.lacking())]
+    assert len(said) == len(set(said)) == len(Lack)
+    assert not [text for text in said if "{" in text]
+
+
+def test_what_a_dead_importer_knew_of_backups_is_not_told_as_if_it_were_so() -> None:
+    later = NOW + timedelta(days=1)
+    found = statuses.importer(NOW, backups=statuses.lacking())
+    assert (backups_of(found, NOW), backups_of(found, later)) == (statuses.lacking(), None)
+    assert "Backups that are not as they should be" not in {table.title for table in report_of(found, later).tables}
+    assert len(concerns(found, NOW)) == len(Lack)
+    assert not [concern for concern in concerns(found, later) if "backup" in concern.text]
+
+
+def test_how_old_backups_are_and_how_they_ended_is_told() -> None:
+    facts = {fact.label: fact for fact in report_of(statuses.troubled(NOW), NOW).freshness}
+    assert facts["Backups of volumes"].text == "9: 3 Empty, 2 Complete, 2 Failed, 1 Never, 1 Waiting"
+    assert facts["Oldest of the newest whole ones"].text == (
+        "6 days 12 hours ago (2026-11-20 00:00:00 UTC); volumes.maxAge is 1 day 6 hours"
+    )
+
+
 def test_what_is_under_way_or_put_right_is_no_concern() -> None:
     running = Running(cause="commit", since=NOW)
     assert concerns(statuses.importer(NOW, newest=statuses.NEWER, running=running), NOW) == ()
@@ -102,9 +135,10 @@ def test_what_is_under_way_or_put_right_is_no_concern() -> None:
 
 def test_every_trouble_is_among_the_concerns_and_in_a_table() -> None:
     report = report_of(statuses.troubled(NOW), NOW)
-    assert len(report.concerns) == 7
+    assert len(report.concerns) == 15
     titles = [table.title for table in report.tables]
-    assert titles[:4] == ["Failing now", "Blocked", "Volumes without their data", "Not read in full"]
+    assert titles[:3] == ["Failing now", "Blocked", "Volumes without their data"]
+    assert titles[3:5] == ["Backups that are not as they should be", "Not read in full"]
     assert "Volumes that are left alone, as configured" in titles[4:]
     assert all(len(row) == len(table.headers) for table in report.tables for row in table.rows)
     assert next(table for table in report.tables if table.title == "Blocked").more == "and 21 more"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsyncer.service import status
-from drsyncer.service.status import Commit, Item, Listed, Request, Result, Run, State, Status, Trouble
+from drsyncer.service.status import Backups, Commit, Item, Lack, Listed, Request, Result, Run, State, Status, Trouble
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -86,11 +86,13 @@ def test_the_largest_status_fits_into_a_configmap() -> None:
     value = told(
         protected=status.protected(types),
         **{name: status.listed(many) for name in ("blocked", "incomplete", "held", "drifted")},
+        **{name: status.listed(many) for name in ("volumes_behind", "volumes_excluded")},
+        backups=Backups(lacking=status.listed(many), lacks=dict.fromkeys(Lack, 1_000)),
         troubles=(Trouble(status.said(long), status.said(long), NOON),) * status.MOST_TROUBLES,
         warnings=(status.said(long),) * status.MOST_ITEMS,
         commits=(Commit(id="a" * 64, time=NOON, subject=status.said(long)),) * status.MOST_COMMITS,
     )
-    assert len(status.text_of(value).encode()) < 700_000
+    assert len(status.text_of(value).encode()) < 900_000
 
 
 def test_what_looks_like_a_secret_is_masked() -> None:
@@ -103,7 +105,7 @@ def test_what_looks_like_a_secret_is_masked() -> None:
 def test_what_moves_all_the_time_is_no_news() -> None:
     before = told()
     later = msgspec.structs.replace(before, told=NOON + MINUTE, heartbeat=NOON, pending=7, looked=NOON, compared=NOON)
-    later = msgspec.structs.replace(later, heartbeat_due=NOON + MINUTE, recovery_point=NOON)
+    later = msgspec.structs.replace(later, backups_as_of=NOON, heartbeat_due=NOON + MINUTE, recovery_point=NOON)
     assert status.same(before, later)
     assert not status.same(before, msgspec.structs.replace(before, unpushed=1))
     assert not status.same(before, msgspec.structs.replace(before, last_run=run()))

@@ -20,9 +20,10 @@ HOUR = 3600.0
 ALL = Stored(REPOSITORY, {id_ for seed in range(9) for id_ in (snapshot(seed).id, snapshot(seed).manifest)})
 
 
-def of(records, *, stored=ALL, wanted=(), faults=None, hours=6.0, max_age=24 * HOUR) -> Listing:
+def of(records, *, stored=ALL, wanted=(), new=(), faults=None, hours=6.0, max_age=24 * HOUR) -> Listing:
     point = Point("c" * 40, "c" * 40, NIGHT, SOURCE, Records(records, faults or {}), (), None)
-    return listing(point, wanted=wanted, stored=stored, max_age=max_age, now=NIGHT + timedelta(hours=hours))
+    now = NIGHT + timedelta(hours=hours)
+    return listing(point, wanted=wanted, new=new, stored=stored, max_age=max_age, now=now)
 
 
 def row(record, **more) -> Row:

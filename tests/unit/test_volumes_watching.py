@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from cli.volumes_watching import Ages, Watch
 from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery.identity import Identity
 from drsyncer.service.metrics import Metrics
+from drsyncer.service.status import Status
 from drsyncer.snapshot import Attempt, Record, Snapshot, State
+from tests.unit import statuses
 from volumes.listing import Listing, Row, Stored, listing
 from volumes.points import Point, Records
 
@@ -42,9 +46,13 @@ def seen(*records: Record, there: str = "abc", unasked: str = "") -> Listing:
 @dataclass
 class Board:
     troubles: dict[str, str | None] = field(default_factory=dict)
+    status: Status = field(default_factory=lambda: statuses.importer(NOW))
 
     def trouble(self, what: str, text: str | None) -> None:
         self.troubles[what] = text
+
+    def change(self, change: Callable[[Status], Status]) -> None:
+        self.status = change(self.status)
 
 
 def ages() -> tuple[Ages, Metrics, Board]:
@@ -66,14 +74,60 @@ def test_the_oldest_of_the_newest_snapshots_counts() -> None:
 
 
 def test_what_is_too_old_gone_or_never_was_whole_is_counted_and_what_is_new_apart() -> None:
-    told, metrics, _ = ages()
+    told, metrics, board = ages()
     failed = Attempt(state=State.FAILED, start=NOW, end=NOW, reason="Locked", message="locked")
     never = Record(repository=REPOSITORY, attempt=failed)
     found = seen(record("a", age=2 * DAY), record("f", age=60), record("b", age=60), never)
     new = Row(ObjectRef("persistentvolumeclaims", "shop", "new"), None, None, None, ("was never backed up",))
     told.seen(dataclasses.replace(found, rows=(*found.rows, new)))
     assert value(metrics, "volumes_too_old") == 3
+    assert board.status.backups is not None
+    assert board.status.backups.lacks == {"gone": 1, "never": 1, "neverWhole": 1, "old": 1, "notWhole": 1}
+    assert board.status.backups.oldest == NOW - timedelta(days=2)
+    assert board.status.backups_as_of is not None
     assert value(metrics, "volumes_never_backed_up") == 1
+
+
+def states(metrics: Metrics) -> dict[tuple[str, str], str]:
+    """Return the state of each volume, by its labels."""
+    (found,) = (one for one in metrics.registry.collect() if one.name == "dr_syncer_volume_backup_state")
+    assert {sample.value for sample in found.samples} <= {1.0}
+    labels = [sample.labels for sample in found.samples]
+    return {(one["claim_namespace"], one["persistentvolumeclaim"]): one["state"] for one in labels}
+
+
+def test_each_volume_has_one_state_which_goes_with_it() -> None:
+    told, metrics, _ = ages()
+    names = [ObjectRef("persistentvolumeclaims", "shop", name) for name in ("fresh", "forgotten")]
+    unknown = tuple(Row(name, None, None, None, ("was never backed up",), name.name == "fresh") for name in names)
+    found = seen(record("a", age=60))
+    told.seen(dataclasses.replace(found, rows=(*found.rows, *unknown)))
+    assert states(metrics) == {("shop", "v0"): "Complete", ("shop", "fresh"): "Waiting", ("shop", "forgotten"): "Never"}
+    failed = Attempt(state=State.FAILED, start=NOW, end=NOW, reason="Locked", message="locked")
+    told.seen(seen(Record(repository=REPOSITORY, snapshot=record("a", age=60).snapshot, attempt=failed)))
+    assert states(metrics) == {("shop", "v0"): "Failed"}
+
+
+def test_what_the_newest_whole_backup_of_each_volume_was_is_told() -> None:
+    told, metrics, _ = ages()
+    took = msgspec.structs.replace(
+        record("a", age=600).snapshot, bytes=1 << 30, files=7, end=NOW - timedelta(seconds=590)
+    )
+    first = Record(repository=REPOSITORY, snapshot=took)
+    failed = Attempt(state=State.FAILED, start=NOW, end=NOW, reason="Locked", message="locked")
+    told.seen(seen(first, record("f", age=60), Record(repository=REPOSITORY, attempt=failed)))
+
+    def of(name: str) -> list[float]:
+        labels = [{"claim_namespace": "shop", "persistentvolumeclaim": f"v{index}"} for index in range(3)]
+        return [value(metrics, f"volume_last_success_{name}", **one) for one in labels]
+
+    # Of the second one restic does not have the snapshot, and the third one never had any.
+    assert of("timestamp_seconds") == [took.start.timestamp(), 0, 0]
+    assert of("duration_seconds") == [10, 0, -1]
+    assert of("bytes") == [1 << 30, 1, -1]
+    assert of("files") == [7, 1, -1]
+    told.seen(seen(unasked="it is away"))
+    assert {of(name)[0] for name in ("timestamp_seconds", "duration_seconds", "bytes", "files")} == {-1}
 
 
 def test_of_a_record_that_cannot_be_read_nobody_knows_that_it_is_young() -> None:
@@ -131,6 +185,24 @@ def test_a_restic_that_does_not_answer_is_told_and_git_is_asked_instead() -> Non
         assert "wrong password" in str(board.troubles)
         away.clear()
         until(lambda: value(metrics, "restic_answered_timestamp_seconds") > 0)
+        until(lambda: set(board.troubles.values()) == {None})
+
+
+def test_an_error_in_the_program_is_told_and_does_not_end_the_watch() -> None:
+    told, metrics, board = ages()
+    broken = threading.Event()
+    broken.set()
+
+    def look(_: bool, __: Callable[[], bool]) -> Listing:
+        if broken.is_set():
+            raise ZeroDivisionError
+        return seen(record("a", age=2 * DAY))
+
+    with watching(look, told):
+        until(lambda: value(metrics, "failures_total", reason="internal") >= 2)
+        assert "an error in the program" in str(board.troubles)
+        broken.clear()
+        until(lambda: value(metrics, "volumes_too_old") == 1)
         until(lambda: set(board.troubles.values()) == {None})
 
 
