@@ -17,6 +17,7 @@ import msgspec
 
 from drsyncer import own
 from drsyncer.cluster import Cluster, urls
+from drsyncer.errors import ServerFailed
 from drsyncer.json import items_of
 from drsyncer.wording import span
 from volumes import commands
@@ -85,7 +86,10 @@ def pod_lives(cluster: Cluster, name: str) -> bool:
     answer = cluster.request(
         "GET", urls.path_of(PODS), what=f"look for pod {name}", query={"fieldSelector": f"metadata.name={name}"}
     )
-    pods = [msgspec.json.decode(item) for item in items_of(answer.body).items]
+    try:
+        pods = [msgspec.json.decode(item) for item in items_of(answer.body).items]
+    except ValueError as error:
+        raise ServerFailed(f"look for pod {name}: the answer is no list: {error}") from error
     return any(((pod.get("status") or {}).get("phase")) not in _ENDED for pod in pods)
 
 
