@@ -92,7 +92,7 @@ def back_up(
     _check_confirmed(request, found)
     planning = _Planning(found, config, exporter.cluster, request, run)
     planned = [planning.plan(one) for one in found.chosen]
-    unlocking = Unlocking(partial(supplies.restic_of, config), site.cluster)
+    unlocking = Unlocking(partial(supplies.restic_of, config), site.cluster, patience=config.restic.retry_lock)
     backups = [plan.backup for plan in planned]
     if not request.dry_run:
         _remember_refusals(backups, Recorder(site.cluster, run=run))

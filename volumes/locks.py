@@ -8,7 +8,7 @@ has no snapshots yet that would tell of it. So a lock must be as old as restic w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,6 +17,7 @@ import msgspec
 
 from drsyncer import own
 from drsyncer.cluster import Cluster, urls
+from drsyncer.errors import ServerFailed
 from drsyncer.json import items_of
 from drsyncer.wording import span
 from volumes import commands
@@ -34,10 +35,14 @@ _NOT_ALONE: Final = "its pod is dead, but restic could not remove it without the
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A lock and why it counts as held; `why` is "" when its owner is certainly dead."""
+    """A lock and why it counts as held; `why` is "" when its owner is certainly dead.
+
+    `ripe` is when that is so at the latest unless somebody refreshes it, None where time alone tells nothing.
+    """
 
     lock: Lock
     why: str
+    ripe: datetime | None = None
 
     def __str__(self) -> str:
         kind = "exclusive lock" if self.lock.exclusive else "lock"
@@ -52,13 +57,18 @@ def judge(lock: Lock, *, lives: Callable[[str], bool], now: datetime) -> Held:
         return Held(lock, "that is no pod of DR-Syncer, so nobody here can tell whether it lives")
     if lives(lock.hostname):
         return Held(lock, "its pod lives")
-    age = now - lock.time
+    age, ripe = now - lock.time, lock.time + STALE
     if age <= STALE:
-        return Held(
-            lock,
-            f"it may be of another cluster that uses the repository, and was refreshed {span(age.total_seconds())} ago",
-        )
-    return Held(lock, "")
+        since = span(age.total_seconds())
+        why = f"it may be of another cluster that uses the repository, and was refreshed {since} ago"
+        return Held(lock, why, ripe)
+    return Held(lock, "", ripe)
+
+
+def all_ripe(held: Sequence[Held]) -> datetime | None:
+    """Return when all of these can go unless somebody refreshes one, None when that is not known of each."""
+    times = [one.ripe for one in held if one.ripe is not None]
+    return max(times) if times and len(times) == len(held) else None
 
 
 def remove_dead(restic: Restic, cluster: Cluster, *, now: datetime) -> tuple[list[Held], list[Held]]:
@@ -85,7 +95,10 @@ def pod_lives(cluster: Cluster, name: str) -> bool:
     answer = cluster.request(
         "GET", urls.path_of(PODS), what=f"look for pod {name}", query={"fieldSelector": f"metadata.name={name}"}
     )
-    pods = [msgspec.json.decode(item) for item in items_of(answer.body).items]
+    try:
+        pods = [msgspec.json.decode(item) for item in items_of(answer.body).items]
+    except ValueError as error:
+        raise ServerFailed(f"look for pod {name}: the answer is no list: {error}") from error
     return any(((pod.get("status") or {}).get("phase")) not in _ENDED for pod in pods)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +18,12 @@ from typing import Final
 from drsyncer import log
 from drsyncer.cluster import Cluster
 from drsyncer.errors import DrSyncerError
-from volumes.locks import Held, remove_dead
+from volumes.locks import Held, all_ripe, remove_dead
 from volumes.restic import Restic
 
 _logger = log.get(__name__)
+_A_LITTLE: Final = 1.0  # seconds; restic counts for itself
+_PAUSE: Final = 0.5  # seconds between two looks at whether to go on
 _LATER: Final = "A later run removes a lock whose pod is dead and that nobody has refreshed for half an hour"
 
 
@@ -36,11 +39,19 @@ class Unlocking:
     """For one run, and many threads: one looks at a time, and those behind find what it has done."""
 
     def __init__(
-        self, restic_of: Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]], cluster: Cluster
+        self,
+        restic_of: Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]],
+        cluster: Cluster,
+        *,
+        patience: float,
     ) -> None:
-        """`restic_of` gives restic, which stops as soon as what it is given says no."""
+        """`restic_of` gives restic, which stops as soon as what it is given says no.
+
+        `patience` are the seconds for which a mover waits for a lock, and so are these for one to be old enough.
+        """
         self._restic_of = restic_of
         self._cluster = cluster
+        self._patience = patience
         self._turn = threading.Lock()
         self._removed: list[Held] = []
 
@@ -55,6 +66,8 @@ class Unlocking:
             try:
                 with self._restic_of(goes_on) as restic:
                     removed, held = remove_dead(restic, self._cluster, now=datetime.now(UTC))
+                    if self._ripened(held, goes_on):
+                        removed, held = remove_dead(restic, self._cluster, now=datetime.now(UTC))
             except (DrSyncerError, OSError) as error:
                 _logger.warning("the restic repository is locked, and stays so", why=str(error))
                 return Finding(again=False, words=f"It stays, since {_sentence(error)}")
@@ -62,6 +75,23 @@ class Unlocking:
                 _logger.warning("removed a lock, since its pod is dead", lock=str(one))
             self._removed += removed
         return judge(removed, held)
+
+    def _ripened(self, held: list[Held], goes_on: Callable[[], bool]) -> bool:
+        """Wait until locks are old enough to go that a backup waits for; return whether they are.
+
+        A pod may have been killed just before the backup began. Who lives had time to refresh his lock meanwhile.
+        """
+        ripe = all_ripe(held)
+        if ripe is None or not any(one.lock.exclusive for one in held):
+            return False
+        left = (ripe - datetime.now(UTC)).total_seconds() + _A_LITTLE
+        if left > self._patience:
+            return False
+        _logger.warning("waiting for a lock of a dead pod to be old enough", lock=str(held[0]), seconds=round(left))
+        until = time.monotonic() + left
+        while goes_on() and time.monotonic() < until:
+            time.sleep(_PAUSE)
+        return goes_on()
 
 
 def judge(removed: list[Held], held: list[Held]) -> Finding:

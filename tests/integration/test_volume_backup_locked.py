@@ -77,6 +77,17 @@ def test_the_lock_of_a_dead_pod_is_removed_and_the_volume_tried_again(backups: B
     assert backups.left(shop) == []
 
 
+def test_a_lock_that_is_nearly_old_enough_is_waited_for(backups: Backups, shop: str) -> None:
+    """As that of a verification that was killed a moment before the backup began."""
+    backups.section["restic"]["retryLock"] = "20s"
+    _leave_lock(backups, minutes=29.5)
+
+    ran = backups.run(claims=[(shop, "data")])
+
+    assert (ran.code, ran.states(), len(ran.data["unlocked"])) == (ExitCode.DONE, {"data": "Complete"}, 1), ran.data
+    assert _locks(backups) == 0
+
+
 def _stays(backups: Backups, shop: str, words: str) -> None:
     """Check that a backup leaves the lock where it is, and says why everywhere."""
     ran = backups.run(claims=[(shop, "data")])

@@ -8,7 +8,7 @@ import pytest
 
 from volumes import unlocking
 from volumes.answers import Lock
-from volumes.locks import Held, judge
+from volumes.locks import Held, all_ripe, judge
 
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 MOVER = "dr-syncer-backup-data-0123456789-abcde"
@@ -63,3 +63,13 @@ DEAD = Held(Lock(time=NOW, hostname=MOVER, exclusive=True), "")
 def test_a_backup_tries_again_when_no_exclusive_lock_is_left(removed, held, again, words):
     finding = unlocking.judge(removed, held)
     assert (finding.again, finding.words.startswith(words)) == (again, True)
+
+
+def test_locks_can_go_together_when_the_youngest_is_old_enough_and_none_is_of_somebody_who_lives():
+    def held(minutes, *, alive=False):
+        lock = Lock(time=NOW - timedelta(minutes=minutes), hostname=MOVER)
+        return judge(lock, lives=lambda name: alive, now=NOW)
+
+    assert all_ripe([held(40), held(20)]) == NOW + timedelta(minutes=10)
+    assert all_ripe([held(40), held(20, alive=True)]) is None
+    assert all_ripe([]) is None
