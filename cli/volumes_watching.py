@@ -38,6 +38,7 @@ _SOON = 5.0  # seconds until the next one, where there was nothing to look at
 _SLICE = 0.5
 _CLONE = 60.0  # seconds for which an import may have the clone
 WHAT = "asking the restic repository"
+_LOOKING = "looking at the backups of volumes"
 # Of a record that cannot be read, nobody knows how old its data is.
 _TOO_OLD = (Lack.GONE, Lack.NEVER_WHOLE, Lack.OLD, Lack.UNREADABLE)
 
@@ -66,7 +67,13 @@ class Watch:
             if not self._leading():
                 self._next = 0.0
             elif time.monotonic() >= self._next:
-                self._next = time.monotonic() + (self._interval if self._turn() else _SOON)
+                try:
+                    saw = self._turn()
+                except Exception:  # whatever it is: nobody else would tell that backups grow old
+                    _logger.exception("an error in the program; the backups are looked at again later")
+                    self._told.broke()
+                    saw = True
+                self._next = time.monotonic() + (self._interval if saw else _SOON)
 
     def _goes_on(self) -> bool:
         return not self._stopped.is_set() and self._leading()
@@ -106,6 +113,7 @@ class Ages:
 
     def seen(self, found: Listing) -> None:
         """Tell how old the data is."""
+        self._repeats.worked(_LOOKING)
         backups, now = condition(found), datetime.now(UTC)
         self._board.change(lambda status: msgspec.structs.replace(status, backups=backups, backups_as_of=now))
         for state in State:
@@ -141,6 +149,11 @@ class Ages:
         self._metrics.replace("volume_last_success_duration_seconds", took)
         self._metrics.replace("volume_last_success_bytes", bytes_)
         self._metrics.replace("volume_last_success_files", files)
+
+    def broke(self) -> None:
+        """Tell that a look ended in an error of the program, of which the log has more."""
+        self._metrics.count("failures_total", reason="internal")
+        self._repeats.failed(_LOOKING, f"{_LOOKING}: an error in the program; the log has more")
 
     def failed(self, text: str) -> None:
         """Tell that restic did not answer."""

@@ -188,6 +188,24 @@ def test_a_restic_that_does_not_answer_is_told_and_git_is_asked_instead() -> Non
         until(lambda: set(board.troubles.values()) == {None})
 
 
+def test_an_error_in_the_program_is_told_and_does_not_end_the_watch() -> None:
+    told, metrics, board = ages()
+    broken = threading.Event()
+    broken.set()
+
+    def look(_: bool, __: Callable[[], bool]) -> Listing:
+        if broken.is_set():
+            raise ZeroDivisionError
+        return seen(record("a", age=2 * DAY))
+
+    with watching(look, told):
+        until(lambda: value(metrics, "failures_total", reason="internal") >= 2)
+        assert "an error in the program" in str(board.troubles)
+        broken.clear()
+        until(lambda: value(metrics, "volumes_too_old") == 1)
+        until(lambda: set(board.troubles.values()) == {None})
+
+
 def test_whoever_does_not_lead_asks_nobody() -> None:
     told, _, _ = ages()
     asked: list[bool] = []
