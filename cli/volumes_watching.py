@@ -69,7 +69,7 @@ class Watch:
             elif time.monotonic() >= self._next:
                 try:
                     saw = self._turn()
-                except Exception:
+                except Exception:  # whatever it is: nobody else would tell that backups grow old
                     _logger.exception("an error in the program; the backups are looked at again later")
                     self._told.broke()
                     saw = True
