@@ -138,7 +138,7 @@ def _draw(out: Console, outcome: Outcome) -> None:
     shown = [*selected, *refused, *(left_out[:_MOST_LEFT_OUT] if outcome.dry_run else ())]
     headers = ("VOLUME", "STATE", "FILES", "SIZE", "ADDED", "TIME")
     if outcome.dry_run:
-        rows = [(str(one.chosen.claim), str(one.chosen.choice), one.node, one.chosen.reason) for one in shown]
+        rows = [(str(one.chosen.claim), str(one.chosen.choice), one.node, _plan(one)) for one in shown]
         render.table(out, rows, headers=("VOLUME", "", "NODE", "WHY"), styles=_STYLES)
     else:
         render.table(out, [_row(one) for one in shown], headers=headers, styles=_STYLES)
@@ -163,6 +163,10 @@ def _row(one: Backup) -> tuple[str, ...]:
     if snapshot is None:
         return name, str(result.state), "", "", "", took
     return name, str(result.state), f"{snapshot.files:,}", size(snapshot.bytes), size(result.bytes_added), took
+
+
+def _plan(one: Backup) -> str:
+    return f"{one.chosen.reason}; read directly: {one.no_copy}" if one.no_copy else one.chosen.reason
 
 
 def _why(one: Backup) -> str:

@@ -26,6 +26,7 @@ from volumes.jobs import Move, owner_reference
 _GROUP: Final = "snapshot.storage.k8s.io"
 SNAPSHOTS: Final = ResourceType(_GROUP, "v1", "volumesnapshots", "VolumeSnapshot", namespaced=True)
 CLASSES: Final = ResourceType(_GROUP, "v1", "volumesnapshotclasses", "VolumeSnapshotClass", namespaced=False)
+STORAGE_CLASSES: Final = ResourceType("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 _DEFAULT = "snapshot.storage.kubernetes.io/is-default-class"
 _PAUSE = 1.0  # seconds between two looks at a snapshot
 
@@ -65,13 +66,23 @@ def classes(cluster: Cluster) -> list[SnapshotClass] | None:
     ]
 
 
-def class_for(volume: Volume, known: Sequence[SnapshotClass] | None, *, wanted: str) -> str:
-    """Return the class to copy a volume with: the `wanted` one, else its driver's default, else its only one.
+def class_for(
+    claim: Claim,
+    volume: Volume | None,
+    *,
+    known: Sequence[SnapshotClass] | None,
+    provisioners: Mapping[str, str] | None,
+    wanted: str,
+) -> str:
+    """Return the class to copy a claim's volume with: the `wanted` one, else its driver's default, else its only one.
 
-    Raises NoCopy.
+    `volume` is None when it is not known, `known` where there are no VolumeSnapshots. `provisioners` are those of the
+    StorageClasses, None when these may not be read. Raises NoCopy.
     """
     if known is None:
         raise NoCopy("the cluster has no VolumeSnapshots (no API snapshot.storage.k8s.io/v1)")
+    if volume is None:
+        raise NoCopy(f"its PersistentVolume {claim.volume} cannot be read")
     if not volume.driver:
         raise NoCopy("its volume is not one of a CSI driver")
     mine = [one for one in known if one.driver == volume.driver]
@@ -84,7 +95,24 @@ def class_for(volume: Volume, known: Sequence[SnapshotClass] | None, *, wanted: 
         raise NoCopy(f"its driver {volume.driver} has {many}{named}")
     if not chosen[0].deletes:
         raise NoCopy(f"VolumeSnapshotClass {chosen[0].name} has deletionPolicy Retain: every copy would stay for ever")
+    _require_provisioner(claim, volume.driver, provisioners)
     return chosen[0].name
+
+
+def _require_provisioner(claim: Claim, driver: str, provisioners: Mapping[str, str] | None) -> None:
+    """Raise NoCopy when nothing would make a volume of a copy: the temporary claim has the class of the one it copies.
+
+    A volume that somebody made by hand often has a class that is no StorageClass, or none.
+    """
+    name = claim.storage_class
+    if not name:
+        raise NoCopy("its claim has no StorageClass, so that nothing would make a volume of the copy")
+    if provisioners is None:
+        return
+    if name not in provisioners:
+        raise NoCopy(f"there is no StorageClass {name}, so that nothing would make a volume of the copy")
+    if provisioners[name] != driver:
+        raise NoCopy(f"its StorageClass {name} is of {provisioners[name]}, and its volume of {driver}")
 
 
 class Copies:

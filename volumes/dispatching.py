@@ -149,15 +149,19 @@ class _Planning:
         if one.choice is not Choice.SELECTED:
             return _Planned(Backup(one, before=before))
         users = self._found.users.get(claim.key, ())
+        no_copy = ""
         try:
             subject = self._subject(claim)
+            no_copy = subject.no_copy
             move = placed(Move(self.task(claim, before), claim.namespace, claim.name, uid=claim.uid), subject, users)
         except (CannotMount, NoCopy) as why:
-            refused = replace(one, choice=Choice.REFUSED, check="placing", reason=str(why))
+            text = f"{why}; there can be no copy of it: {no_copy}" if no_copy else str(why)
+            refused = replace(one, choice=Choice.REFUSED, check="placing", reason=text)
             return _Planned(Backup(refused, before=before))
         if subject.class_name:
             move = replace(move, mounts=move.name)
-        backup = Backup(one, before=before, node=move.placement.node, copied=bool(subject.class_name))
+        copied, node = bool(subject.class_name), move.placement.node
+        backup = Backup(one, before=before, node=node, copied=copied, no_copy=no_copy)
         return _Planned(backup, move, subject)
 
     def task(self, claim: Claim, before: Record | None) -> BackupTask:
@@ -180,15 +184,17 @@ class _Planning:
 
     def _subject(self, claim: Claim) -> Subject:
         """Return the claim with what of it is read. Raises NoCopy when that must be a copy and cannot be."""
-        volume = self._found.volumes.get(claim.volume, Volume())
+        found, known = self._found, self._found.volumes.get(claim.volume)
+        volume, wanted = known or Volume(), self.config.snapshot_class
         if self.config.copy_method == "direct":
             return Subject(claim, volume)
         try:
-            return Subject(claim, volume, class_for(volume, self._found.classes, wanted=self.config.snapshot_class))
-        except NoCopy:
+            class_ = class_for(claim, known, known=found.classes, provisioners=found.provisioners, wanted=wanted)
+        except NoCopy as why:
             if self.config.copy_method == "snapshot":
                 raise
-            return Subject(claim, volume)
+            return Subject(claim, volume, no_copy=str(why))
+        return Subject(claim, volume, class_)
 
 
 def _run(

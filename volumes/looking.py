@@ -14,7 +14,7 @@ from drsyncer.manifest import Manifest, ResourceType, labels, metadata
 from drsyncer.snapshot import Record
 from drsyncer.wording import some
 from volumes.claims import CLAIMS, VOLUMES, Claim, Key, User, Volume, may_use, users_of, volume_of
-from volumes.copying import SnapshotClass, classes
+from volumes.copying import STORAGE_CLASSES, SnapshotClass, classes
 from volumes.hooks import odd_hooks
 from volumes.jobs import PODS
 from volumes.remembering import record_of
@@ -34,6 +34,7 @@ class Found:
     users: Mapping[Key, tuple[User, ...]] = field(default_factory=dict)
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     classes: Sequence[SnapshotClass] | None = None  # None: the cluster has no VolumeSnapshots
+    provisioners: Mapping[str, str] | None = None  # by StorageClass; None: they may not be read
     warnings: tuple[str, ...] = ()
 
 
@@ -76,7 +77,19 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
         return Found(ordered, records, unreadable, warnings=tuple(warnings))
     users = users_of(_all(cluster, PODS, asked))
     known = classes(cluster) if copies else None
-    return Found(ordered, records, unreadable, users, _volumes(cluster), known, tuple(warnings))
+    volumes = _volumes(cluster)
+    provisioners = _provisioners(cluster) if known else {}
+    if known and volumes is None:
+        warnings.append(
+            "PersistentVolumes may not be read: which of them a driver can copy is not known, and no copy is read "
+            "(volumes.copyMethod)"
+        )
+    if known and provisioners is None:
+        warnings.append(
+            "StorageClasses may not be read: whether a volume can be made of a copy shows when it is tried "
+            "(volumes.copyMethod)"
+        )
+    return Found(ordered, records, unreadable, users, volumes or {}, known, provisioners, tuple(warnings))
 
 
 def users_now(cluster: Cluster, claim: Claim) -> tuple[User, ...]:
@@ -95,12 +108,26 @@ def _labels_of_namespaces(cluster: Cluster) -> dict[str, dict[str, str]]:
     return {str(metadata(one)["name"]): labels(one) for one in _decoded(pages)}
 
 
-def _volumes(cluster: Cluster) -> dict[str, Volume]:
-    """Return the PersistentVolumes by name. Who may not read them misses no more than where unused ones are."""
+def _volumes(cluster: Cluster) -> dict[str, Volume] | None:
+    """Return the PersistentVolumes by name, None when they may not be read.
+
+    Without them nobody knows which ones can be copied, nor on which node those count that no pod uses.
+    """
     try:
         return {str(metadata(one)["name"]): volume_of(one) for one in _decoded(cluster.pages(VOLUMES))}
     except Forbidden:
-        return {}
+        return None
+
+
+def _provisioners(cluster: Cluster) -> dict[str, str] | None:
+    """Return the provisioner of each StorageClass, None when they may not be read."""
+    try:
+        return {
+            str(metadata(one)["name"]): str(one.get("provisioner") or "")
+            for one in _decoded(cluster.pages(STORAGE_CLASSES))
+        }
+    except Forbidden:
+        return None
 
 
 def _all(cluster: Cluster, type_: ResourceType, asked: Asked) -> Iterator[Manifest]:

@@ -19,7 +19,8 @@ from volumes.selecting import Choice, Chosen
 class Backup:
     """One claim in a run. `result` is None where no mover was run; `before` is what was known of the volume.
 
-    `node` is where its mover had to run, "" for anywhere; `copied` says that it read a copy of the volume.
+    `node` is where its mover had to run, "" for anywhere; `copied` says that it read a copy of the volume, `no_copy`
+    why it did not, where it would have.
     """
 
     chosen: Chosen
@@ -27,6 +28,7 @@ class Backup:
     before: Record | None = None
     node: str = ""
     copied: bool = False
+    no_copy: str = ""
 
     @property
     def good(self) -> bool:
@@ -49,6 +51,7 @@ class Backup:
             "why": self.chosen.reason,
             "node": self.node or None,
             "copied": self.copied,
+            "noCopy": self.no_copy or None,
         }
         if result is None:
             return data | {"state": None}

@@ -39,7 +39,7 @@ def place(claim: Claim, users: Sequence[User], volume: Volume, *, copied: bool =
     if _ONE_POD in claim.modes:
         raise CannotMount(
             f"its access mode is {_ONE_POD} and the pod {placed[0].name} uses it: no second pod can mount it; "
-            "volumes.copyMethod snapshot reads a copy"
+            "only a copy of it can be read (volumes.copyMethod auto or snapshot)"
         )
     running = [user for user in placed if user.running] or placed
     return Placement(node=running[0].node, tolerations=(*tolerations, _CORDONED))

@@ -29,11 +29,15 @@ TaskOf = Callable[[Claim, Record | None], Task]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A claim that is about to be backed up. `class_name` is that of the copy to read, "" for the volume itself."""
+    """A claim that is about to be backed up. `class_name` is that of the copy to read, "" for the volume itself.
+
+    `no_copy` is why that is so, where a copy would have been read.
+    """
 
     claim: Claim
     volume: Volume
     class_name: str = ""
+    no_copy: str = ""
 
 
 class Preparing:

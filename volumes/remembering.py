@@ -31,8 +31,9 @@ def record_of(claim: Manifest) -> Record | None:
 def remember(before: Record | None, result: Result, *, now: datetime) -> Record:
     """Return the record after a backup that ended with `result`, written down `now`.
 
-    A result that is older than what is remembered changes nothing: it was written down late, by somebody else. But what
-    is remembered of a time still to come is of a clock that was wrong, and stands in the way of nothing.
+    A result that is older than what is remembered changes nothing, unless it raises a suspicion that no whole backup
+    has ended since: it was written down late, by somebody else. But what is remembered of a time still to come is of a
+    clock that was wrong, and stands in the way of nothing.
     """
     known = before.snapshot if before is not None else None
     if is_good(result) and result.snapshot is not None:
@@ -43,6 +44,9 @@ def remember(before: Record | None, result: Result, *, now: datetime) -> Record:
         if suspicion is not None and attempt is None:  # it alone is of a clock that was right
             attempt = _attempt_of(suspicion)
         return Record(repository=result.repository, snapshot=result.snapshot, attempt=attempt, suspicion=suspicion)
+    if before is not None and before.repository and result.repository != before.repository:
+        # The record is of one repository: who asks that one for this snapshot would call it lost.
+        result = msgspec.structs.replace(result, snapshot=None)
     attempt, suspicion = _attempt(result), suspicion_of(result)
     if before is None:
         return Record(repository=result.repository, attempt=attempt, suspicion=suspicion)

@@ -260,7 +260,8 @@ class Volumes(Section):
     copy_method: Literal["auto", "direct", "snapshot"] = Field(
         default="auto",
         description="What a mover reads: the volume itself (`direct`), a CSI VolumeSnapshot of it (`snapshot`), or a "
-        "VolumeSnapshot where the volume's driver has a class for that, else the volume itself (`auto`).",
+        "VolumeSnapshot where the volume's driver has a class for that and the claim a StorageClass of that driver, "
+        "else the volume itself (`auto`).",
     )
     snapshot_class: Text = Field(
         default="", description="VolumeSnapshotClass to use. Left out: the driver's default one.", examples=["csi-snap"]

@@ -291,11 +291,15 @@ def folder_of(volume: Object) -> Path:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Makes bound claims whose volumes are folders below `folder`, those of the CSI driver `driver` if there is one."""
+    """Makes bound claims whose volumes are folders below `folder`, those of the CSI driver `driver` if there is one.
+
+    Claims and volumes have the StorageClass `storage_class`: "" is what people write who make volumes by hand.
+    """
 
     cluster: ControlPlane
     folder: Path
     driver: str = ""
+    storage_class: str = ""
 
     def make(self, namespace: str, name: str, *, modes: Sequence[str] = ("ReadWriteOnce",), **meta: Any) -> Path:
         """Make a claim and its volume, wait until they are bound, and return the folder. `meta` is the claim's."""
@@ -311,7 +315,7 @@ class Volumes:
         path = self.folder / namespace / name
         path.mkdir(parents=True)
         volume = f"{namespace}-{name}-{uuid.uuid4().hex[:6]}"
-        spec: dict[str, Any] = {"accessModes": list(modes), "storageClassName": ""}
+        spec: dict[str, Any] = {"accessModes": list(modes), "storageClassName": self.storage_class}
         self.cluster.apply(
             [
                 self.volume(volume, path, namespace=namespace, claim=name, modes=modes),
@@ -330,7 +334,7 @@ class Volumes:
         csi = {"csi": {"driver": self.driver, "volumeHandle": str(path)}}
         spec = {
             "accessModes": list(modes),
-            "storageClassName": "",
+            "storageClassName": self.storage_class,
             "capacity": {"storage": "1Gi"},
             "claimRef": {"namespace": namespace, "name": claim},
             **(csi if self.driver else {"hostPath": {"path": str(path)}}),

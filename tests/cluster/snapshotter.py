@@ -29,6 +29,8 @@ _NAMES = ("volumesnapshots", "volumesnapshotclasses", "volumesnapshotcontents")
 class Snapshotter:
     """The driver `DRIVER` for the claims of `namespace`. A context manager; the definitions go with it.
 
+    As a real one, it makes a volume of a copy only for a claim with a StorageClass of its own: that of `volumes`.
+
     `error` is what it says of every snapshot in the place of making it.
     """
 
@@ -44,7 +46,7 @@ class Snapshotter:
         self._definitions = [
             yaml.safe_load((folder / f"snapshot.storage.k8s.io_{name}.yaml").read_text()) for name in _NAMES
         ]
-        self.cluster.apply(self._definitions)
+        self.cluster.apply([*self._definitions, self._storage_class])
         self.cluster.wait_for(lambda: all(map(self._is_served, _NAMES)), what="VolumeSnapshots to be served")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -53,8 +55,14 @@ class Snapshotter:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self.cluster.delete(f"/apis/storage.k8s.io/v1/storageclasses/{self.volumes.storage_class}")
         for one in self._definitions:
             self.cluster.delete(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{one['metadata']['name']}")
+
+    @property
+    def _storage_class(self) -> Object:
+        meta = {"name": self.volumes.storage_class}
+        return {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": meta, "provisioner": DRIVER}
 
     def _is_served(self, name: str) -> bool:
         try:
@@ -80,7 +88,9 @@ class Snapshotter:
                     if not snapshot.get("status"):
                         self._cut(snapshot)
                 for claim in self.cluster.list(f"/api/v1/namespaces/{self.namespace}/persistentvolumeclaims"):
-                    if claim["spec"].get("dataSource") and not claim["spec"].get("volumeName"):
+                    spec = claim["spec"]
+                    is_ours = spec.get("storageClassName") == self.volumes.storage_class
+                    if is_ours and spec.get("dataSource") and not spec.get("volumeName"):
                         self._provide(claim)
 
     def _cut(self, snapshot: Object) -> None:

@@ -201,6 +201,9 @@ def test_a_dry_run_says_what_would_happen_and_why_and_touches_nothing(
         "data": ("selected", "select"),
         "single": ("refused", "placing"),
     }
+    why = ran.volume("single")["why"]
+    assert "only a copy of it can be read" in why
+    assert "there can be no copy of it: the cluster has no VolumeSnapshots" in why
     assert [said for said in ran.data["warnings"] if said.startswith(f"{shop}/data: annotation dr-syncer.io/pre-")]
     assert source.audit.writes() == []
 

@@ -11,6 +11,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ from tests.cluster.kubelet import PROGRAM, Kubelet, Running, Volumes, use
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.snapshotter import DRIVER, Snapshotter
 from tests.cluster.tools import find
-from tests.integration.backups import ROOT, Backups, end_leases
+from tests.integration.backups import ROOT, Backups, back_up_once, end_leases
+from volumes.dispatching import Request
+from volumes.selecting import Asked
 
 MakeNamespace = Callable[..., str]
 
@@ -206,7 +209,7 @@ def test_a_workload_that_cannot_be_let_go_is_told_until_it_is(
 @pytest.fixture
 def snapshotter(source: ControlPlane, make_namespace: MakeNamespace, backups: Backups) -> Iterator[Snapshotter]:
     """A driver that makes copies, for the claims of a new namespace."""
-    volumes = Volumes(source, backups.folder / "volumes", driver=DRIVER)
+    volumes = Volumes(source, backups.folder / "volumes", driver=DRIVER, storage_class=f"csi-{uuid.uuid4().hex[:6]}")
     with Snapshotter(source, volumes, make_namespace(source, "shop")) as made:
         yield made
 
@@ -281,6 +284,71 @@ def test_a_copy_that_cannot_be_made_is_a_failed_backup(backups: Backups, snapsho
     data = ran.volume("data")
     assert (data["state"], data["reason"]) == ("Failed", "Failed")
     assert "the array is full" in data["message"]
+
+
+@pytest.mark.parametrize("storage_class", ["", "manual"], ids=["none", "one that is no StorageClass"])
+def test_a_volume_that_somebody_made_by_hand_is_read_itself_since_nothing_would_make_one_of_its_copy(
+    backups: Backups, snapshotter: Snapshotter, storage_class: str
+) -> None:
+    shop = snapshotter.namespace
+    snapshotter.make_class("fast", default=True)
+    by_hand = replace(snapshotter.volumes, storage_class=storage_class)
+    (by_hand.make(shop, "data") / "order").write_text("1 bicycle")
+
+    backups.section = {"copyMethod": "snapshot"}
+    refused = backups.run(namespaces=[shop])
+    backups.section = {}
+    process = backups.start("--dry-run", "--namespace", shop)
+    planned = backups.end(process)
+    read = backups.run(namespaces=[shop])
+
+    assert (refused.code, refused.volume("data")["choice"]) == (ExitCode.REFUSED, "refused")
+    assert "nothing would make a volume of the copy" in refused.volume("data")["why"]
+    for ran in (planned, read):
+        assert not ran.volume("data")["copied"]
+        assert "nothing would make a volume of the copy" in ran.volume("data")["noCopy"]
+    assert read.states() == {"data": "Complete"}
+    assert snapshotter.made == []
+
+
+def test_who_may_not_read_persistent_volumes_is_told_that_no_copy_is_read(
+    backups: Backups, source: ControlPlane, snapshotter: Snapshotter, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    shop = snapshotter.namespace
+    snapshotter.make_class("fast", default=True)
+    snapshotter.volumes.make(shop, "data")
+    proxy = fault_proxy(source)
+    proxy.status(403, path=r"^/api/v1/persistentvolumes", times=None)
+    config = backups.config()
+    config["exporter"]["kubeconfig"] = str(proxy.kubeconfig)
+    request = Request(Asked(frozenset([shop])), dry_run=True)
+
+    planned = back_up_once(config, backups.namespace, request)
+    config["volumes"]["copyMethod"] = "snapshot"
+    refused = back_up_once(config, backups.namespace, request)
+
+    assert "cannot be read" in planned.volume("data")["noCopy"]
+    (warning,) = planned.data["warnings"]
+    assert warning.startswith("PersistentVolumes may not be read: ")
+    assert (refused.code, "cannot be read" in refused.volume("data")["why"]) == (ExitCode.REFUSED, True)
+
+
+def test_who_may_not_read_storage_classes_is_told_so_and_copies_are_tried(
+    backups: Backups, source: ControlPlane, snapshotter: Snapshotter, fault_proxy: Callable[[ControlPlane], FaultProxy]
+) -> None:
+    shop = snapshotter.namespace
+    snapshotter.make_class("fast", default=True)
+    snapshotter.volumes.make(shop, "data")
+    proxy = fault_proxy(source)
+    proxy.status(403, path=r"^/apis/storage.k8s.io/v1/storageclasses", times=None)
+    config = backups.config()
+    config["exporter"]["kubeconfig"] = str(proxy.kubeconfig)
+
+    planned = back_up_once(config, backups.namespace, Request(Asked(frozenset([shop])), dry_run=True))
+
+    assert planned.volume("data")["copied"]
+    (warning,) = planned.data["warnings"]
+    assert warning.startswith("StorageClasses may not be read: ")
 
 
 def test_without_volume_snapshots_a_copy_is_refused_and_auto_reads_the_volume(

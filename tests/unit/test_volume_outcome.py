@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -82,16 +83,34 @@ OTHER = SnapshotClass("other", "other.example.com", is_default=True, deletes=Tru
 CSI = Volume("csi.example.com")
 
 
+DYNAMIC = replace(claim_of(claim()), storage_class="csi")
+PROVISIONERS = {"csi": "csi.example.com", "nfs": "nfs.example.com"}
+
+
+def class_of(
+    volume: Volume | None,
+    known: list[SnapshotClass] | None,
+    *,
+    wanted: str = "",
+    of: str = "csi",
+    provisioners: dict[str, str] | None = PROVISIONERS,
+) -> str:
+    made = replace(DYNAMIC, storage_class=of)
+    return class_for(made, volume, known=known, provisioners=provisioners, wanted=wanted)
+
+
 def test_a_copy_is_made_with_the_class_that_was_named_else_the_drivers_default_else_its_only_one() -> None:
-    assert class_for(CSI, [FAST, SLOW, OTHER], wanted="fast") == "fast"
-    assert class_for(CSI, [FAST, SLOW, OTHER], wanted="") == "slow"
-    assert class_for(CSI, [FAST, OTHER], wanted="") == "fast"
+    assert class_of(CSI, [FAST, SLOW, OTHER], wanted="fast") == "fast"
+    assert class_of(CSI, [FAST, SLOW, OTHER]) == "slow"
+    assert class_of(CSI, [FAST, OTHER]) == "fast"
+    assert class_of(CSI, [FAST], of="whatever", provisioners=None) == "fast"  # nobody knows
 
 
 @pytest.mark.parametrize(
     ("volume", "known", "wanted", "why"),
     [
         (CSI, None, "", "no VolumeSnapshots"),
+        (None, [FAST], "", "its PersistentVolume pv cannot be read"),
         (Volume(), [FAST], "", "not one of a CSI driver"),
         (CSI, [OTHER], "", "no VolumeSnapshotClass"),
         (CSI, [FAST], "gone", "no VolumeSnapshotClass 'gone'"),
@@ -100,7 +119,22 @@ def test_a_copy_is_made_with_the_class_that_was_named_else_the_drivers_default_e
     ],
 )
 def test_a_copy_that_cannot_be_made_says_why(
-    volume: Volume, known: list[SnapshotClass] | None, wanted: str, why: str
+    volume: Volume | None, known: list[SnapshotClass] | None, wanted: str, why: str
 ) -> None:
     with pytest.raises(NoCopy, match=why):
-        class_for(volume, known, wanted=wanted)
+        class_of(volume, known, wanted=wanted)
+
+
+@pytest.mark.parametrize("provisioners", [PROVISIONERS, None])
+def test_of_a_claim_without_a_class_there_is_no_copy(provisioners: dict[str, str] | None) -> None:
+    with pytest.raises(NoCopy, match="its claim has no StorageClass"):
+        class_of(CSI, [FAST], of="", provisioners=provisioners)
+
+
+@pytest.mark.parametrize(
+    ("of", "why"),
+    [("manual", "there is no StorageClass manual"), ("nfs", "is of nfs.example.com, and its volume of csi")],
+)
+def test_a_class_that_makes_no_volumes_of_the_driver_makes_none_of_a_copy(of: str, why: str) -> None:
+    with pytest.raises(NoCopy, match=why):
+        class_of(CSI, [FAST], of=of)

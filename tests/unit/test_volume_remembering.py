@@ -158,6 +158,9 @@ def test_another_repository_replaces_the_record_only_with_a_whole_snapshot() -> 
     whole = msgspec.structs.replace(result(3, State.COMPLETE), repository="d" * 64)
 
     assert remember(before, elsewhere, now=LATER).repository == REPOSITORY
+    attempt = remember(before, elsewhere, now=LATER).attempt
+    assert attempt is not None
+    assert attempt.snapshot == ""  # it is not in the repository that the record is of
     assert remember(before, whole, now=LATER).repository == "d" * 64
 
 
