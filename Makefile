@@ -55,7 +55,7 @@ unit: $(STAMP) ## Unit and property tests: two minutes
 	$(PYTEST) tests/unit -n $(WORKERS) --dist loadfile
 
 integration: tools ## Tests on two real control planes per worker and real Git (WORKERS=2)
-	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) tests/integration -n $(WORKERS) --dist loadfile
 
 tools: $(STAMP) ## Find or build the programs that tests run: Kubernetes, sops, helm, promtool, restic and servers (minutes, once)
 	$(BIN)/python -m tests.cluster.tools

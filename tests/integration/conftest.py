@@ -36,25 +36,6 @@ from tests.integration.recovery import Recovery
 from tests.integration.restic_backends import Backend
 from tests.integration.services import Services
 
-# Files with single tests that take a minute. They begin first: at the end, one worker would wait for the other.
-LONG = [
-    "soak",
-    "leader_kill",
-    "quiet",
-    "fault_kill",
-    "canaries",
-    "import_sizes",
-    "demo",
-    "events",
-    "rotation",
-    "polling",
-]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    first = [f"test_{name}" for name in LONG]
-    items.sort(key=lambda item: first.index(item.path.stem) if item.path.stem in first else len(first))
-
 
 def _stop(plane: ControlPlane, request: pytest.FixtureRequest, *, failed_before: int) -> Callable[..., None]:
     """An exit callback that keeps the logs when a test has failed meanwhile."""
