@@ -22,7 +22,8 @@ Shop = tuple[ControlPlane, Path]
 def shop(_pair: tuple[ControlPlane, ControlPlane], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Three namespaces of mixed content in the source cluster, and a recovery point of all of it."""
     source, folder = _pair[0], tmp_path_factory.mktemp("select")
-    source.reset()
+    for cluster in _pair:  # DR would remember what an import before this one brought
+        cluster.reset()
     source.apply(
         [
             namespace("shop", tier="gold"),
