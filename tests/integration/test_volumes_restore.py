@@ -27,8 +27,14 @@ from tests.integration.backups import end_leases
 from tests.integration.movers import Backend, Mover, fill, portrait
 from tests.integration.recovery import Recovery
 from tests.integration.restores import DATA, SHOP, Scene, endings
+from tests.unit.test_volume_failures_told import MARKER
+from tests.unit.volume_records import NIGHT
+from tests.unit.volume_records import snapshot as made_up
+from volumes import marking
 from volumes.announcing import Announcing
+from volumes.restore_look import look_at
 from volumes.restore_plan import Key
+from volumes.result import Reason, Result
 
 # A mover that writes at once, and does not come to its end.
 HALF = """
@@ -134,6 +140,34 @@ def test_what_comes_into_an_empty_volume_between_the_look_and_the_restore_stays(
     assert (volume / "somebody's").read_text() == "data"
     assert [file.name for file in volume.iterdir()] == ["somebody's"]
     assert scene.marker() is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "touched", "left"),
+    [
+        (Reason.NOT_EMPTY, False, None),  # there was no marker before, and the next restore must look again
+        (Reason.NO_SNAPSHOT, False, Progress.IN_PROGRESS),
+        (Reason.NOT_EMPTY, True, Progress.PARTIAL),
+        (Reason.UNREACHABLE, True, Progress.PARTIAL),
+    ],
+)
+def test_what_a_mover_said_whose_dispatcher_died_is_on_the_marker(
+    scene: Scene, reason: Reason, touched: bool, left: Progress | None
+) -> None:
+    scene.volume()
+    with_marker = look_at(cluster := scene.cluster(), DATA)
+    assert with_marker is not None
+    made = made_up()
+    begun = msgspec.structs.replace(MARKER, claim=with_marker.uid, snapshot=made.id)
+    marking.swap(cluster, with_marker, None, begun)
+    said = Result(
+        state=State.FAILED, start=NIGHT, end=NIGHT, snapshot=made, reason=reason, message="why", touched=touched
+    )
+
+    marking.take_up(cluster, DATA, said)
+
+    cluster.close()
+    assert scene.states()[0] == left
 
 
 def test_what_a_partial_backup_got_comes_back_when_somebody_asks_for_it_and_counts_as_half_restored(
