@@ -34,6 +34,11 @@ class DrSyncerError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def with_hint(self) -> str:
+        """What went wrong and the next step, as one text."""
+        return f"{self}. {self.hint}" if self.hint else str(self)
+
 
 class UsageError(DrSyncerError):
     """The call or its input is wrong; nothing was done."""

@@ -191,10 +191,10 @@ class RecoveryPoint:
                 into.unread = True
                 line = error.line or line_of(data, error.about)
                 located = InvalidManifest(error.file, line, error.reason, hint=error.hint)
-                into.problems.append(Problem(path, self.target(path), _with_hint(located)))
+                into.problems.append(Problem(path, self.target(path), located.with_hint))
             except DrSyncerError as error:
                 into.unread = into.unread or not isinstance(error, TransformFailed)
-                into.problems.append(Problem(path, self.target(path), _with_hint(error)))
+                into.problems.append(Problem(path, self.target(path), error.with_hint))
             self._advance(1)
 
     def _add(self, path: str, data: bytes, autoscaled: Autoscaled, into: Wishes) -> None:
@@ -216,7 +216,7 @@ class RecoveryPoint:
         try:
             wish = self._wish(path, case, case.resolved.type, chosen, autoscaled)
         except TransformFailed as error:
-            reason = said_of(case.manifest, case.confidential, _with_hint(error))
+            reason = said_of(case.manifest, case.confidential, error.with_hint)
             into.problems.append(Problem(path, self.target(path), reason))
             return
         into.wishes.append(self._kept_secret(wish, case) if case.confidential else wish)
@@ -336,7 +336,3 @@ def _in_scope(place: Place, only: Collection[str]) -> bool:
     if not only:
         return True
     return place.namespace in only if place.namespace else place.type == NAMESPACES and place.stem in only
-
-
-def _with_hint(error: DrSyncerError) -> str:
-    return f"{error}. {error.hint}" if error.hint else str(error)

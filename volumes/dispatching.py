@@ -279,7 +279,7 @@ def _remember_refusals(backups: Sequence[Backup], recorder: Recorder) -> None:
 def _kept_out(planned: Sequence[_Planned], why: InUse, recorder: Recorder) -> dict[int, Result]:
     """Write down that no mover was run, since somebody was alone with the repository; return the results by index."""
     now = datetime.now(UTC)
-    locked = Result(state=State.LOCKED, start=now, end=now, reason=Reason.LOCKED, message=f"{why}. {why.hint}")
+    locked = Result(state=State.LOCKED, start=now, end=now, reason=Reason.LOCKED, message=why.with_hint)
     results = {index: locked for index, plan in enumerate(planned) if plan.move is not None}
     for index in results:
         _write_down(recorder, planned[index].backup.chosen.claim, locked)

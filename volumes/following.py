@@ -105,7 +105,7 @@ class Follower:
         try:
             outcome = self._restore(commit, self._stopped)
         except DrSyncerError as error:
-            text = f"{error}. {error.hint}" if error.hint else str(error)
+            text = error.with_hint
         except Exception as error:  # the thread must not end in silence; the text of this may hold anything
             text = f"an error in the program ({type(error).__name__})"
             _logger.exception(_WHAT)

@@ -61,7 +61,7 @@ def heal(cluster: Cluster, hooks: Hooks, living: Callable[[str], bool]) -> Itera
                 continue
             found = heal_one(cluster, hooks, job)
         except ClusterError as error:
-            found = Healed(key_of(job), run_of(job), f"{error}. {error.hint}" if error.hint else str(error))
+            found = Healed(key_of(job), run_of(job), error.with_hint)
         if found is not None:
             yield found
 

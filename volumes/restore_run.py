@@ -128,7 +128,7 @@ class Restores:
                 return undone(step)
             return self._make(step) if step.makes else step
         except DrSyncerError as error:
-            return undone(step, Ending.FAILED, reason=str(Reason.FAILED), text=_sentence(error))
+            return undone(step, Ending.FAILED, reason=str(Reason.FAILED), text=error.with_hint)
 
     def _note_use(self, step: Step) -> None:
         """Note on the marker that a pod runs on the volume: when it has ended, something else may be in it."""
@@ -233,7 +233,7 @@ class Restores:
         except DrSyncerError as error:
             if not self._never_ran(job):
                 raise
-            return failure(Reason.NOT_STARTED, _sentence(error), start=begun.started, end=_now())
+            return failure(Reason.NOT_STARTED, error.with_hint, start=begun.started, end=_now())
 
     def _never_ran(self, job: Manifest) -> bool:
         """Return whether a Job that failed is suspended still."""
@@ -361,10 +361,6 @@ def _in_the_way(step: Step, result: Result) -> str:
 
 def _place(move: Move) -> Place:
     return move.namespace, move.claim
-
-
-def _sentence(error: DrSyncerError) -> str:
-    return f"{error}. {error.hint}" if error.hint else str(error)
 
 
 def _now() -> datetime:

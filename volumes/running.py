@@ -140,7 +140,7 @@ class Movers:
             try:
                 result = self._one(move, partial(slots.placed, index))
             except DrSyncerError as error:
-                result = failure(Reason.FAILED, _sentence(error), start=begun, end=_now())
+                result = failure(Reason.FAILED, error.with_hint, start=begun, end=_now())
                 _logger.warning("nothing is written down of a mover", volume=str(move), why=str(error))
                 self._give_up_without_sight(slots)
             except BaseException as error:  # noqa: BLE001 - a fault of the program: told by the thread that waits
@@ -180,14 +180,14 @@ class Movers:
                 self._way.record(move, result)
             return result, False
         except DrSyncerError as error:
-            result = failure(Reason.NOT_STARTED, _sentence(error), start=begun, end=_now())
+            result = failure(Reason.NOT_STARTED, error.with_hint, start=begun, end=_now())
             self._way.record(move, result)
             return result, False
         try:
             result = self._way.around(move, job, lambda: self._moved(move, job, placed))
         except DrSyncerError as error:
             self._end(job)
-            result = failure(Reason.FAILED, _sentence(error), start=begun, end=_now())
+            result = failure(Reason.FAILED, error.with_hint, start=begun, end=_now())
         except BaseException:
             self._end(job)  # whatever happened, no mover goes on that nobody follows
             raise
@@ -243,7 +243,7 @@ class Movers:
                 raise _NotNow(Reason.NOT_STARTED, str(other), theirs=True) from None
             except NotLetIn as refusal:
                 if not refusal.passes or time.monotonic() >= until:
-                    raise _NotNow(Reason.NOT_STARTED, _sentence(refusal)) from None
+                    raise _NotNow(Reason.NOT_STARTED, refusal.with_hint) from None
             if self._stopping.wait(_TICK * 5):
                 raise _NotNow(Reason.INTERRUPTED, "interrupted before it began")
 
@@ -371,10 +371,6 @@ def _with_words(result: Result, words: str) -> Result:
 
 def _interrupted(begun: datetime) -> Result:
     return failure(Reason.INTERRUPTED, "interrupted", start=begun, end=_now())
-
-
-def _sentence(error: DrSyncerError) -> str:
-    return f"{error}. {error.hint}" if error.hint else str(error)
 
 
 def _now() -> datetime:

@@ -70,7 +70,8 @@ class Unlocking:
                         removed, held = remove_dead(restic, self._cluster, now=datetime.now(UTC))
             except (DrSyncerError, OSError) as error:
                 _logger.warning("the restic repository is locked, and stays so", why=str(error))
-                return Finding(again=False, words=f"It stays, since {_sentence(error)}")
+                why = error.with_hint if isinstance(error, DrSyncerError) else str(error)
+                return Finding(again=False, words=f"It stays, since {why}")
             for one in removed:
                 _logger.warning("removed a lock, since its pod is dead", lock=str(one))
             self._removed += removed
@@ -102,8 +103,3 @@ def judge(removed: list[Held], held: list[Held]) -> Finding:
         gone = "; ".join(map(str, removed))
         return Finding(again=True, words=f"It was removed, since its pod is dead: {gone}")
     return Finding(again=True, words="It is gone meanwhile")
-
-
-def _sentence(error: Exception) -> str:
-    hint = error.hint if isinstance(error, DrSyncerError) else ""
-    return f"{error}. {hint}" if hint else str(error)
