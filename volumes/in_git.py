@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
 from drsyncer.config.volumes import VolumeSelect
@@ -20,20 +20,28 @@ _Name = TypeVar("_Name", bound=Hashable)
 _STILL_WANTED: Final = frozenset({"not-bound", "block", "lost"})
 
 
-def manifests(clone: Clone, point: Point, paths: Mapping[_Name, str]) -> dict[_Name, Manifest | None]:
-    """Return what Git has at `paths`, by their names: nothing for no file, None for one that cannot be read.
+def manifests(
+    clone: Clone, point: Point, claims: Mapping[_Name, str], spaces: Iterable[str] = ()
+) -> tuple[dict[_Name, Manifest | None], dict[str, Manifest | None]]:
+    """Return what Git has of claims, given by their paths, and of the namespaces `spaces`, each by its name.
 
-    Raises GitError.
+    Nothing for no file, None for one that cannot be read. The recovery point is listed once. Raises GitError.
     """
+    places = {space: layout.path_of(ObjectRef("namespaces", "", space)) for space in sorted(set(spaces))}
+    found = _read(clone, point, {*claims.values(), *places.values()})
+    return (
+        {name: found[path] for name, path in claims.items() if path in found},
+        {name: found[path] for name, path in places.items() if path in found},
+    )
+
+
+def _read(clone: Clone, point: Point, paths: Collection[str]) -> dict[str, Manifest | None]:
+    if not paths:
+        return {}
     files = clone.files(point.commit)
-    there = {name: file for name, path in paths.items() if (file := files.get(path)) is not None and file.regular}
+    there = {path: file for path in sorted(paths) if (file := files.get(path)) is not None and file.regular}
     contents = clone.read([file.blob_id for file in there.values()], max_size=LIMITS.max_bytes)
-    return {name: _manifest(paths[name], data) for name, (_, data) in zip(there, contents, strict=True)}
-
-
-def namespaces(clone: Clone, point: Point, names: set[str]) -> dict[str, Manifest | None]:
-    """Return the namespaces of these names, as `manifests` does."""
-    return manifests(clone, point, {name: layout.path_of(ObjectRef("namespaces", "", name)) for name in sorted(names)})
+    return {path: _manifest(path, data) for path, (_, data) in zip(there, contents, strict=True)}
 
 
 def never_recorded(clone: Clone, point: Point, select: VolumeSelect) -> Iterator[ObjectRef]:
@@ -43,8 +51,8 @@ def never_recorded(clone: Clone, point: Point, select: VolumeSelect) -> Iterator
     """
     if not point.unrecorded:
         return
-    spaces = namespaces(clone, point, {claim.namespace for claim in point.unrecorded})
-    found = manifests(clone, point, {claim: layout.path_of(claim) for claim in point.unrecorded})
+    paths = {claim: layout.path_of(claim) for claim in point.unrecorded}
+    found, spaces = manifests(clone, point, paths, (claim.namespace for claim in point.unrecorded))
     selecting = Selecting(select)
     for claim in point.unrecorded:
         manifest = found.get(claim)

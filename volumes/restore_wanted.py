@@ -45,11 +45,12 @@ def wanted(
     unrecorded = {key_of(ref) for ref in point.unrecorded}
     check_names(point, namespaces, {key.namespace for key in records.keys() | unrecorded}, "namespace with volumes")
     check_names(point, map(str, volumes), {str(key) for key in records.keys() | unrecorded}, "volume")
-    expected = records.keys() | set(map(key_of, in_git.never_recorded(clone, point, select)))
-    chosen = {key for key in expected if key.namespace in namespaces or not (namespaces or volumes)} | set(volumes)
-    claims = in_git.manifests(clone, point, {key: path_of(key) for key in chosen})
-    spaces = {key.namespace for key in chosen} if selecting.asks_for_namespaces else set[str]()
-    known = in_git.namespaces(clone, point, spaces)
+    chosen = set(volumes)
+    if namespaces or not volumes:
+        expected = records.keys() | set(map(key_of, in_git.never_recorded(clone, point, select)))
+        chosen |= {key for key in expected if key.namespace in namespaces or not namespaces}
+    spaces = [key.namespace for key in chosen] if selecting.asks_for_namespaces else []
+    claims, known = in_git.manifests(clone, point, {key: path_of(key) for key in chosen}, spaces)
 
     def judged(key: Key) -> Wanted:
         manifest, namespace = claims.get(key, {}), known.get(key.namespace, {})
