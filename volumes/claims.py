@@ -16,6 +16,7 @@ CLAIMS = ResourceType(
     "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True, short_names=("pvc",)
 )
 VOLUMES = ResourceType("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
+STORAGE_CLASSES = ResourceType("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 CLAIM_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")  # as the API server accepts it, near enough
 _WISHES = ("", "true", "false")
 _ENDED = ("Succeeded", "Failed")

@@ -26,7 +26,6 @@ from volumes.jobs import Move, owner_reference
 _GROUP: Final = "snapshot.storage.k8s.io"
 SNAPSHOTS: Final = ResourceType(_GROUP, "v1", "volumesnapshots", "VolumeSnapshot", namespaced=True)
 CLASSES: Final = ResourceType(_GROUP, "v1", "volumesnapshotclasses", "VolumeSnapshotClass", namespaced=False)
-STORAGE_CLASSES: Final = ResourceType("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 _DEFAULT = "snapshot.storage.kubernetes.io/is-default-class"
 _PAUSE = 1.0  # seconds between two looks at a snapshot
 

@@ -13,8 +13,8 @@ from drsyncer.errors import Forbidden, UsageError
 from drsyncer.manifest import Manifest, ResourceType, labels, metadata
 from drsyncer.snapshot import Record
 from drsyncer.wording import some
-from volumes.claims import CLAIMS, VOLUMES, Claim, Key, User, Volume, may_use, users_of, volume_of
-from volumes.copying import STORAGE_CLASSES, SnapshotClass, classes
+from volumes.claims import CLAIMS, STORAGE_CLASSES, VOLUMES, Claim, Key, User, Volume, may_use, users_of, volume_of
+from volumes.copying import SnapshotClass, classes
 from volumes.hooks import odd_hooks
 from volumes.jobs import PODS
 from volumes.remembering import record_of

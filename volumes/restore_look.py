@@ -15,13 +15,13 @@ from drsyncer.match import Subject, annotations_of
 from drsyncer.restored import UnreadableMarker, half_restored, marker_of
 from transforms import mounts, quantity
 from transforms.select_conditions import ignored
+from volumes.claims import STORAGE_CLASSES
 from volumes.jobs import OPERATION
 from volumes.restore_plan import Claim, Key, Standing, User
 
 CLAIMS: Final = ResourceType("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True)
 PODS: Final = ResourceType("", "v1", "pods", "Pod", namespaced=True)
 NAMESPACES: Final = ResourceType("", "v1", "namespaces", "Namespace", namespaced=False)
-CLASSES: Final = ResourceType("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 ATTACHMENTS: Final = ResourceType("storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment", namespaced=False)
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
@@ -48,7 +48,7 @@ def look(cluster: Cluster, targets: Iterable[Key]) -> Standing:
     """
     wanted = sorted({key.namespace for key in targets})
     namespaces = frozenset(name for name in wanted if _lives(cluster, name))
-    classes = classes_of(_every(cluster, CLASSES))
+    classes = classes_of(_every(cluster, STORAGE_CLASSES))
     found: dict[Key, Claim] = {}
     users: dict[Key, list[User]] = {}
     for namespace in sorted(namespaces):
@@ -69,7 +69,7 @@ def look_at(cluster: Cluster, key: Key) -> Claim | None:
         manifest = cluster.read(CLAIMS, namespace=key.namespace, name=key.name)
     except NotFound:
         return None
-    return claim_of(manifest, classes_of(_every(cluster, CLASSES)))
+    return claim_of(manifest, classes_of(_every(cluster, STORAGE_CLASSES)))
 
 
 def half_restored_in(cluster: Cluster) -> dict[Key, str]:
