@@ -32,8 +32,9 @@ def init(ctx: Context) -> None:
     Examples:
       dr-syncer volumes init
     """
-    from cli.volumes_sides import restic_of, section_of
+    from cli.volumes_sides import section_of
     from volumes.initializing import initialize
+    from volumes.supplies import restic_of
 
     with restic_of(section_of(ctx.load_config())) as restic, ctx.progress.task("Asking the restic repository"):
         made = initialize(restic)

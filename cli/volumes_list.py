@@ -72,10 +72,10 @@ def _review(config: Config, clone: Clone, *, revision: str, namespaces: tuple[st
     from dataclasses import replace
     from datetime import UTC, datetime
 
-    from cli.volumes_sides import restic_of
     from drsyncer.config.volumes import VolumeSelect
     from importer.following import configured
     from volumes.reviewing import review
+    from volumes.supplies import restic_of
 
     section = config.volumes
     newest = f"refs/heads/{config.repository.branch}"

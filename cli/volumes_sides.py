@@ -27,19 +27,13 @@ def section_of(config: Config) -> Volumes:
     return config.volumes
 
 
-def restic_of(section: Volumes, goes_on: Callable[[], bool] = lambda: True) -> Restic:
-    """Return restic on the configured repository, for a `with` block.
-
-    Raises UsageError for credentials that are not there, or are none.
-    """
-    from volumes import supplies
-
-    return supplies.restic_of(section, goes_on)
-
-
 def opening(section: Volumes) -> Callable[[Callable[[], bool]], contextlib.AbstractContextManager[Restic]]:
     """Return what opens restic with a condition to go on."""
-    return lambda goes_on: restic_of(section, goes_on)
+    from functools import partial
+
+    from volumes.supplies import restic_of
+
+    return partial(restic_of, section)
 
 
 def subject_of(config: Config) -> Subject:

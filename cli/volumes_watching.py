@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cli.sides import remote_of
-from cli.volumes_sides import restic_of
 from drsyncer import log
 from drsyncer.errors import DrSyncerError
 from drsyncer.recovery.git import Clone
@@ -26,6 +25,7 @@ from drsyncer.snapshot import State
 from volumes.condition import condition, state_of
 from volumes.listing import Listing
 from volumes.reviewing import review
+from volumes.supplies import restic_of
 
 if TYPE_CHECKING:
     from drsyncer.config.schema import Config

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.volumes_sides import restic_of
 from drsyncer.config.volumes import ResticAuth, Volumes
 from drsyncer.errors import UsageError
-from volumes.supplies import check, files_of
+from volumes.supplies import check, files_of, restic_of
 
 
 def volumes(repository: str, *, image: str = "example.com/dr-syncer:1") -> Volumes:
