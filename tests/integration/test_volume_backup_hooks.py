@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -311,17 +312,21 @@ def test_a_volume_that_somebody_made_by_hand_is_read_itself_since_nothing_would_
     assert snapshotter.made == []
 
 
+def without_right_to(backups: Backups, proxy: FaultProxy, path: str) -> dict[str, Any]:
+    """Return the configuration of an exporter that may not read what is at `path`, a regular expression."""
+    proxy.status(403, path=path, times=None)
+    config = backups.config()
+    config["exporter"]["kubeconfig"] = str(proxy.kubeconfig)
+    return config
+
+
 def test_who_may_not_read_persistent_volumes_is_told_that_no_copy_is_read(
     backups: Backups, source: ControlPlane, snapshotter: Snapshotter, fault_proxy: Callable[[ControlPlane], FaultProxy]
 ) -> None:
-    shop = snapshotter.namespace
     snapshotter.make_class("fast", default=True)
-    snapshotter.volumes.make(shop, "data")
-    proxy = fault_proxy(source)
-    proxy.status(403, path=r"^/api/v1/persistentvolumes", times=None)
-    config = backups.config()
-    config["exporter"]["kubeconfig"] = str(proxy.kubeconfig)
-    request = Request(Asked(frozenset([shop])), dry_run=True)
+    snapshotter.volumes.make(snapshotter.namespace, "data")
+    config = without_right_to(backups, fault_proxy(source), r"^/api/v1/persistentvolumes")
+    request = Request(Asked(frozenset([snapshotter.namespace])), dry_run=True)
 
     planned = back_up_once(config, backups.namespace, request)
     config["volumes"]["copyMethod"] = "snapshot"
@@ -336,15 +341,13 @@ def test_who_may_not_read_persistent_volumes_is_told_that_no_copy_is_read(
 def test_who_may_not_read_storage_classes_is_told_so_and_copies_are_tried(
     backups: Backups, source: ControlPlane, snapshotter: Snapshotter, fault_proxy: Callable[[ControlPlane], FaultProxy]
 ) -> None:
-    shop = snapshotter.namespace
     snapshotter.make_class("fast", default=True)
-    snapshotter.volumes.make(shop, "data")
-    proxy = fault_proxy(source)
-    proxy.status(403, path=r"^/apis/storage.k8s.io/v1/storageclasses", times=None)
-    config = backups.config()
-    config["exporter"]["kubeconfig"] = str(proxy.kubeconfig)
+    snapshotter.volumes.make(snapshotter.namespace, "data")
+    config = without_right_to(backups, fault_proxy(source), r"^/apis/storage.k8s.io/v1/storageclasses")
 
-    planned = back_up_once(config, backups.namespace, Request(Asked(frozenset([shop])), dry_run=True))
+    request = Request(Asked(frozenset([snapshotter.namespace])), dry_run=True)
+
+    planned = back_up_once(config, backups.namespace, request)
 
     assert planned.volume("data")["copied"]
     (warning,) = planned.data["warnings"]
