@@ -42,6 +42,7 @@ from tests.cluster.state import Baseline, resource_versions
 READY_SECONDS = 180.0
 GONE_SECONDS = 60.0
 POLL_SECONDS = 0.05
+UNSERVED = "404 page not found"  # of a path that no handler has; of an object that is not there there is a Status
 FOLDER_PREFIX = "dr-syncer-cluster-"
 LOGS_VARIABLE = "DR_SYNCER_TEST_LOGS"
 DEFAULT_LOGS = Path(__file__).parents[2] / "build" / "test-logs"
@@ -236,6 +237,13 @@ class ControlPlane:
             path = f"{self.api.path_of(manifest)}?{query}"
             self._apply_one(path, manifest)
 
+    def limit(self, namespace: str, name: str, **spec: Any) -> None:
+        """Apply a ResourceQuota and wait until it is counted: before, admission may let pass what it would refuse."""
+        meta = {"name": name, "namespace": namespace}
+        self.apply([{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": spec}])
+        path = f"/api/v1/namespaces/{namespace}/resourcequotas/{name}"
+        self.wait_for(lambda: self.get(path).get("status", {}).get("hard"), what=f"quota {name} to be in force")
+
     def delete(self, path: str, *, wait: bool = True) -> None:
         """Delete the object at `path` and, by default, wait until it is really gone."""
         self.api.request("DELETE", path, body={"propagationPolicy": "Background"})
@@ -320,14 +328,17 @@ class ControlPlane:
         )
 
     def _apply_one(self, path: str, manifest: Object) -> None:
-        """A new namespace has no service account for a few milliseconds, and admission refuses Pods meanwhile."""
+        """For a few milliseconds a new namespace has no service account, and admission refuses Pods; and a new type
+        is in the discovery, and not served.
+        """
         deadline = time.monotonic() + GONE_SECONDS
         while True:
             try:
                 self.patch(path, manifest, content_type=APPLY)
             except ApiError as error:
                 missing = error.status == 403 and "serviceaccount" in error.body and "not found" in error.body
-                if not missing or time.monotonic() > deadline:
+                unserved = error.status == 404 and error.body.strip() == UNSERVED
+                if not (missing or unserved) or time.monotonic() > deadline:
                     raise
                 time.sleep(POLL_SECONDS)
             else:

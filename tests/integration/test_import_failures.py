@@ -48,19 +48,14 @@ def test_a_webhook_that_fails_in_dr_is_tried_again_at_the_end_and_named(
 def test_each_bad_object_is_reported_by_itself_and_all_the_others_go_in(
     clean_dr: ControlPlane, recovery: Recovery
 ) -> None:
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "small", "namespace": "shop"},
-        "spec": {"hard": {"count/secrets": "1"}},
-    }
+    clean_dr.apply([namespace("full")])
+    clean_dr.limit("full", "small", hard={"count/secrets": "1"})
     secrets = [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "shop"}, "data": {"a": "YQ=="}}
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "full"}, "data": {"a": "YQ=="}}
         for name in ("first", "second")
     ]
     good = [
         namespace("shop"),
-        quota,
         configmap("shop", "app", a="b"),
         deployment("shop", "web"),
         service("shop", "web"),
@@ -90,7 +85,7 @@ def test_each_bad_object_is_reported_by_itself_and_all_the_others_go_in(
 
     assert outcome.exit_code is ExitCode.PARTIAL
     found = problems(outcome)
-    over_quota = {name for name in found if name.startswith("shop/secrets/")}
+    over_quota = {name for name in found if name.startswith("full/secrets/")}
     assert len(over_quota) == 1
     assert found.keys() - over_quota == bad.keys()
     for name, (_, expected) in bad.items():

@@ -140,14 +140,7 @@ def test_without_services_it_tells_what_git_and_the_inventory_say(
     assert "No service has told its status" in desk.asks().stdout
 
     # A person blocks an object: no service tells of it, and the inventory does.
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "none", "namespace": "shop"},
-        "spec": {"hard": {"count/configmaps": "0"}},
-    }
-    clean_dr.apply([quota])
-    until(lambda: clean_dr.get("/api/v1/namespaces/shop/resourcequotas/none").get("status", {}).get("hard"), "quota")
+    clean_dr.limit("shop", "none", hard={"count/configmaps": "0"})
     clean_source.apply([configmap("shop", "more", colour="red")])
     desk.recovery.export(clean_source)
     assert desk.recovery.import_into(clean_dr).exit_code is ExitCode.PARTIAL

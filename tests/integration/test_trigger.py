@@ -178,14 +178,7 @@ def test_a_request_makes_a_run_in_continuous_mode_too_and_its_result_is_told(
     assert service.metric(RUNS) == 2
 
     # A namespace that refuses objects: the run is partial, and so is the exit code.
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "none", "namespace": "shop"},
-        "spec": {"hard": {"count/configmaps": "0"}},
-    }
-    dr.apply([quota])
-    until(lambda: dr.get("/api/v1/namespaces/shop/resourcequotas/none").get("status", {}).get("hard"), "the quota")
+    dr.limit("shop", "none", hard={"count/configmaps": "0"})
     write(recovery, configmap("shop", "more", colour="red"))
     partial = recovery.cli("trigger", "importer", "--wait", cluster=dr)
     assert partial.returncode == ExitCode.PARTIAL, partial.stdout + partial.stderr

@@ -122,10 +122,7 @@ def test_a_mover_that_never_starts(backups: Backups, shop: str) -> None:
 
 
 def test_a_quota_that_leaves_no_room(backups: Backups, shop: str, source: ControlPlane) -> None:
-    quota = {"metadata": {"name": "small", "namespace": shop}, "spec": {"hard": {"pods": "0"}}}
-    source.apply([{"apiVersion": "v1", "kind": "ResourceQuota", **quota}])
-    path = f"/api/v1/namespaces/{shop}/resourcequotas/small"
-    source.wait_for(lambda: source.get(path).get("status", {}).get("hard"), what="the quota to be in force")
+    source.limit(shop, "small", hard={"pods": "0"})
 
     ran = backups.run(namespaces=[shop], startTimeout="1s")
 
@@ -171,11 +168,7 @@ def test_a_namespace_whose_pods_may_not_look_at_those_of_others(
     backups: Backups, shop: str, source: ControlPlane, make_namespace: MakeNamespace
 ) -> None:
     """There a mover has no wish for a node without other movers. It is no more than a wish."""
-    meta = {"metadata": {"name": "alone", "namespace": shop}}
-    spec = {"hard": {"pods": "0"}, "scopes": ["CrossNamespacePodAffinity"]}
-    source.apply([{"apiVersion": "v1", "kind": "ResourceQuota", **meta, "spec": spec}])
-    path = f"/api/v1/namespaces/{shop}/resourcequotas/alone"
-    source.wait_for(lambda: source.get(path).get("status", {}).get("hard"), what="the quota to be in force")
+    source.limit(shop, "alone", hard={"pods": "0"}, scopes=["CrossNamespacePodAffinity"])
     elsewhere = make_namespace(source, "elsewhere")
     (backups.volumes.make(elsewhere, "data") / "order").write_text("1 bicycle")
     backups.init()
