@@ -66,9 +66,9 @@ def _lacks(row: Row, max_age: float | None) -> Iterator[Lack]:
         yield Lack.GONE
     elif row.age is None or (max_age is not None and row.age > max_age):
         yield Lack.OLD
-    if row.ended is State.EMPTY:
+    if record.suspected is not None:
         yield Lack.SUSPICIOUS
-    elif record.attempt is not None:
+    if record.attempt is not None and record.attempt.state is not State.EMPTY:
         yield Lack.NOT_WHOLE
     if row.unlisted:
         yield Lack.UNLISTED

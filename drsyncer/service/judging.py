@@ -28,7 +28,7 @@ _LACKING = {
     Lack.NEVER_WHOLE: "No backup of {volumes} was ever whole.",
     Lack.OLD: "The newest whole backup of {volumes} is too old: volumes.maxAge is {age}.",
     Lack.UNREADABLE: "What Git says of the backups of {volumes} cannot be read.",
-    Lack.SUSPICIOUS: "The newest backup of {volumes} found nothing, or far less than before; nobody has confirmed it.",
+    Lack.SUSPICIOUS: "A backup of {volumes} found nothing, or far less than before; none since was whole.",
     Lack.NOT_WHOLE: "The newest backup of {volumes} was not whole.",
     Lack.UNLISTED: "The lists of files of {volumes} are not in the restic repository: no restore can be compared.",
 }

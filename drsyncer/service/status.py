@@ -110,8 +110,8 @@ class Lack(StrEnum):
     NEVER_WHOLE = "neverWhole"  # none of them was whole
     OLD = "old"  # the newest whole one is older than it may be, or of a time to come
     UNREADABLE = "unreadable"  # what Git has of it is no record
-    SUSPICIOUS = "suspicious"  # the newest one found nothing, or far less than before, and nobody has confirmed that
-    NOT_WHOLE = "notWhole"  # the newest one was not whole for another reason
+    SUSPICIOUS = "suspicious"  # one found nothing, or far less than before: nobody confirmed it, none since was whole
+    NOT_WHOLE = "notWhole"  # the newest one was not whole, for another reason
     UNLISTED = "unlisted"  # restic does not have the list of its files
 
 

@@ -13,7 +13,7 @@ from drsyncer.service.status import MOST_ITEMS, Lack
 from drsyncer.snapshot import State
 from tests.unit.test_volume_listing import of
 from tests.unit.volume_history import DATA, LOGS
-from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, claim, failed, snapshot, whole
+from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, claim, failed, snapshot, suspected, whole
 from volumes.condition import condition
 from volumes.listing import Stored
 
@@ -44,6 +44,8 @@ def test_the_oldest_is_one_that_is_there():
         (failed(None), {}, {Lack.NEVER_WHOLE, Lack.NOT_WHOLE}),
         (failed(None, State.EMPTY), {}, {Lack.NEVER_WHOLE, Lack.SUSPICIOUS}),
         (failed(1, State.EMPTY), {}, {Lack.SUSPICIOUS}),
+        (suspected(failed(1, State.EMPTY)), {}, {Lack.SUSPICIOUS}),
+        (suspected(failed(1, State.LOCKED)), {}, {Lack.SUSPICIOUS, Lack.NOT_WHOLE}),
         (failed(1, State.PARTIAL), {}, {Lack.NOT_WHOLE}),
         (failed(1, State.LOCKED), {"hours": 48}, {Lack.OLD, Lack.NOT_WHOLE}),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import State
 from tests.unit.volume_history import DATA, LOGS, SOURCE
-from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, failed, snapshot, suspicion, whole
+from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, failed, snapshot, suspected, whole
 from volumes.listing import Listing, Row, Stored, listing
 from volumes.points import Point, Records
 
@@ -68,7 +67,7 @@ def test_an_attempt_in_vain_is_a_problem_however_young_the_snapshot_is():
 
 
 def test_a_loss_that_nobody_confirmed_is_a_problem_whatever_the_last_attempt_ended_with():
-    lost = msgspec.structs.replace(failed(1), suspicion=suspicion("Shrunk"))
+    lost = suspected(failed(1))
     found = row(lost)
 
     assert (found.state, found.problems[1]) == (

@@ -14,7 +14,7 @@ from drsyncer.errors import InvalidManifest
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery import layout, volumes
 from drsyncer.snapshot import State
-from tests.unit.volume_records import RECORDS, attempt, claim, failed, suspicion, whole
+from tests.unit.volume_records import RECORDS, attempt, claim, failed, suspected, whole
 from tests.unit.volume_records import snapshot as made
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?", fullmatch=True)
@@ -130,7 +130,7 @@ def test_any_annotation_is_a_record_or_refused(text):
 
 
 def test_a_suspicion_is_in_the_file():
-    data = volumes.emit(msgspec.structs.replace(failed(), suspicion=suspicion()), claim()).decode()
+    data = volumes.emit(suspected(failed()), claim()).decode()
 
     assert data.endswith(
         "suspicion:\n"

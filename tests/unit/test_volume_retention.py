@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from drsyncer.config.volumes import Retention
 from drsyncer.snapshot import State
-from tests.unit.volume_records import REPOSITORY, claim, failed, snapshot, suspicion, whole
+from tests.unit.volume_records import REPOSITORY, claim, failed, snapshot, suspected, whole
 from volumes import retention
 from volumes.answers import Listed
 from volumes.retention import Knowledge, kept_points, knowledge_of
@@ -167,7 +167,7 @@ def test_a_volume_whose_newest_backup_is_empty_is_blocked():
 
 
 def test_a_volume_stays_blocked_when_its_next_backup_fails():
-    lost = msgspec.structs.replace(failed(1), suspicion=suspicion(snapshot="ef" * 32))
+    lost = suspected(failed(1), snapshot="ef" * 32)
 
     known = knowledge_of([(True, {claim(): lost})], {claim(): lost, claim("logs"): failed(2)}, repository=REPOSITORY)
 

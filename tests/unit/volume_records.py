@@ -53,6 +53,11 @@ def failed(seed: int | None = 1, state: State = State.FAILED, **more) -> Record:
     )
 
 
+def suspected(record: Record, **more) -> Record:
+    """`record`, of a volume that was emptied before: nobody has confirmed that since."""
+    return msgspec.structs.replace(record, suspicion=suspicion(**more))
+
+
 _IDS = st.text(alphabet="0123456789abcdef", min_size=64, max_size=64)
 _TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))
 _TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=40)
