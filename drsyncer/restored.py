@@ -49,6 +49,7 @@ class Marker(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     started: datetime
     ended: datetime | None = None
     path: str = ""  # what was restored inside the volume; "": all of it
+    partial: bool = False  # the snapshot itself is not whole: somebody wanted it all the same
     verified: str = ""  # how it is compared with the manifest before it counts as whole: none, metadata, all
     used: datetime | None = None  # when a pod was first seen on the volume since: what is in it may be something else
     reason: str = ""  # of a state that is not complete: one word for machines

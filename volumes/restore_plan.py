@@ -316,6 +316,13 @@ def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
     assert one.record is not None
     assert one.record.snapshot is not None
     snapshot, marker = one.record.snapshot, claim.marker
+    # Until somebody names the volume, or a whole backup was begun after that.
+    if marker is not None and marker.partial and not one.named and snapshot.start <= marker.started:
+        return step(
+            Why.NOT_WHOLE,
+            f"somebody restored what a partial backup got (snapshot {marker.snapshot[:12]}) into it: "
+            f"--pvc {one.source} replaces that with the whole snapshot of {snapshot.start:%Y-%m-%d %H:%M} UTC",
+        )
     if aim.path:
         if claim.half and (marker is None or marker.path != aim.path):
             return step(Why.HALF, "an earlier restore into it was not whole: restore all of it first, without --path")

@@ -291,6 +291,7 @@ class Restores:
             state=Progress.IN_PROGRESS,
             started=_now(),
             path=step.path,
+            partial=snapshot.state is State.PARTIAL,
             # A whole restore was compared, where there is something to compare with; else it would not be whole.
             verified=self._errand.verify if snapshot.manifest else "none",
         )

@@ -47,6 +47,7 @@ class Why(StrEnum):
     TWO_SOURCES = "TwoSources"
     TOO_SMALL = "TooSmall"
     HALF = "HalfRestored"
+    NOT_WHOLE = "NotWhole"  # somebody restored into it what a partial backup got: nobody else undoes that
 
     EXCLUDED = "Excluded"
 
@@ -72,7 +73,16 @@ ACTIONS: Mapping[Why, Action] = {
         Action.LEFT_OUT,
     ),
     **dict.fromkeys(
-        (Why.IN_USE, Why.BUSY, Why.OTHER_REPOSITORY, Why.TWO_SOURCES, Why.TOO_SMALL, Why.HALF), Action.REFUSED
+        (
+            Why.IN_USE,
+            Why.BUSY,
+            Why.OTHER_REPOSITORY,
+            Why.TWO_SOURCES,
+            Why.TOO_SMALL,
+            Why.HALF,
+            Why.NOT_WHOLE,
+        ),
+        Action.REFUSED,
     ),
     Why.EXCLUDED: Action.EXCLUDED,
 }

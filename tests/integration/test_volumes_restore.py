@@ -194,7 +194,9 @@ def test_what_a_partial_backup_got_comes_back_when_somebody_asks_for_it_and_coun
     scene.point({DATA: scene.record(whole)})
     with pytest.raises(UsageError, match="names no partial snapshot of shop/data"):
         scene.restore(claims=(DATA,), partial=True)
-    assert endings(scene.restore()) == {"shop/data": ("restored", "Resumed")}
+    assert endings(scene.restore()) == {"shop/data": ("refused", "NotWhole")}
+    assert scene.states() == (Progress.PARTIAL, "NotWhole")
+    assert endings(scene.restore(claims=(DATA,))) == {"shop/data": ("restored", "Resumed")}
 
 
 def test_movers_of_a_restore_bear_the_taints_of_dr_and_keep_to_its_nodes(scene: Scene, origin: Path) -> None:

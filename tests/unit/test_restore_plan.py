@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -102,6 +102,20 @@ def test_a_volume_that_a_pod_was_seen_on_does_not_pass_for_the_snapshot_any_more
     assert (found.why, found.used) == (Why.IN_USE, True)
     assert not step(claim(marker=marker()), users={DATA: [User("web-0", "Pending")]}).used
     assert half_restored(pvc(restored.encode(marker(used=NOON)))) == ""
+
+
+@pytest.mark.parametrize("state", [Progress.PARTIAL, Progress.IN_PROGRESS])
+def test_what_somebody_restored_of_a_partial_backup_stays_until_he_names_it_or_a_whole_one_is_made(
+    state: Progress,
+) -> None:
+    there = claim(marker=marker(snapshot="b" * 64, partial=True, state=state, started=NOON))
+    mine = step(there)
+    assert (mine.action, mine.why) == (Action.REFUSED, Why.NOT_WHOLE)
+    assert "--pvc shop/data replaces that" in mine.text
+
+    assert step(there, wanted=Wanted(DATA, record(), named=True)).why is Why.RESUMED
+    newer = msgspec.structs.replace(snapshot(), start=NOON + timedelta(seconds=1))
+    assert step(there, wanted=Wanted(DATA, record(newer))).why is Why.RESUMED
 
 
 def test_a_newer_snapshot_with_the_same_tree_needs_no_mover() -> None:
