@@ -145,7 +145,7 @@ def _row(row: Row) -> tuple[str, ...]:
 
     name = f"{row.claim.namespace}/{row.claim.name}"
     snapshot = row.record.snapshot if row.record is not None else None
-    state = str(row.state) if row.state is not None else "none"
+    state = "left out" if row.left_out else str(row.state) if row.state is not None else "none"
     if snapshot is None:
         return name, state, "", "", "", "", ""
     stored = {True: "yes", False: "gone", None: "?"}[row.stored]

@@ -139,6 +139,8 @@ class Ages:
         bytes_: dict[tuple[str, ...], float] = {}
         files: dict[tuple[str, ...], float] = {}
         for row in found.rows:
+            if row.left_out:
+                continue
             claim = (row.claim.namespace, row.claim.name)
             snapshot = row.record.snapshot if row.record is not None else None
             begun[claim] = snapshot.start.timestamp() if snapshot is not None and row.age is not None else 0.0

@@ -96,7 +96,7 @@ class Record(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     `snapshot` is the newest whole one, None before there was any. `attempt` is the newest attempt when that is newer
     and was not whole: a recovery point with one of these is not complete, whatever the snapshot says. `suspicion`
     outlives the attempt that raised it, whatever the next ones end with, until one is whole: nothing of the volume may
-    be forgotten before.
+    be forgotten before. `left_out` is only in Git, by what the claim's annotation says when it is exported.
     """
 
     version: int = VERSION
@@ -104,6 +104,7 @@ class Record(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     snapshot: Snapshot | None = None
     attempt: Attempt | None = None
     suspicion: Suspicion | None = None
+    left_out: bool | None = None  # no backup is to be made of it any more: what there is of it grows old, as is meant
 
     @property
     def suspected(self) -> Suspicion | None:

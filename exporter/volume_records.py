@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from drsyncer import own, snapshot
 from drsyncer.manifest import Manifest, ObjectRef
 from drsyncer.match import annotations_of
@@ -37,6 +39,9 @@ def record_of(manifest: Manifest, ref: ObjectRef) -> RecordFile | None:
     path = layout.record_path(ref.namespace, ref.name)
     try:
         record = snapshot.decode(str(text))
+        # By the claim as it is now: who writes the annotation has no backup to wait for.
+        unwanted = annotations_of(manifest).get(own.BACKUP) == "false"
+        record = msgspec.structs.replace(record, left_out=True if unwanted else None)
         return RecordFile(path, volumes.emit(record, ref), change_of(ref, record))
     except ValueError as error:
         return RecordFile(path, fault=f"{ref}: its annotation {own.BACKUP_RESULT} {error}")
@@ -45,12 +50,13 @@ def record_of(manifest: Manifest, ref: ObjectRef) -> RecordFile | None:
 def change_of(ref: ObjectRef, record: Record) -> VolumeChange:
     """Return what a commit says of a claim's new record."""
     kept, attempt = record.snapshot, record.attempt
+    end = "; no backup is due any more" if record.left_out else ""
     if attempt is None and kept is not None:
-        said = f"{kept.state}, {many(kept.files, 'file')}, {size(kept.bytes)}"
+        said = f"{kept.state}, {many(kept.files, 'file')}, {size(kept.bytes)}{end}"
         return VolumeChange(Fate.BACKED_UP, ref.namespace, ref.name, said)
     assert attempt is not None, "a record has one of them"
     have = f"the newest whole snapshot is of {kept.start:%Y-%m-%dT%H:%M:%SZ}" if kept else "none is whole"
-    said = f"{attempt.state} ({attempt.reason}); {have}"
+    said = f"{attempt.state} ({attempt.reason}); {have}{end}"
     return VolumeChange(Fate.NOT_BACKED_UP, ref.namespace, ref.name, said)
 
 

@@ -16,17 +16,21 @@ from volumes.points import claim_text
 
 # Of a claim that no backup has tried yet: it is younger than volumes.maxAge, or it is not.
 WAITING, NEVER = "Waiting", "Never"
+LEFT_OUT = "LeftOut"  # no backup is to be made of it any more
 _RANK = {lack: rank for rank, lack in enumerate(Lack)}
 
 
 def state_of(row: Row) -> str:
-    """Return how a volume's newest backup ended, or for how long it has waited for the first one."""
+    """Return how a volume's newest backup ended, for how long it has waited for the first one, or that none is due."""
+    if row.left_out:
+        return LEFT_OUT
     return str(row.ended) if row.ended is not None else WAITING if row.new else NEVER
 
 
 def _oldest(found: Listing) -> datetime | None:
-    """Return when the oldest of the newest whole snapshots was begun, of those that are there."""
-    snapshots = [row.record.snapshot for row in found.rows if row.record is not None and row.age is not None]
+    """Return when the oldest of the newest whole snapshots was begun, of those that are there and are still made."""
+    known = [row for row in found.rows if row.age is not None and not row.left_out]
+    snapshots = [row.record.snapshot for row in known if row.record is not None]
     return min((snapshot.start for snapshot in snapshots if snapshot is not None), default=None)
 
 
@@ -59,6 +63,8 @@ def _lacks(row: Row, max_age: float | None) -> Iterator[Lack]:
     if record is None:
         if not row.new:
             yield Lack.NEVER
+        return
+    if record.left_out:
         return
     if record.snapshot is None:
         yield Lack.NEVER_WHOLE

@@ -30,7 +30,8 @@ class Row:
 
     `age` are the seconds since restic began to read the newest whole snapshot: what would be lost now, the RPO. It is
     None where there is none, restic no longer has it, or a clock was wrong. `stored` is whether restic has it, None
-    when nobody asked. `problems` are sentences; none is well. `new` is a claim that no backup has tried yet, and that
+    when nobody asked. `problems` are sentences; none is well. A volume that is left out of backups has none, whatever
+    there is of it. `new` is a claim that no backup has tried yet, and that
     the source has not had for as long as a backup may take to come by. `unlisted`: restic has its snapshot, and not
     the list of its files.
     """
@@ -51,6 +52,11 @@ class Row:
         if self.record.attempt is not None:
             return self.record.attempt.state
         return self.record.snapshot.state if self.record.snapshot is not None else None
+
+    @property
+    def left_out(self) -> bool:
+        """Whether no backup is to be made of it any more."""
+        return self.record is not None and bool(self.record.left_out)
 
     @property
     def ended(self) -> State | None:
@@ -118,7 +124,7 @@ def listing(
 
 def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: float | None, now: datetime) -> Row:
     snapshot = record.snapshot
-    problems = []
+    problems: list[str] = []
     there: bool | None = None
     problem = ""
     if snapshot is not None and stored is not None:
@@ -133,6 +139,8 @@ def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: fl
         problems.append(f"its snapshot is of {moment(snapshot.start)}, which is still to come: a clock was wrong")
         age = None
     age = max(age, 0.0) if age is not None else None
+    if record.left_out:
+        return Row(claim, record, age, there, ())
     if age is not None and max_age is not None and age > max_age:
         problems.append(f"its newest whole snapshot is {span(age)} old; volumes.maxAge is {span(max_age)}")
     return Row(claim, record, age, there, tuple(problems), unlisted=there is True and bool(problem))
@@ -170,6 +178,7 @@ def _data(row: Row) -> dict[str, Any]:
         "bytes": snapshot.bytes if snapshot is not None else None,
         "rpoSeconds": round(row.age, 3) if row.age is not None else None,
         "stored": row.stored,
+        "leftOut": row.left_out,
         "lastAttempt": None
         if attempt is None
         else {

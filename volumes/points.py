@@ -34,14 +34,17 @@ class Records:
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """What keeps the data of a recovery point from being complete, one sentence per volume; () for nothing."""
-        found = [f"{claim_text(claim)}: {why_not(record)}" for claim, record in self.volumes.items()]
-        found = [text for text, record in zip(found, self.volumes.values(), strict=True) if not record.complete]
+        """What keeps the data of a recovery point from being complete, one sentence per volume; () for nothing.
+
+        Not a volume of which no backup is to be made any more.
+        """
+        wanted = {claim: record for claim, record in self.volumes.items() if not record.left_out}
+        found = [f"{claim_text(claim)}: {why_not(record)}" for claim, record in wanted.items() if not record.complete]
         return (*found, *self.faults.values())
 
     @property
     def complete(self) -> bool:
-        """Whether there are records and the newest attempt of each volume gave a whole snapshot."""
+        """Whether there are records and the newest attempt of each volume that is backed up gave a whole snapshot."""
         return bool(self.volumes) and not self.lacking
 
 

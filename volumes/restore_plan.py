@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
+from drsyncer import own
 from drsyncer.restored import Marker
 from drsyncer.snapshot import Record, Snapshot
 from drsyncer.wording import some
@@ -18,6 +19,7 @@ from volumes.restore_selecting import INCLUDED, excluded
 from volumes.restore_why import ACTIONS, Action, Why
 
 RESTORE = "restore"  # what a mover's label says that it does
+_NO_BACKUPS: Final = f'the source makes no more backups of it ({own.BACKUP}: "false")'
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -246,6 +248,8 @@ def _unselected(one: Wanted, claim: Claim | None) -> tuple[Why, str] | None:
     """Return why a volume is to be left alone, whatever there is of it."""
     ignored, wish = (claim.ignored, claim.wish) if claim else (False, "")
     text = excluded(one.verdict or INCLUDED, named=one.named, ignored=ignored, wish=wish)
+    if not text and one.record is not None and one.record.left_out and one.record.snapshot is None and not one.named:
+        text = f"{_NO_BACKUPS}, and none was whole before"
     if not text:
         if one.verdict is None and not one.named:
             return (
@@ -363,6 +367,8 @@ def _note(one: Wanted, claim: Claim | None, standing: Standing) -> str:
     notes = []
     if one.record and one.record.attempt and one.record.attempt.made == one.record.snapshot:
         notes.append(f"its snapshot is not whole: {one.record.attempt.message}")
+    elif one.record and one.record.snapshot and one.record.left_out:
+        notes.append(f"{_NO_BACKUPS}: this is the data of {one.record.snapshot.start:%Y-%m-%d %H:%M} UTC")
     elif one.record and one.record.snapshot and one.record.attempt:
         attempt = one.record.attempt
         since = one.record.snapshot.start

@@ -218,7 +218,8 @@ METRICS: tuple[Metric, ...] = (
         "volume_backup_state",
         Kind.GAUGE,
         "1 for how the newest backup of a volume ended; `Waiting` and `Never` are claims that should be backed up and "
-        "that no backup has tried yet, the first ones younger than volumes.maxAge.",
+        "that no backup has tried yet, the first ones younger than volumes.maxAge; `LeftOut` are claims with a backup "
+        "of which no other one is to be made.",
         (*CLAIM, "state"),
         "importer",
     ),

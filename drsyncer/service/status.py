@@ -119,7 +119,7 @@ class Backups(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """The newest backups of the source's volumes: what the recovery point says and, where it was `asked`, restic."""
 
     volumes: int = 0
-    states: dict[str, int] = {}  # volumes by how the newest one ended; Waiting and Never: none was tried yet
+    states: dict[str, int] = {}  # volumes by how the newest one ended; Waiting, Never: untried; LeftOut: none is due
     oldest: datetime | None = None  # when the oldest of the newest whole ones was begun
     max_age: float = 0.0  # seconds that each may be old; 0: nobody said
     asked: bool = False

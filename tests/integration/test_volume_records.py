@@ -16,7 +16,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
 from tests.integration.follower import Follower
 from tests.integration.recovery import Recovery, changed, configmap, namespace
-from tests.unit.volume_records import claim, failed, whole
+from tests.unit.volume_records import claim, failed, left_out, whole
 
 MakeProxy = Callable[[ControlPlane], FaultProxy]
 DATA = "volumes/shop/data.yaml"
@@ -91,6 +91,21 @@ def test_a_new_record_changes_its_file_alone(shop: ControlPlane, recovery: Recov
     assert subject(recovery) == "prod: 1 volume not backed up in shop"
     assert recovery.git("show", "--name-only", "--format=", "main").split() == [DATA]
     assert (list(changed(outcome)), outcome.exit_code) == ([], ExitCode.DONE)
+
+
+def test_a_claim_that_is_not_to_be_backed_up_any_more_makes_no_recovery_point_incomplete(
+    shop: ControlPlane, recovery: Recovery
+) -> None:
+    note(shop, failed(None))
+    recovery.export(shop)
+    shop.kubectl("annotate", "-n", "shop", "pvc", "data", f"{own.BACKUP}=false")
+    recovery.export(shop)
+
+    assert recorded(recovery) == left_out(failed(None))
+    assert f'{own.BACKUP}: "false"' in recovery.file(DATA_CLAIM)
+    shop.kubectl("annotate", "-n", "shop", "pvc", "data", f"{own.BACKUP}-")
+    recovery.export(shop)
+    assert recorded(recovery) == failed(None)
 
 
 def test_a_record_goes_with_its_claim(shop: ControlPlane, recovery: Recovery) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,18 @@ def test_the_record_on_a_claim_becomes_its_file(record):
     assert (found.path, found.fault) == (PATH, "")
     assert volumes.read(found.data, file=PATH) == (claim(), record)
     assert found.change.fate is (Fate.BACKED_UP if record.complete else Fate.NOT_BACKED_UP)
+
+
+@given(RECORDS)
+def test_the_record_of_a_claim_that_is_not_to_be_backed_up_any_more_says_so(record):
+    left_out = bearing(snapshot.encode(record))
+    left_out["metadata"]["annotations"][own.BACKUP] = "false"
+    found = record_of(left_out, claim())
+
+    kept = volumes.read(found.data, file=PATH)[1]
+    assert kept.left_out
+    assert msgspec.structs.replace(kept, left_out=None) == record
+    assert found.change.said.endswith("; no backup is due any more")
 
 
 def test_a_claim_that_was_never_backed_up_has_none():

@@ -104,6 +104,18 @@ def test_a_volume_that_a_pod_was_seen_on_does_not_pass_for_the_snapshot_any_more
     assert half_restored(pvc(restored.encode(marker(used=NOON)))) == ""
 
 
+def test_what_there_is_of_a_volume_that_is_not_backed_up_any_more_is_restored_and_its_age_told() -> None:
+    old = msgspec.structs.replace(record(attempt=ATTEMPT), left_out=True)
+    found = step(claim(), wanted=Wanted(DATA, old))
+    assert (found.action, found.why) == (Action.RESTORE, Why.UNKNOWN)
+    assert "makes no more backups of it" in found.note
+    assert "this is the data of 2026-05-01 12:00 UTC" in found.note
+
+    none = msgspec.structs.replace(old, snapshot=None)
+    assert step(claim(), wanted=Wanted(DATA, none)).action is Action.EXCLUDED
+    assert step(claim(), wanted=Wanted(DATA, none, named=True)).why is Why.NO_SNAPSHOT
+
+
 @pytest.mark.parametrize("state", [Progress.PARTIAL, Progress.IN_PROGRESS])
 def test_what_somebody_restored_of_a_partial_backup_stays_until_he_names_it_or_a_whole_one_is_made(
     state: Progress,

@@ -13,7 +13,7 @@ from drsyncer.service.status import MOST_ITEMS, Lack
 from drsyncer.snapshot import State
 from tests.unit.test_volume_listing import of
 from tests.unit.volume_history import DATA, LOGS
-from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, claim, failed, snapshot, suspected, whole
+from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, claim, failed, left_out, snapshot, suspected, whole
 from volumes.condition import condition
 from volumes.listing import Stored
 
@@ -56,6 +56,17 @@ def test_what_is_wrong_with_a_volume_is_told_apart(record, more, lacks):
     assert found.lacks == dict.fromkeys(map(str, lacks), 1)
     assert [item.what for item in found.lacking.items] == ["shop/data"]
     assert found.lacking.items[0].why
+
+
+@pytest.mark.parametrize("record", [whole(1), whole(77), failed(1), failed(None, State.EMPTY)])
+def test_a_volume_that_is_left_out_of_backups_needs_nobody_however_old_it_is(record):
+    listed = of({DATA: left_out(record), LOGS: whole(2, start=NIGHT + timedelta(hours=48))}, hours=48)
+    found = condition(listed)
+
+    assert (found.lacks, found.lacking.total, listed.exit_code) == ({}, 0, ExitCode.DONE)
+    assert found.states == {"LeftOut": 1, "Complete": 1}
+    assert found.oldest == NIGHT + timedelta(hours=48)
+    assert [row["leftOut"] for row in listed.to_data()["volumes"]] == [True, False]
 
 
 def test_a_claim_without_a_backup_needs_somebody_once_one_must_have_come_by():

@@ -143,6 +143,7 @@ def test_the_json_of_a_volume_has_all_of_it():
             "bytes": 1_258_291,
             "rpoSeconds": 21_600.0,
             "stored": True,
+            "leftOut": False,
             "lastAttempt": {
                 "state": "Failed",
                 "start": "2026-03-02T03:00:00+00:00",

@@ -15,7 +15,7 @@ from drsyncer.recovery.git import Commit
 from drsyncer.snapshot import State
 from tests.unit.signers import allowed, needs_ssh_keygen, signer
 from tests.unit.volume_history import DATA, LOGS, SOURCE, History
-from tests.unit.volume_records import NIGHT, claim, failed, whole
+from tests.unit.volume_records import NIGHT, claim, failed, left_out, whole
 from volumes import points
 
 
@@ -54,6 +54,17 @@ def test_the_newest_complete_one_is_taken_and_what_the_newer_ones_lack_is_said(h
     assert "(WrongPassword)" in warning
     assert "shop/logs: Partial at 2026-03-02 03:00:00 UTC (Changed)" in warning
     assert "the newest whole snapshot is of 2026-03-01 03:00:00 UTC" in warning
+
+
+def test_a_volume_that_is_not_to_be_backed_up_any_more_keeps_no_recovery_point_from_being_complete(history):
+    history.export({DATA: whole(1)})
+    history.export({LOGS: failed(None)})
+    newest = history.export({LOGS: left_out(failed(None))})
+
+    chosen = history.choose()
+
+    assert (chosen.point.id, chosen.warnings) == (newest, ())
+    assert chosen.point.volumes[LOGS].left_out
 
 
 def test_a_newer_commit_that_changes_no_volume_is_as_complete_as_the_one_before(history):

@@ -58,6 +58,11 @@ def suspected(record: Record, **more) -> Record:
     return msgspec.structs.replace(record, suspicion=suspicion(**more))
 
 
+def left_out(record: Record) -> Record:
+    """`record`, of a volume of which no backup is to be made any more."""
+    return msgspec.structs.replace(record, left_out=True)
+
+
 _IDS = st.text(alphabet="0123456789abcdef", min_size=64, max_size=64)
 _TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))
 _TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=40)
