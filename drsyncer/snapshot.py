@@ -96,7 +96,8 @@ class Record(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     `snapshot` is the newest whole one, None before there was any. `attempt` is the newest attempt when that is newer
     and was not whole: a recovery point with one of these is not complete, whatever the snapshot says. `suspicion`
     outlives the attempt that raised it, whatever the next ones end with, until one is whole: nothing of the volume may
-    be forgotten before. `left_out` is only in Git, by what the claim's annotation says when it is exported.
+    be forgotten before. `adopted` is the repository that backups are to go to since, while none there was whole: the
+    snapshot is still in the one before. `left_out` is only in Git, by what the claim's annotation says then.
     """
 
     version: int = VERSION
@@ -104,6 +105,7 @@ class Record(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     snapshot: Snapshot | None = None
     attempt: Attempt | None = None
     suspicion: Suspicion | None = None
+    adopted: str | None = None
     left_out: bool | None = None  # no backup is to be made of it any more: what there is of it grows old, as is meant
 
     @property
@@ -169,6 +171,8 @@ def checked(record: Record) -> Record:
     if suspicion is not None and attempt is None:
         raise ValueError("is no record of a backup: its newest attempt is whole, and yet the volume is suspicious")
     if any(part.snapshot and not _ID.fullmatch(part.snapshot) for part in (attempt, suspicion) if part is not None):
+        raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
+    if record.adopted is not None and not _ID.fullmatch(record.adopted):
         raise ValueError("is no record of a backup: ids of restic have 64 hexadecimal digits")
     parts = (snapshot, attempt, made, suspicion)
     times = [time for part in parts if part is not None for time in (part.start, part.end)]

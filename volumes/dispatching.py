@@ -167,13 +167,14 @@ class _Planning:
     def task(self, claim: Claim, before: Record | None) -> BackupTask:
         """Return what a mover of the claim is told, when `before` is remembered of it."""
         known = before if not self._request.adopt else None
-        previous = known.snapshot if known and known.snapshot and known.snapshot.host == self.host else None
+        is_parent = known and known.snapshot and known.snapshot.host == self.host and not known.adopted
+        previous = known.snapshot if known and is_parent else None
         whole = before.snapshot if before else None  # also where it is no parent: in a repository that was left behind
         return BackupTask(
             access=supplies.access_of(self.config.restic),
             volume=Source(host=self.host, namespace=claim.namespace, name=claim.name),
             run=self._run,
-            repository_id=known.repository if known else "",
+            repository_id=(known.adopted or known.repository) if known else "",
             previous=previous,
             counts=Counts(files=whole.files, bytes=whole.bytes) if whole else None,
             confirmed=claim.key in self._request.confirmed,

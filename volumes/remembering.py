@@ -44,12 +44,20 @@ def remember(before: Record | None, result: Result, *, now: datetime) -> Record:
         if suspicion is not None and attempt is None:  # it alone is of a clock that was right
             attempt = _attempt_of(suspicion)
         return Record(repository=result.repository, snapshot=result.snapshot, attempt=attempt, suspicion=suspicion)
-    if before is not None and before.repository and result.repository != before.repository:
-        # The record is of one repository: who asks that one for this snapshot would call it lost.
-        result = msgspec.structs.replace(result, snapshot=None)
-    attempt, suspicion = _attempt(result), suspicion_of(result)
     if before is None:
-        return Record(repository=result.repository, attempt=attempt, suspicion=suspicion)
+        return Record(repository=result.repository, attempt=_attempt(result), suspicion=suspicion_of(result))
+    adopted = before.adopted
+    if before.repository not in ("", result.repository):
+        if result.snapshot is not None:  # nobody makes one in a repository that is not meant
+            adopted = result.repository
+        if result.snapshot is not None and known is None:
+            before, adopted = _moved(before, result.repository), None
+        else:
+            # The record is of one repository: who asks that one for this snapshot would call it lost.
+            result = msgspec.structs.replace(result, snapshot=None)
+    elif result.snapshot is not None:
+        adopted = None
+    attempt, suspicion = _attempt(result), suspicion_of(result)
     if known is not None and result.end <= known.end <= now:
         return before
     if suspicion is None or _is_later(before.suspected, result, now):
@@ -57,7 +65,17 @@ def remember(before: Record | None, result: Result, *, now: datetime) -> Record:
     if before.attempt is not None and _is_later(before.attempt, result, now):
         attempt = before.attempt
     repository = before.repository or result.repository
-    return msgspec.structs.replace(before, repository=repository, attempt=attempt, suspicion=suspicion)
+    return msgspec.structs.replace(before, repository=repository, attempt=attempt, suspicion=suspicion, adopted=adopted)
+
+
+def _moved(record: Record, repository: str) -> Record:
+    """Return a record without a whole snapshot as one of another repository, which has nothing of what it names."""
+    attempt, suspicion = record.attempt, record.suspected
+    return Record(
+        repository=repository,
+        attempt=msgspec.structs.replace(attempt, snapshot="", made=None) if attempt is not None else None,
+        suspicion=msgspec.structs.replace(suspicion, snapshot="") if suspicion is not None else None,
+    )
 
 
 def suspicion_of(result: Result) -> Suspicion | None:

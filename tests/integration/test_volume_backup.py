@@ -105,7 +105,11 @@ def test_a_loss_is_noticed_also_when_the_backups_move_to_another_repository(back
     forgotten = backups.run(namespaces=[shop])
     adopted = backups.end(backups.start("--adopt", "--namespace", shop))
     record = backups.record(shop, "data")
-    way_on = adopted.volume("data")["message"].partition("`dr-syncer volumes backup ")[2].rstrip("`").split()
+    next_night = backups.run(namespaces=[shop])
+    first_way, way_on = (
+        run.volume("data")["message"].partition("`dr-syncer volumes backup ")[2].rstrip("`").split()
+        for run in (adopted, next_night)
+    )
     confirmed = backups.end(backups.start(*way_on))
     after = backups.run(namespaces=[shop])
 
@@ -114,7 +118,10 @@ def test_a_loss_is_noticed_also_when_the_backups_move_to_another_repository(back
     assert record is not None
     assert record.snapshot == first
     assert record.suspicion is not None
-    assert way_on == ["--pvc", f"{shop}/data", "--confirm", f"{shop}/data", "--adopt"]
+    assert first_way == ["--pvc", f"{shop}/data", "--confirm", f"{shop}/data", "--adopt"]
+    # What a person decided is remembered, although nothing was whole there yet.
+    assert (next_night.volume("data")["state"], next_night.volume("data")["reason"]) == ("Empty", "Shrunk")
+    assert way_on == first_way[:-1]
     assert confirmed.states() == {"data": "Complete"}, confirmed.stderr
     assert after.states() == {"data": "Unchanged"}
     assert backups.whole(shop, "data").files == 1

@@ -164,6 +164,50 @@ def test_another_repository_replaces_the_record_only_with_a_whole_snapshot() -> 
     assert remember(before, whole, now=LATER).repository == "d" * 64
 
 
+ELSEWHERE = "d" * 64
+
+
+def moved(one: Result) -> Result:
+    """`one`, as it ended in another repository."""
+    return msgspec.structs.replace(one, repository=ELSEWHERE)
+
+
+def test_backups_go_on_in_the_repository_that_was_adopted_also_while_none_there_is_whole() -> None:
+    record = remember(None, result(1, State.COMPLETE), now=LATER)
+    for one in (moved(result(2, State.PARTIAL)), moved(result(3, State.FAILED))):
+        record = remember(record, one, now=LATER)
+        assert (record.repository, record.adopted, record.snapshot) == (
+            REPOSITORY,
+            ELSEWHERE,
+            _snapshot(1, State.COMPLETE),
+        )
+        assert decode(encode(record)) == record
+
+    whole = remember(record, moved(result(4, State.COMPLETE)), now=LATER)
+    assert (whole.repository, whole.adopted) == (ELSEWHERE, None)
+    back = remember(record, result(4, State.PARTIAL), now=LATER)
+    assert (back.repository, back.adopted) == (REPOSITORY, None)
+
+
+def test_a_backup_that_made_nothing_elsewhere_adopts_nothing() -> None:
+    record = remember(None, result(1, State.COMPLETE), now=LATER)
+
+    assert remember(record, moved(result(2, State.FAILED)), now=LATER).adopted is None
+
+
+def test_where_nothing_was_whole_the_record_moves_with_the_first_snapshot_elsewhere() -> None:
+    record: Record | None = None
+    for one in (LOST, result(3, State.PARTIAL), moved(result(4, State.PARTIAL))):
+        record = remember(record, one, now=LATER)
+
+    assert record is not None
+    assert record.attempt is not None
+    assert record.suspicion is not None
+    assert (record.repository, record.adopted) == (ELSEWHERE, None)
+    assert record.attempt.made == _snapshot(4, State.PARTIAL)
+    assert (record.suspicion.start, record.suspicion.snapshot) == (LOST.start, "")  # nobody looks for it there
+
+
 def test_an_annotation_that_is_no_record_is_told() -> None:
     with pytest.raises(ValueError, match="is no record"):
         record_of({"metadata": {"annotations": {"dr-syncer.io/backup-result": "{}"}}})
