@@ -109,7 +109,14 @@ class Ages:
         self._metrics = metrics
         self._board = board
         self._repeats = Repeats(_logger, listener=board.trouble)
+        self._asked = False
         self._metrics.count("failures_total", 0, reason="restic")  # a first failure is a growth, too
+
+    def asked(self) -> None:
+        """Tell since when restic is asked: one that never answered must be told from one that nobody asks."""
+        if not self._asked:
+            self._asked = True
+            self._metrics.set("restic_asked_timestamp_seconds", time.time())
 
     def seen(self, found: Listing) -> None:
         """Tell how old the data is."""
@@ -169,10 +176,12 @@ def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watc
     def look(ask: bool, goes_on: Callable[[], bool]) -> Listing | None:
         asks = ask and bool(section.restic.auth.password_file)
         with ExitStack() as stack:
-            restic = stack.enter_context(restic_of(section, goes_on)) if asks else None
             clone = stack.enter_context(Clone.open(remote_of(config.repository), wait=_CLONE, goes_on=goes_on))
             if clone.base() is None:
                 return None
+            if asks:
+                told.asked()
+            restic = stack.enter_context(restic_of(section, goes_on)) if asks else None
             return review(
                 clone,
                 head=f"refs/heads/{config.repository.branch}",
