@@ -23,7 +23,7 @@ from drsyncer.service.repeats import Repeats
 from drsyncer.service.status import Lack
 from drsyncer.snapshot import State
 from volumes.condition import condition, state_of
-from volumes.listing import Listing
+from volumes.listing import Listing, as_known
 from volumes.reviewing import review
 from volumes.supplies import restic_of
 
@@ -56,6 +56,7 @@ class Watch:
         self._interval = interval
         self._stopped = threading.Event()
         self._next = 0.0
+        self._answered: Listing | None = None  # the last one for which restic was asked
 
     def stop(self) -> None:
         """Let `run` end soon."""
@@ -65,7 +66,7 @@ class Watch:
         """Work until `stop`."""
         while not self._stopped.wait(_SLICE):
             if not self._leading():
-                self._next = 0.0
+                self._next, self._answered = 0.0, None
             elif time.monotonic() >= self._next:
                 try:
                     saw = self._turn()
@@ -79,7 +80,10 @@ class Watch:
         return not self._stopped.is_set() and self._leading()
 
     def _turn(self) -> bool:
-        """Look once; return whether there was anything to see. What restic does not tell, Git tells by half."""
+        """Look once; return whether there was anything to see.
+
+        What restic does not tell, Git tells by half: what restic was known to lack is not there again for its silence.
+        """
         try:
             found = self._look(True, self._goes_on)
         except DrSyncerError as error:
@@ -88,6 +92,7 @@ class Watch:
             self._told.failed(str(error))
             return self._by_git()
         if found is not None:
+            self._answered = None if found.unasked else found
             self._told.seen(found)
         return found is not None
 
@@ -98,7 +103,7 @@ class Watch:
             _logger.debug("the age of the volumes' data is not known", why=str(error))
             return False
         if found is not None:
-            self._told.seen(found)
+            self._told.seen(as_known(found, self._answered) if self._answered else found)
         return found is not None
 
 

@@ -195,6 +195,35 @@ def test_a_restic_that_does_not_answer_is_told_and_git_is_asked_instead() -> Non
         until(lambda: set(board.troubles.values()) == {None})
 
 
+def test_what_restic_was_known_to_lack_stays_gone_while_it_does_not_answer() -> None:
+    told, metrics, board = ages()
+    forgotten, well, newer = record("a", age=60), record("b", age=90), record("f", age=30)
+    answers = [(True, [forgotten, well]), (False, [forgotten, well]), (False, [newer, well]), (True, [newer, well])]
+    turns = list(answers)
+
+    def look(ask: bool, _: Callable[[], bool]) -> Listing:
+        answering, records = turns[0]
+        if ask and not answering:
+            raise DrSyncerError("away")
+        return seen(*records, there="bf", unasked="" if ask else "it is away")
+
+    watch = Watch(look, leading=lambda: True, told=told)
+    claim = {"claim_namespace": "shop", "persistentvolumeclaim": "v0"}
+    found = []
+    while turns:
+        assert watch._turn()
+        turns.pop(0)
+        backups = board.status.backups
+        assert backups is not None
+        assert value(metrics, "volumes_too_old") == backups.lacks.get("gone", 0)
+        found.append((backups.asked, backups.lacks, value(metrics, "volume_last_success_timestamp_seconds", **claim)))
+
+    # A snapshot that is newer than the last answer may be there: nobody says that it is gone.
+    begun = (NOW - timedelta(seconds=30)).timestamp()
+    gone = {"gone": 1}
+    assert found == [(True, gone, 0), (False, gone, 0), (False, {}, begun), (True, {}, begun)]
+
+
 def config_of(sandbox: Sandbox, **auth: str) -> Config:
     given = {
         "apiVersion": "dr-syncer.io/v1",
@@ -230,6 +259,28 @@ def test_a_restic_that_never_answers_is_silent_from_the_first_question_on_and_on
     assert a_turn(**lacks)
     assert value(metrics, "restic_asked_timestamp_seconds") == first
     assert value(metrics, "restic_answered_timestamp_seconds") == 0
+
+
+def test_whoever_leads_again_does_not_go_by_what_restic_said_before() -> None:
+    told, metrics, _ = ages()
+    leads, answers = threading.Event(), threading.Event()
+    leads.set()
+    answers.set()
+
+    def look(ask: bool, _: Callable[[], bool]) -> Listing:
+        if ask and not answers.is_set():
+            raise DrSyncerError("away")
+        return seen(record("f", age=60), unasked="" if ask else "it is away")
+
+    with watching(look, told, leading=leads.is_set):
+        until(lambda: value(metrics, "volumes_too_old") == 1)
+        answers.clear()
+        until(lambda: value(metrics, "failures_total", reason="restic") >= 1)
+        assert value(metrics, "volumes_too_old") == 1
+        leads.clear()
+        time.sleep(1.2)  # two turns of its loop
+        leads.set()
+        until(lambda: value(metrics, "volumes_too_old") == 0)
 
 
 def test_an_error_in_the_program_is_told_and_does_not_end_the_watch() -> None:
