@@ -184,10 +184,11 @@ class Told:
         oldest = min(starts) if starts else None
         self._metrics.set("volume_data_timestamp_seconds", oldest.timestamp() if oldest else 0.0)
         alone = [(done.step.target, done.text) for done in outcome.volumes if done.ending is Ending.EXCLUDED]
+        # How long a claim may wait for its first backup is for the watch over backups to tell.
         others = [
             (done.step.target, f"{done.ending}: {done.text}")
             for done in outcome.volumes
-            if done not in whole and done.ending is not Ending.EXCLUDED
+            if done not in whole and done.ending is not Ending.EXCLUDED and not done.unrecorded
         ]
         unread = [(path, why.strip()) for path, _, why in (fault.partition(":") for fault in outcome.faults)]
         self._board.change(

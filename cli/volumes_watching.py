@@ -23,7 +23,7 @@ from drsyncer.service.repeats import Repeats
 from drsyncer.service.status import Lack
 from drsyncer.snapshot import State
 from volumes.condition import condition, state_of
-from volumes.listing import Listing
+from volumes.listing import Listing, as_known
 from volumes.reviewing import review
 from volumes.supplies import restic_of
 
@@ -56,6 +56,7 @@ class Watch:
         self._interval = interval
         self._stopped = threading.Event()
         self._next = 0.0
+        self._answered: Listing | None = None  # the last one for which restic was asked
 
     def stop(self) -> None:
         """Let `run` end soon."""
@@ -65,7 +66,7 @@ class Watch:
         """Work until `stop`."""
         while not self._stopped.wait(_SLICE):
             if not self._leading():
-                self._next = 0.0
+                self._next, self._answered = 0.0, None
             elif time.monotonic() >= self._next:
                 try:
                     saw = self._turn()
@@ -79,7 +80,10 @@ class Watch:
         return not self._stopped.is_set() and self._leading()
 
     def _turn(self) -> bool:
-        """Look once; return whether there was anything to see. What restic does not tell, Git tells by half."""
+        """Look once; return whether there was anything to see.
+
+        What restic does not tell, Git tells by half: what restic was known to lack is not there again for its silence.
+        """
         try:
             found = self._look(True, self._goes_on)
         except DrSyncerError as error:
@@ -88,6 +92,7 @@ class Watch:
             self._told.failed(str(error))
             return self._by_git()
         if found is not None:
+            self._answered = None if found.unasked else found
             self._told.seen(found)
         return found is not None
 
@@ -98,7 +103,7 @@ class Watch:
             _logger.debug("the age of the volumes' data is not known", why=str(error))
             return False
         if found is not None:
-            self._told.seen(found)
+            self._told.seen(as_known(found, self._answered) if self._answered else found)
         return found is not None
 
 
@@ -109,7 +114,14 @@ class Ages:
         self._metrics = metrics
         self._board = board
         self._repeats = Repeats(_logger, listener=board.trouble)
+        self._asked = False
         self._metrics.count("failures_total", 0, reason="restic")  # a first failure is a growth, too
+
+    def asked(self) -> None:
+        """Tell since when restic is asked: one that never answered must be told from one that nobody asks."""
+        if not self._asked:
+            self._asked = True
+            self._metrics.set("restic_asked_timestamp_seconds", time.time())
 
     def seen(self, found: Listing) -> None:
         """Tell how old the data is."""
@@ -171,10 +183,12 @@ def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watc
     def look(ask: bool, goes_on: Callable[[], bool]) -> Listing | None:
         asks = ask and bool(section.restic.auth.password_file)
         with ExitStack() as stack:
-            restic = stack.enter_context(restic_of(section, goes_on)) if asks else None
             clone = stack.enter_context(Clone.open(remote_of(config.repository), wait=_CLONE, goes_on=goes_on))
             if clone.base() is None:
                 return None
+            if asks:
+                told.asked()
+            restic = stack.enter_context(restic_of(section, goes_on)) if asks else None
             return review(
                 clone,
                 head=f"refs/heads/{config.repository.branch}",

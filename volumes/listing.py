@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -120,6 +120,28 @@ def listing(
     return Listing(
         point, max_age, tuple(sorted(rows, key=lambda row: row.claim)), point.records.faults, unasked, warnings
     )
+
+
+def as_known(found: Listing, before: Listing) -> Listing:
+    """Return `found`, for which restic was not asked, with what it did not have when it was asked `before`.
+
+    That holds for the snapshots that the recovery point named then: of all others nothing is known.
+    """
+    lacked = {row.claim: row for row in before.rows if row.stored is False or row.unlisted}
+
+    def known(row: Row) -> Row:
+        was, record = lacked.get(row.claim), row.record
+        if was is None or was.record is None or record is None or record.snapshot is None:
+            return row
+        if (record.repository, record.snapshot) != (was.record.repository, was.record.snapshot):
+            return row
+        made, when = record.snapshot, "was not in the restic repository when that last answered"
+        if was.unlisted:
+            text = f"the list of its files, {made.manifest[:8]}, {when}"
+            return replace(row, problems=(text, *row.problems), unlisted=True)
+        return replace(row, age=None, stored=False, problems=(f"its snapshot {made.id[:8]} {when}", *row.problems))
+
+    return replace(found, rows=tuple(map(known, found.rows)))
 
 
 def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: float | None, now: datetime) -> Row:

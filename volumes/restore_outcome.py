@@ -56,6 +56,11 @@ class Done:
     text: str
     result: Result | None = None
 
+    @property
+    def unrecorded(self) -> bool:
+        """Whether it was never backed up: the recovery point has no data that DR could lack."""
+        return self.step.why is Why.NO_RECORD
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

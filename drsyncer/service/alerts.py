@@ -92,8 +92,9 @@ def _too_old(side: str) -> str:
 
 
 def _restic_silent(side: str) -> str:
-    answered = f"({per('max', metric('restic_answered_timestamp_seconds'), side=side, leading=True)} > 0)"
-    return f"time() - {answered} > {HOUR}"
+    # One that has not answered since the start of the pod is as silent as one that did.
+    since = f"(({metric('restic_answered_timestamp_seconds')} > 0) or ({metric('restic_asked_timestamp_seconds')} > 0))"
+    return f"time() - {per('max', since, side=side, leading=True)} > {HOUR}"
 
 
 def _never_backed_up(side: str) -> str:

@@ -264,6 +264,13 @@ METRICS: tuple[Metric, ...] = (
         side="importer",
         unit="dateTimeAsIso",
     ),
+    Metric(
+        "restic_asked_timestamp_seconds",
+        Kind.GAUGE,
+        "When the restic repository was first asked that since this replica works; 0 where nobody asks it.",
+        side="importer",
+        unit="dateTimeAsIso",
+    ),
     Metric("volume_restores_total", Kind.COUNTER, "Restores of volumes, by how they ended.", ("result",), "importer"),
     Metric("volume_restored_bytes_total", Kind.COUNTER, "Bytes that restores wrote.", side="importer", unit="bytes"),
     Metric(

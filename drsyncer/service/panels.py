@@ -12,6 +12,7 @@ from drsyncer.service.volume_panels import VOLUMES
 NOT_SHOWN = {
     "config_reloads_total": "an alert tells of a faulty configuration, and the log of each that was read",
     "heartbeat_due_timestamp_seconds": "it is what an alert compares with; the age of the last sign is shown",
+    "restic_asked_timestamp_seconds": "an alert begins with it where there is no answer yet; that one's age is shown",
     "verification_due_timestamp_seconds": "it is what an alert compares with; the age of the last verdict is shown",
 }
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (

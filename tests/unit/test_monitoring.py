@@ -14,7 +14,15 @@ from drsyncer.service.dashboard import WIDTH, dashboard
 from drsyncer.service.metrics import METRICS, Kind
 from drsyncer.service.monitoring import files
 from drsyncer.service.panels import NOT_SHOWN
+from drsyncer.service.status import Lack
 from importer.observing import Failure
+from tests.unit.test_volume_listing import of
+from tests.unit.volume_history import DATA
+from tests.unit.volume_records import NIGHT
+from volumes.condition import NEVER, WAITING, lacks, state_of
+from volumes.endings import failure
+from volumes.remembering import remember
+from volumes.result import Reason
 
 ROOT = Path(__file__).parents[2]
 SERIES = re.compile(r"\bdr_syncer_\w+")
@@ -106,6 +114,22 @@ def test_the_guide_says_of_each_kind_of_failure_where_to_look() -> None:
 
     assert {"guard", "push", "internal", "restic"} <= counted
     assert counted | set(map(str, Failure)) == named
+
+
+def test_the_guide_says_of_a_refused_claim_what_to_do_where_it_alarms() -> None:
+    guide = (ROOT / "docs" / "how-to" / "monitor.md").read_text()
+    never, too_old = (
+        guide.partition(f"### DrSyncerVolumes{name}\n")[2].partition("\n### ")[0]
+        for name in ("NeverBackedUp", "TooOld")
+    )
+    found = failure(Reason.NOT_STARTED, "refused: its volumeMode is Block", start=NIGHT, end=NIGHT)
+    (row,) = of({DATA: remember(None, found, now=NIGHT)}).rows
+
+    assert state_of(row) not in (WAITING, NEVER)
+    assert Lack.NEVER_WHOLE in lacks(row, None)
+    assert "refused, such as a block volume" in too_old.replace("\n", " ")
+    assert "refuse" not in never
+    assert "block" not in never
 
 
 def test_the_guide_knows_no_other_alerts() -> None:

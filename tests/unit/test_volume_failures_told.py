@@ -222,13 +222,26 @@ def test_metrics_the_status_and_an_event_tell_what_did_not_follow(done: Done) ->
     told.restored(outcome(done, undone(step(), Ending.RESTORED)))
 
     assert gauges(metrics, "volumes") == {str(done.ending): 1, "whole": 1}
-    now = shown.current()
-    assert (now.volumes, now.volumes_behind.total) == (1, 1)
-    assert "without the data of the recovery point" in str(concerns(now, LATER))
+    now, lacks = shown.current(), done.step.why is not Why.NO_RECORD  # of that one, the recovery point has no data
+    assert (now.volumes, now.volumes_behind.total) == (1, lacks)
+    assert ("without the data of the recovery point" in str(concerns(now, LATER))) is lacks
     # What was never backed up whole is the backup's to tell; all else is tried again, and told.
     may_help = done.step.why not in (Why.NO_RECORD, Why.NO_SNAPSHOT)
     assert followed(told, outcome(done)) is may_help
     assert [name for name, _ in events] == [reasons.VOLUMES_NOT_RESTORED.name] * may_help
+
+
+def test_a_claim_that_waits_for_its_first_backup_leaves_the_status_well_where_volumes_follow() -> None:
+    metrics, shown = Metrics("importer"), board()
+    well = concerns(shown.current(), LATER)
+    point = Point("c" * 40, "c" * 40, LATER, SOURCE, Records({}, {}), (claim(),), None)
+    waiting = listing(point, wanted=[claim()], new=[claim()], stored=None, max_age=None, now=LATER)
+
+    Ages(metrics, shown).seen(waiting)
+    Told(metrics, shown, lambda *_: None).restored(outcome(undone(step(Why.NO_RECORD))))
+
+    assert gauges(metrics, "volumes") == {"left out": 1}
+    assert concerns(shown.current(), LATER) == well
 
 
 def test_a_record_that_nobody_can_read_is_told_as_a_volume_whose_data_did_not_follow() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import State
 from tests.unit.volume_history import DATA, LOGS, SOURCE
-from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, failed, snapshot, suspected, whole
-from volumes.listing import Listing, Row, Stored, listing
+from tests.unit.volume_records import NIGHT, RECORDS, REPOSITORY, claim, failed, snapshot, suspected, whole
+from volumes.listing import Listing, Row, Stored, as_known, listing
 from volumes.points import Point, Records
 
 HOUR = 3600.0
@@ -106,6 +106,33 @@ def test_without_restic_the_age_is_what_git_says():
 
     assert (found.rows[0].age, found.rows[0].stored) == (6 * HOUR, None)
     assert found.exit_code is ExitCode.DONE
+
+
+def test_what_restic_did_not_have_it_is_not_taken_to_have_while_nobody_asks_it():
+    without_list = snapshot(3)
+    stored = Stored(REPOSITORY, ALL.snapshots - {without_list.manifest})
+    records = {DATA: whole(77), LOGS: whole(3), claim("fine"): whole(1)}
+    before = of(records, stored=stored)
+    later = of(records, stored=None, hours=25)
+
+    gone, fine, unlisted = as_known(later, before).rows
+    assert (gone.age, gone.stored, gone.unlisted) == (None, False, False)
+    when = "was not in the restic repository when that last answered"
+    assert gone.problems[0] == f"its snapshot {snapshot(77).id[:8]} {when}"
+    assert (unlisted.age, unlisted.stored, unlisted.unlisted) == (25 * HOUR, None, True)
+    assert unlisted.problems[0] == f"the list of its files, {without_list.manifest[:8]}, {when}"
+    assert fine == later.rows[1]
+    assert fine.stored is None
+
+
+def test_of_a_snapshot_that_is_newer_than_the_last_answer_nothing_is_known():
+    before = of({DATA: whole(77)})
+
+    for later in (whole(78), failed(None), whole(77, manifest="")):
+        found = of({DATA: later}, stored=None)
+        assert as_known(found, before) == found
+    attempted = as_known(of({DATA: failed(77)}, stored=None), before)
+    assert attempted.rows[0].stored is False
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 
-from cli.volumes_watching import Ages, Watch
+from cli.volumes_watching import WHAT, Ages, Watch, watch_of
+from drsyncer.config.load import parse
+from drsyncer.config.schema import Config
 from drsyncer.errors import DrSyncerError
 from drsyncer.manifest import ObjectRef
 from drsyncer.recovery.identity import Identity
@@ -20,6 +24,9 @@ from drsyncer.service.metrics import Metrics
 from drsyncer.service.status import Status
 from drsyncer.snapshot import Attempt, Record, Snapshot, State
 from tests.unit import statuses
+from tests.unit.recovery_sandbox import Sandbox
+from tests.unit.volume_history import DATA, History
+from tests.unit.volume_records import whole
 from volumes.listing import Listing, Row, Stored, listing
 from volumes.points import Point, Records
 
@@ -186,6 +193,94 @@ def test_a_restic_that_does_not_answer_is_told_and_git_is_asked_instead() -> Non
         away.clear()
         until(lambda: value(metrics, "restic_answered_timestamp_seconds") > 0)
         until(lambda: set(board.troubles.values()) == {None})
+
+
+def test_what_restic_was_known_to_lack_stays_gone_while_it_does_not_answer() -> None:
+    told, metrics, board = ages()
+    forgotten, well, newer = record("a", age=60), record("b", age=90), record("f", age=30)
+    answers = [(True, [forgotten, well]), (False, [forgotten, well]), (False, [newer, well]), (True, [newer, well])]
+    turns = list(answers)
+
+    def look(ask: bool, _: Callable[[], bool]) -> Listing:
+        answering, records = turns[0]
+        if ask and not answering:
+            raise DrSyncerError("away")
+        return seen(*records, there="bf", unasked="" if ask else "it is away")
+
+    watch = Watch(look, leading=lambda: True, told=told)
+    claim = {"claim_namespace": "shop", "persistentvolumeclaim": "v0"}
+    found = []
+    while turns:
+        assert watch._turn()
+        turns.pop(0)
+        backups = board.status.backups
+        assert backups is not None
+        assert value(metrics, "volumes_too_old") == backups.lacks.get("gone", 0)
+        found.append((backups.asked, backups.lacks, value(metrics, "volume_last_success_timestamp_seconds", **claim)))
+
+    # A snapshot that is newer than the last answer may be there: nobody says that it is gone.
+    begun = (NOW - timedelta(seconds=30)).timestamp()
+    gone = {"gone": 1}
+    assert found == [(True, gone, 0), (False, gone, 0), (False, {}, begun), (True, {}, begun)]
+
+
+def config_of(sandbox: Sandbox, **auth: str) -> Config:
+    given = {
+        "apiVersion": "dr-syncer.io/v1",
+        "repository": {"url": str(sandbox.repository), "cacheDir": str(sandbox.folder / "cache")},
+        "importer": {"cluster": "dr"},
+        "volumes": {"restic": {"repository": "rest:http://127.0.0.1:9/", "auth": auth}},
+    }
+    return parse(json.dumps(given).encode(), file="f.yaml", folder=sandbox.folder)
+
+
+def test_a_restic_that_never_answers_is_silent_from_the_first_question_on_and_one_that_nobody_asks_is_not(
+    tmp_path: Path,
+) -> None:
+    history = History(tmp_path)
+    told, metrics, board = ages()
+
+    def a_turn(**auth: str) -> bool:
+        with history.sandbox.open():  # as an import does
+            pass
+        return watch_of(config_of(history.sandbox, **auth), leading=lambda: True, told=told)._turn()
+
+    lacks = {"passwordFile": str(tmp_path / "none")}
+    assert not a_turn(**lacks)  # no recovery point yet: there is nothing to ask for
+    history.export({DATA: whole()})
+    assert a_turn()
+    assert (value(metrics, "restic_asked_timestamp_seconds"), board.troubles.get(WHAT)) == (0, None)
+
+    begun = time.time()
+    assert a_turn(**lacks)
+    assert "passwordFile" in str(board.troubles)
+    first = value(metrics, "restic_asked_timestamp_seconds")
+    assert begun <= first <= time.time()
+    assert a_turn(**lacks)
+    assert value(metrics, "restic_asked_timestamp_seconds") == first
+    assert value(metrics, "restic_answered_timestamp_seconds") == 0
+
+
+def test_whoever_leads_again_does_not_go_by_what_restic_said_before() -> None:
+    told, metrics, _ = ages()
+    leads, answers = threading.Event(), threading.Event()
+    leads.set()
+    answers.set()
+
+    def look(ask: bool, _: Callable[[], bool]) -> Listing:
+        if ask and not answers.is_set():
+            raise DrSyncerError("away")
+        return seen(record("f", age=60), unasked="" if ask else "it is away")
+
+    with watching(look, told, leading=leads.is_set):
+        until(lambda: value(metrics, "volumes_too_old") == 1)
+        answers.clear()
+        until(lambda: value(metrics, "failures_total", reason="restic") >= 1)
+        assert value(metrics, "volumes_too_old") == 1
+        leads.clear()
+        time.sleep(1.2)  # two turns of its loop
+        leads.set()
+        until(lambda: value(metrics, "volumes_too_old") == 0)
 
 
 def test_an_error_in_the_program_is_told_and_does_not_end_the_watch() -> None:
