@@ -131,7 +131,7 @@ def as_known(found: Listing, before: Listing) -> Listing:
 
     def known(row: Row) -> Row:
         was, record = lacked.get(row.claim), row.record
-        if was is None or was.record is None or record is None or record.snapshot is None:
+        if was is None or was.record is None or record is None or record.snapshot is None or row.left_out:
             return row
         if (record.repository, record.snapshot) != (was.record.repository, was.record.snapshot):
             return row
