@@ -234,10 +234,10 @@ class Hooks:
                 timeout=errand.seconds,
             )
         except ClusterError as error:
-            return f"in pod {pod} failed: {error}"
+            return f"in pod {pod} failed: {_masked(str(error))}"
         if done.exit_code == 0:
             return ""
-        said = f": {done.output[-_LONGEST:]}" if done.output else ""
+        said = f": {_masked(done.output)[-_LONGEST:]}" if done.output else ""
         return f"in pod {pod}, container {errand.container}, ended with exit code {done.exit_code}{said}"
 
     @contextmanager
@@ -248,6 +248,12 @@ class Hooks:
                     lock = self._locks.setdefault(uid, threading.Lock())
                 stack.enter_context(lock)
             yield
+
+
+def _masked(output: str) -> str:
+    """Return what a command said, without what looks like a secret: it goes into the record, and so into Git."""
+    text: str = log.mask(output)
+    return text
 
 
 def _nobody(_due: bool) -> None:

@@ -88,7 +88,7 @@ class Commands:
 
     def _execute(self, _cluster: Any, *, pod: str, command: Sequence[str], **_: Any) -> Executed:
         self.said.append(f"{pod}: {command[0]}")
-        return Executed(1 if command[0] == "fail" else 0, "")
+        return Executed(1 if command[0] == "fail" else 0, " ".join(command[1:]))
 
 
 def _around(go: Any, *, pre: list[str], post: list[str], users: Sequence[User]) -> Result:
@@ -103,6 +103,16 @@ def test_commands_after_run_in_every_pod_whatever_became_of_those_before(monkeyp
 
     assert (result.state, result.reason) == (State.FAILED, Reason.HOOK)
     assert commands.said == ["a: fail", "a: thaw", "b: thaw"]
+
+
+def test_what_a_command_says_of_a_password_is_in_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    Commands(monkeypatch)
+    said = "cannot reach mongodb://shop:hunter2@db:27017"
+
+    result = _around(lambda _: complete(), pre=["fail", said], post=["thaw"], users=[user()])
+
+    assert "cannot reach mongodb://" in result.message
+    assert "hunter2" not in result.message
 
 
 def test_commands_after_run_when_what_is_between_raises(monkeypatch: pytest.MonkeyPatch) -> None:
