@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +22,7 @@ from drsyncer.manifest import Manifest, ResourceType, labels, metadata
 from drsyncer.match import annotations_of
 from transforms import quantity
 from volumes.claims import CLAIMS, Claim, Volume
+from volumes.endings import time_of
 from volumes.jobs import Move, owner_reference
 
 _GROUP: Final = "snapshot.storage.k8s.io"
@@ -122,17 +124,19 @@ class Copies:
         self._patience = patience
         self._goes_on = goes_on
 
-    def make(self, move: Move, claim: Claim, job: Manifest, *, class_name: str, cut: Callable[[], object]) -> None:
-        """Make the claim `move.mounts` with what is in `claim` at this moment, owned by `job`.
+    def make(self, move: Move, claim: Claim, job: Manifest, *, class_name: str, cut: Callable[[], object]) -> datetime:
+        """Make the claim `move.mounts` with what is in `claim` at this moment, owned by `job`; return that moment.
 
-        `cut` is called as soon as that moment is over. Raises CopyFailed and ClusterError.
+        `cut` is called as soon as it is over. Raises CopyFailed and ClusterError.
         """
         snapshot = _snapshot(move, claim, job, class_name)
+        begun = datetime.now(UTC)
         self._create(SNAPSHOTS, snapshot, move)
         self._wait(move, lambda status: bool(status.get("creationTime") or status.get("readyToUse")))
         cut()
         status = self._wait(move, lambda status: bool(status.get("readyToUse")))
         self._create(CLAIMS, _claim(move, claim, job, size=str(status.get("restoreSize") or "")), move)
+        return taken_at(status.get("creationTime"), begun=begun, now=datetime.now(UTC))
 
     def _create(self, type_: ResourceType, manifest: Manifest, move: Move) -> None:
         """Create an object of a copy. One of that name which an earlier Job left behind is waited for: it goes."""
@@ -189,6 +193,15 @@ def _meta(move: Move, job: Manifest) -> Manifest:
         "labels": {own.PART_OF: own.OWN_NAME},
         "ownerReferences": [owner_reference(job)],
     }
+
+
+def taken_at(said: object, *, begun: datetime, now: datetime) -> datetime:
+    """Return when a copy was cut that was asked for at `begun` and is there `now`. Pure.
+
+    The storage says it, by a clock of its own: where it cannot be so, the data is taken for as old as the question.
+    """
+    found = time_of(said)
+    return found if found is not None and begun <= found <= now else begun
 
 
 def _snapshot(move: Move, claim: Claim, job: Manifest, class_name: str) -> Manifest:

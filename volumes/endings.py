@@ -82,7 +82,7 @@ def is_good(result: Result) -> bool:
 
 def overdue(pod: Manifest, now: datetime) -> bool:
     """Return whether a pod should have been gone for long: nobody on its node ends it."""
-    gone_by = _time(metadata(pod).get("deletionTimestamp"))
+    gone_by = time_of(metadata(pod).get("deletionTimestamp"))
     return gone_by is not None and (now - gone_by).total_seconds() > _OVERDUE
 
 
@@ -110,7 +110,7 @@ def failure(reason: Reason, message: str, *, start: datetime, end: datetime) -> 
 
 
 def _last_words(terminated: Mapping[str, Any], pod: Manifest, *, since: datetime, now: datetime) -> Result:
-    start, end = _time(terminated.get("startedAt")) or since, _time(terminated.get("finishedAt")) or now
+    start, end = time_of(terminated.get("startedAt")) or since, time_of(terminated.get("finishedAt")) or now
     code, why = terminated.get("exitCode"), str(terminated.get("reason") or "")
     try:
         result = results.decode(str(terminated.get("message") or "").encode())
@@ -170,7 +170,8 @@ def _text(found: Mapping[str, Any]) -> str:
     return ": ".join(words) or "no reason given"
 
 
-def _time(text: object) -> datetime | None:
+def time_of(text: object) -> datetime | None:
+    """Return a time as Kubernetes writes it, in UTC; None for anything else."""
     try:
         return datetime.fromisoformat(str(text)).astimezone(UTC)
     except ValueError:

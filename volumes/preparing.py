@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
 
 from drsyncer import log
 from drsyncer.cluster import Cluster
@@ -88,9 +91,10 @@ class Preparing:
         )
 
     def _moved(self, move: Move, subject: Subject, job: Manifest, go: Go, thaw: Thaw) -> Result:
-        if subject.class_name:
-            self._copies.make(move, subject.claim, job, class_name=subject.class_name, cut=thaw)
-        return go()
+        if not subject.class_name:
+            return go()
+        cut = self._copies.make(move, subject.claim, job, class_name=subject.class_name, cut=thaw)
+        return of_copy(go(), cut)
 
     def _note(self, job: Manifest, *, due: bool) -> None:
         """Note on the Job that hooks are due, for whoever comes next. Raises ClusterError: then none may be run."""
@@ -100,6 +104,14 @@ class Preparing:
             if due:
                 raise
             _logger.warning("that the hooks have run could not be noted", job=name_of(job)[1], why=str(error))
+
+
+def of_copy(result: Result, cut: datetime) -> Result:
+    """Return the result of a mover that read a copy: the data is as old as that, and not as the reading. Pure."""
+    made = result.snapshot
+    if made is None or made.start <= cut:
+        return result
+    return msgspec.structs.replace(result, snapshot=msgspec.structs.replace(made, start=cut))
 
 
 def _record(claim: Manifest) -> Record | None:

@@ -39,6 +39,7 @@ class Snapshotter:
     namespace: str
     error: str = ""
     made: list[str] = field(default_factory=list)  # the claims that were copied
+    cut: list[datetime] = field(default_factory=list)  # and when
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Snapshotter:
@@ -103,6 +104,7 @@ class Snapshotter:
             shutil.rmtree(self.volumes.folder / "copies" / name, ignore_errors=True)  # of one that is gone
             shutil.copytree(folder, self.volumes.folder / "copies" / name)
             self.made.append(source)
+            self.cut.append(datetime.now(UTC))
             status = {"creationTime": now, "readyToUse": True, "restoreSize": "1Gi"}
         path = f"{API}/namespaces/{self.namespace}/volumesnapshots/{name}/status"
         self.cluster.patch(path, {"status": status}, content_type=MERGE)

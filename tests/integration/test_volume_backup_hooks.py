@@ -237,6 +237,7 @@ def test_a_copy_is_read_where_the_driver_makes_one_and_nothing_of_it_stays(
     assert snapshotter.made == ["data"]
     assert not (folder / "order").exists()
     assert backups.restic("dump", backups.whole(shop, "data").id, "/order") == "1 bicycle"
+    assert backups.whole(shop, "data").start <= snapshotter.cut[0]
     source.wait_for(lambda: not snapshotter.snapshots() and not backups.left(shop), what="the copy to be gone")
 
 
