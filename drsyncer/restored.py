@@ -85,6 +85,8 @@ def marker_of(claim: Manifest) -> Marker | None:
         found = _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError, TypeError) as error:
         raise UnreadableMarker(f"its annotation {own.RESTORED} cannot be read: {error}") from None
+    if found.version > VERSION:
+        raise UnreadableMarker(f"its annotation {own.RESTORED} is of a newer version of DR-Syncer ({found.version})")
     return found if found.claim == metadata(claim).get("uid") else None
 
 

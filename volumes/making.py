@@ -116,13 +116,27 @@ def make_job(cluster: Cluster, move: Move, mover: Mover, by: Dispatcher, capabil
 def make_secret(
     cluster: Cluster, move: Move, credentials: Mapping[str, bytes], by: Dispatcher, *, owner: Manifest
 ) -> None:
-    """Make the Secret of a Job. One of that name which is there belongs to an earlier Job, and goes."""
+    """Make the Secret of a Job. One of that name which is there belongs to an earlier Job, and goes.
+
+    Raises TakenByAnother when the Job was removed meanwhile: then it belongs to a later one.
+    """
     body = jobs.encode(jobs.secret(move, credentials, by, owner=owner))
     try:
         cluster.create(SECRETS, body, namespace=move.namespace, name=move.name)
     except Conflict:
+        _require(cluster, owner)
         remove_secret(cluster, move)
         cluster.create(SECRETS, body, namespace=move.namespace, name=move.name)
+
+
+def _require(cluster: Cluster, job: Manifest) -> None:
+    meta = metadata(job)
+    try:
+        found = metadata(cluster.read(JOBS, namespace=meta["namespace"], name=meta["name"]))
+    except NotFound:
+        found = {}
+    if found.get("uid") != meta["uid"] or found.get("deletionTimestamp"):
+        raise TakenByAnother(f"{meta['namespace']}/{JOBS.key}/{meta['name']}: another run took this one for dead")
 
 
 def let_run(cluster: Cluster, job: Manifest) -> None:

@@ -16,6 +16,7 @@ from drsyncer.errors import Conflict, NotFound, Refused
 from drsyncer.json import encode_for_apply
 from drsyncer.manifest import Manifest, metadata
 from drsyncer.restored import FIELD_MANAGER, Marker, Progress, UnreadableMarker, encode, marker_of
+from drsyncer.snapshot import State
 from volumes.restore_look import CLAIMS, look_at
 from volumes.restore_plan import Claim, Key
 from volumes.result import Reason, Result
@@ -80,6 +81,16 @@ def take_up(cluster: Cluster, key: Key, result: Result, *, uid: str = "") -> Non
 def untouched(result: Result) -> bool:
     """Return whether a mover certainly left its volume alone. Anything but its own word is that it never ran."""
     return result.reason is Reason.NOT_STARTED or not result.touched
+
+
+def of_what_began(begun: Marker, result: Result) -> Result:
+    """Return the result of a mover: whole only if it restored what the marker says had begun."""
+    made = result.snapshot
+    if not result.state.whole or (made is not None and made.id == begun.snapshot):
+        return result
+    what = f"snapshot {made.id[:12]}" if made is not None else "no snapshot"
+    text = f"its mover says that it restored {what}, and was to restore {begun.snapshot[:12]}"
+    return msgspec.structs.replace(result, state=State.PARTIAL, reason=Reason.OTHER_SNAPSHOT, message=text)
 
 
 def finished(begun: Marker, result: Result) -> Marker:

@@ -333,6 +333,8 @@ def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
         if marker is None and claim.phase == "Bound" and not aim.confirmed:
             return step(Why.UNKNOWN, "a mover looks first whether something is in the way", look=True)
         return step(Why.PATH, f"only {aim.path!r:.200} in it")
+    if claim.unreadable and not aim.confirmed:
+        return step(Why.HALF, f"nobody knows what is in it: {claim.unreadable}; --yes replaces whatever it is")
     if claim.half:
         return step(Why.RESUMED, "an earlier restore into it was not whole")
     if marker is None:

@@ -208,8 +208,9 @@ class Restores:
             path=step.path,
             verify=self._errand.verify,
             look=look,
-            # What was found empty may have waited for its turn for hours.
-            empty=step.look and not look,
+            # What was found empty may have waited for its turn for hours, and a claim that has no volume yet may get
+            # one that somebody used before.
+            empty=(step.look or step.why is Why.EMPTY) and not look and not self._errand.aim.confirmed,
             thorough=not _is_known(step),
         )
         return Move(task=task, namespace=step.target.namespace, claim=step.target.name, read_only=look)
@@ -229,7 +230,7 @@ class Restores:
         with self._lock:
             self._marked[_place(move)] = now.claim, begun
         try:
-            return go()
+            return marking.of_what_began(begun, go())
         except DrSyncerError as error:
             if not self._never_ran(job):
                 raise

@@ -461,6 +461,22 @@ def test_another_claim_is_made_where_somebody_says_so(scene: Scene, origin: Path
     assert endings(scene.restore(claims=(DATA,))) == {"shop/data": ("left out", "Missing")}
 
 
+def test_a_claim_that_gets_a_volume_with_something_in_it_is_left_alone_until_somebody_confirms_it(
+    scene: Scene, origin: Path
+) -> None:
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    kept = scene.available("copy", where="elsewhere", storage_class="none")
+    (kept / "theirs").write_text("1 bicycle")
+    there = {"claims": (DATA,), "to_namespace": "elsewhere", "to_claim": "copy"}
+
+    assert endings(scene.restore(**there)) == {"shop/data": ("refused", "NotEmpty")}
+    assert (kept / "theirs").read_text() == "1 bicycle"
+    assert scene.marker(Key("elsewhere", "copy")) is None
+
+    assert endings(scene.restore(**there, confirmed=True)) == {"shop/data": ("restored", "Confirmed")}
+    assert portrait(kept) == portrait(origin)
+
+
 def test_what_a_service_fails_at_again_and_again_is_told_seldom_and_counted(scene: Scene, origin: Path) -> None:
     scene.volume()
     scene.point({DATA: scene.record(scene.backup(origin))})

@@ -162,8 +162,14 @@ def test_a_restore_that_was_not_whole_is_done_again(state: Progress) -> None:
     assert (found.action, found.why, found.look) == (Action.RESTORE, Why.RESUMED, False)
 
 
-def test_a_marker_that_nobody_can_read_counts_as_half_restored() -> None:
-    assert step(claim(unreadable="its annotation cannot be read")).why is Why.RESUMED
+def test_where_nobody_can_read_the_marker_nothing_is_overwritten_unasked() -> None:
+    there = claim(unreadable="its annotation cannot be read")
+    found = step(there)
+    assert (found.action, found.why) == (Action.REFUSED, Why.HALF)
+    assert "its annotation cannot be read; --yes replaces" in found.text
+    assert step(there, aim=Aim(confirmed=True)).why is Why.RESUMED
+    with pytest.raises(UnreadableMarker, match="a newer version"):
+        marker_of(pvc(restored.encode(marker(version=2))))
 
 
 def test_a_path_goes_into_a_whole_volume_and_not_into_a_half_restored_one() -> None:
@@ -332,7 +338,7 @@ def test_nothing_that_other_hands_put_there_is_overwritten_unasked(
 ) -> None:
     for one in plan(wanted, there, names, aim):
         if one.action is Action.RESTORE and not one.look and not aim.confirmed and one.claim is not None:
-            assert one.claim.marker is not None or one.claim.unreadable or one.claim.phase != "Bound"
+            assert one.claim.marker is not None or one.claim.phase != "Bound"
 
 
 @given(wishes, situations, maps, aims)

@@ -32,7 +32,7 @@ from volumes.claims import claim_of
 from volumes.endings import Seen, ending, is_good
 from volumes.following import Follower
 from volumes.listing import Listing, Stored, listing
-from volumes.marking import finished
+from volumes.marking import finished, of_what_began
 from volumes.outcome import Backup, Outcome
 from volumes.points import Point, Records
 from volumes.recording import event, reason_of
@@ -201,6 +201,18 @@ def test_a_volume_whose_restore_was_not_whole_is_half_and_failed_or_partial(fail
     assert ended.ending in (Ending.PARTIAL, Ending.FAILED)
     assert ended.reason
     assert ended.ending in EVENTS
+
+
+@pytest.mark.parametrize("other", ["e" * 64, ""])
+def test_a_volume_that_somebody_else_restored_into_is_not_called_whole(other: str) -> None:
+    restored = msgspec.structs.replace(snapshot(), id=other) if other else None
+    said = Result(state=State.COMPLETE, start=WHEN, end=WHEN, snapshot=restored)
+
+    found = of_what_began(MARKER, said)
+
+    assert (found.state, found.reason, finished(MARKER, found).half) == (State.PARTIAL, "OtherSnapshot", True)
+    same = msgspec.structs.replace(said, snapshot=msgspec.structs.replace(snapshot(), id=MARKER.snapshot))
+    assert of_what_began(MARKER, same) == same
 
 
 def outcome(*done: Done) -> Restored:
