@@ -220,7 +220,16 @@ def test_what_a_partial_backup_got_comes_back_when_somebody_asks_for_it_and_coun
     assert portrait(volume).items() >= portrait(origin).items()
     assert scene.states() == (Progress.PARTIAL, "NotWhole")
 
+    for name in ("app.conf", "deep/er/data.bin"):
+        (volume / name).write_text("broken")
+        picked = scene.restore(claims=(DATA,), partial=True, path=name)
+        assert endings(picked) == {"shop/data": ("partial", "NotWhole")}
+        assert (volume / name).read_bytes() == (origin / name).read_bytes()
+        assert scene.states() == (Progress.PARTIAL, "NotWhole")
+
     scene.point({DATA: scene.record(whole)})
+    beside = scene.restore(claims=(DATA,), path="app.conf")
+    assert endings(beside) == {"shop/data": ("refused", "HalfRestored")}
     with pytest.raises(UsageError, match="names no partial snapshot of shop/data"):
         scene.restore(claims=(DATA,), partial=True)
     assert endings(scene.restore()) == {"shop/data": ("refused", "NotWhole")}
