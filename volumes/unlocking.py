@@ -25,6 +25,7 @@ _logger = log.get(__name__)
 _A_LITTLE: Final = 1.0  # seconds; restic counts for itself
 _PAUSE: Final = 0.5  # seconds between two looks at whether to go on
 _LATER: Final = "A later run removes a lock whose pod is dead and that nobody has refreshed for half an hour"
+_NEVER: Final = "No run removes one that is no pod's of DR-Syncer: once its owner is certainly dead, `restic unlock`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,9 @@ class Unlocking:
 def judge(removed: list[Held], held: list[Held]) -> Finding:
     """Return what the locks that are gone, and those that are held, mean for a backup: it waits for exclusive ones."""
     if stay := [one for one in held if one.lock.exclusive]:
-        return Finding(again=False, words=f"It stays: {'; '.join(map(str, stay))}. {_LATER}")
+        # All go together, or none does.
+        until = _LATER if all(one.ours for one in held) else _NEVER
+        return Finding(again=False, words=f"It stays: {'; '.join(map(str, stay))}. {until}")
     if removed:
         gone = "; ".join(map(str, removed))
         return Finding(again=True, words=f"It was removed, since its pod is dead: {gone}")
