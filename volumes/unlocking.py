@@ -55,6 +55,7 @@ class Unlocking:
         self._patience = patience
         self._turn = threading.Lock()
         self._removed: list[Held] = []
+        self._in_vain = False  # whether one has waited, and a lock was held afterwards all the same
 
     @property
     def removed(self) -> tuple[Held, ...]:
@@ -62,13 +63,19 @@ class Unlocking:
         return tuple(self._removed)
 
     def look(self, goes_on: Callable[[], bool]) -> Finding:
-        """Remove the locks when the owners of all of them are dead; return what stands in the way of a backup."""
+        """Remove the locks when the owners of all of them are dead; return what stands in the way of a backup.
+
+        Once somebody has waited in vain, nobody waits any more: who lives would be waited for by one mover after the
+        other.
+        """
         with self._turn:
             try:
                 with self._restic_of(goes_on) as restic:
                     removed, held = remove_dead(restic, self._cluster, now=datetime.now(UTC))
-                    if self._ripened(held, goes_on):
+                    if not self._in_vain and self._ripened(held, goes_on):
+                        self._in_vain = True  # also when the next look fails
                         removed, held = remove_dead(restic, self._cluster, now=datetime.now(UTC))
+                        self._in_vain = any(one.lock.exclusive for one in held)
             except (DrSyncerError, OSError) as error:
                 _logger.warning("the restic repository is locked, and stays so", why=str(error))
                 why = error.with_hint if isinstance(error, DrSyncerError) else str(error)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from drsyncer.cluster import connect
+from drsyncer.config.schema import Config
 from drsyncer.errors import ExitCode
 from tests.cluster.cheap_key import add_lock
 from tests.cluster.control_plane import ControlPlane
@@ -18,7 +20,8 @@ from tests.cluster.kubelet import Kubelet
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
 from tests.integration.backups import PASSWORD, ROOT, Backups
-from volumes import endings
+from volumes import endings, unlocking
+from volumes.supplies import restic_of
 
 MakeNamespace = Callable[..., str]
 VERIFY = "dr-syncer-exporter-verify-29384720-abcde"
@@ -87,6 +90,37 @@ def test_a_lock_that_is_nearly_old_enough_is_waited_for(backups: Backups, shop: 
 
     assert (ran.code, ran.states(), len(ran.data["unlocked"])) == (ExitCode.DONE, {"data": "Complete"}, 1), ran.data
     assert _locks(backups) == 0
+
+
+def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_by_one_mover_after_the_other(
+    backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a verification of another cluster, which goes on for hours."""
+    monkeypatch.setattr(unlocking, "_A_LITTLE", -600.0)  # the wait is over at once, and the lock as good as refreshed
+    section = Config.model_validate(backups.config()).volumes
+    assert section is not None
+    cluster = connect(kubeconfig=str(backups.cluster.kubeconfig))
+    of_run = unlocking.Unlocking(lambda _: restic_of(section), cluster, patience=60.0)
+    _leave_lock(backups, minutes=25)
+    asked = 0  # whether the run goes on, by who waits
+
+    def goes_on() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    first, waited = of_run.look(goes_on), asked
+    many_later = [of_run.look(goes_on) for _ in range(3)]
+
+    assert waited > 0
+    assert asked == waited
+    for found in (first, *many_later):
+        assert (found.again, "it may be of another cluster" in found.words) == (False, True)
+    for lock in (backups.server.root / backups.repository / "locks").iterdir():
+        lock.unlink()
+    _leave_lock(backups)
+    assert of_run.look(goes_on).again  # what can go at once goes all the same
+    cluster.close()
 
 
 def _stays(backups: Backups, shop: str, words: str, *, later: bool = False) -> None:
