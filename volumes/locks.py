@@ -8,7 +8,7 @@ has no snapshots yet that would tell of it. So a lock must be as old as restic w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,9 +19,11 @@ from drsyncer import own
 from drsyncer.cluster import Cluster, urls
 from drsyncer.errors import ServerFailed
 from drsyncer.json import items_of
+from drsyncer.manifest import Manifest
 from drsyncer.wording import span
 from volumes import commands
 from volumes.answers import Lock
+from volumes.endings import name_of, overdue
 from volumes.failure import ResticError
 from volumes.jobs import PODS
 from volumes.restic import Restic
@@ -44,6 +46,11 @@ class Held:
     why: str
     ripe: datetime | None = None
 
+    @property
+    def ours(self) -> bool:
+        """Whether a run may ever remove it: by its name it is of a pod of DR-Syncer."""
+        return self.lock.hostname.startswith(_OURS)
+
     def __str__(self) -> str:
         kind = "exclusive lock" if self.lock.exclusive else "lock"
         return f"{kind} of {self.lock.hostname}, {self.lock.time:%Y-%m-%d %H:%M:%S} UTC" + (
@@ -51,12 +58,15 @@ class Held:
         )
 
 
-def judge(lock: Lock, *, lives: Callable[[str], bool], now: datetime) -> Held:
-    """Return whether a lock's owner is dead. `lives` tells it of a pod of this cluster by its name."""
+def judge(lock: Lock, *, lives: Callable[[str], str], now: datetime) -> Held:
+    """Return whether a lock's owner is dead.
+
+    `lives` says of a pod of this cluster, by its name, why it counts as living, "" when it does not.
+    """
     if not lock.hostname.startswith(_OURS):
         return Held(lock, "that is no pod of DR-Syncer, so nobody here can tell whether it lives")
-    if lives(lock.hostname):
-        return Held(lock, "its pod lives")
+    if why := lives(lock.hostname):
+        return Held(lock, why)
     age, ripe = now - lock.time, lock.time + STALE
     if age <= STALE:
         since = span(age.total_seconds())
@@ -78,8 +88,8 @@ def remove_dead(restic: Restic, cluster: Cluster, *, now: datetime) -> tuple[lis
     `ResticError`, ClusterError.
     """
 
-    def lives(name: str) -> bool:
-        return pod_lives(cluster, name)
+    def lives(name: str) -> str:
+        return life_of(_pods(cluster, name), now=now)
 
     found = [judge(lock, lives=lives, now=now) for lock in _locks(restic)]
     if any(one.why for one in found):
@@ -90,16 +100,31 @@ def remove_dead(restic: Restic, cluster: Cluster, *, now: datetime) -> tuple[lis
     return found, []
 
 
-def pod_lives(cluster: Cluster, name: str) -> bool:
-    """Return whether a pod with this name exists in any namespace and has not ended. Raises ClusterError."""
+def life_of(pods: Iterable[Manifest], *, now: datetime) -> str:
+    """Return why one of these pods counts as living, "" when all have ended. Pure."""
+    living = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in _ENDED]
+    if not living:
+        return ""
+    if not all(overdue(pod, now) for pod in living):
+        return "its pod lives"
+    # Its node may be cut off and at work: only a person can see to that.
+    namespace, name = name_of(living[0])
+    node = (living[0].get("spec") or {}).get("nodeName") or "(none)"
+    return (
+        f"its pod is being deleted, and its node {node} does not say that it ended. Once that node is certainly dead, "
+        f"`kubectl -n {namespace} delete pod {name} --force`, or delete the Node"
+    )
+
+
+def _pods(cluster: Cluster, name: str) -> list[Manifest]:
+    """Return the pods with this name in all namespaces. Raises ClusterError."""
     answer = cluster.request(
         "GET", urls.path_of(PODS), what=f"look for pod {name}", query={"fieldSelector": f"metadata.name={name}"}
     )
     try:
-        pods = [msgspec.json.decode(item) for item in items_of(answer.body).items]
+        return [msgspec.json.decode(item) for item in items_of(answer.body).items]
     except ValueError as error:
         raise ServerFailed(f"look for pod {name}: the answer is no list: {error}") from error
-    return any(((pod.get("status") or {}).get("phase")) not in _ENDED for pod in pods)
 
 
 def _locks(restic: Restic) -> list[Lock]:

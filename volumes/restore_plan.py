@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from drsyncer import own
-from drsyncer.restored import Marker
-from drsyncer.snapshot import Record, Snapshot
+from drsyncer.restored import Marker, Progress
+from drsyncer.snapshot import Record, Snapshot, State
 from drsyncer.wording import some
 from transforms.select import Verdict
 from transforms.settings import NamespaceMap
 from volumes.restore_selecting import INCLUDED, excluded
 from volumes.restore_why import ACTIONS, Action, Why
+from volumes.result import Reason
 
 RESTORE = "restore"  # what a mover's label says that it does
 _NO_BACKUPS: Final = f'the source makes no more backups of it ({own.BACKUP}: "false")'
@@ -328,7 +329,7 @@ def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
             f"--pvc {one.source} replaces that with the whole snapshot of {snapshot.start:%Y-%m-%d %H:%M} UTC",
         )
     if aim.path:
-        if claim.half and (marker is None or marker.path != aim.path):
+        if claim.half and not _goes_on(marker, snapshot, aim.path):
             return step(Why.HALF, "an earlier restore into it was not whole: restore all of it first, without --path")
         if marker is None and claim.phase == "Bound" and not aim.confirmed:
             return step(Why.UNKNOWN, "a mover looks first whether something is in the way", look=True)
@@ -357,6 +358,17 @@ def _contents(step: _StepMaker, one: Wanted, claim: Claim, aim: Aim) -> Step:
     if marker.tree == snapshot.tree and not aim.again:
         return step(Why.SAME_DATA, f"snapshot {marker.snapshot[:12]} is in it, with the same data")
     return step(Why.OTHER_SNAPSHOT, f"snapshot {marker.snapshot[:12]} is in it")
+
+
+def _goes_on(marker: Marker | None, snapshot: Snapshot, path: str) -> bool:
+    """Whether a half-restored volume is no less whole than its marker says, once this path is restored into it."""
+    if marker is None:
+        return False
+    if not marker.partial:
+        return marker.path == path
+    # Of a whole snapshot, a path would make it count as whole, with what is torn beside that.
+    as_good_as_its_snapshot = marker.state is Progress.PARTIAL and marker.reason == Reason.NOT_WHOLE
+    return snapshot.state is State.PARTIAL and (marker.path == path or as_good_as_its_snapshot)
 
 
 def _other_folder(marker: Marker, snapshot: Snapshot) -> bool:

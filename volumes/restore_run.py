@@ -262,6 +262,9 @@ class Restores:
                 now = replace(now, why=Why.MISSING, text="the claim was deleted, or made anew, meanwhile")
             elif now.look:
                 now = replace(now, why=Why.BUSY, text="somebody else got its volume made meanwhile: run it again")
+            elif step.look and _is_marked(now):
+                # Its mover would take what is ours for somebody else's, and `marking.take_up` there was no marker.
+                now = replace(now, why=Why.BUSY, text="somebody restored into it meanwhile: run it again")
             elif _is_known(step) and not _is_known(now):
                 now = replace(now, why=Why.BUSY, text="it was used, or restored into, meanwhile: run it again")
         with self._lock:
@@ -350,6 +353,12 @@ def _is_known(step: Step) -> bool:
     """
     marker = step.claim.marker if step.claim else None
     return step.why is Why.OTHER_SNAPSHOT and marker is not None and not marker.path
+
+
+def _is_marked(step: Step) -> bool:
+    """Whether something was ever restored into the claim, also where nobody can tell what."""
+    claim = step.claim
+    return claim is not None and (claim.marker is not None or bool(claim.unreadable))
 
 
 def _in_the_way(step: Step, result: Result) -> str:

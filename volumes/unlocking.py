@@ -25,6 +25,7 @@ _logger = log.get(__name__)
 _A_LITTLE: Final = 1.0  # seconds; restic counts for itself
 _PAUSE: Final = 0.5  # seconds between two looks at whether to go on
 _LATER: Final = "A later run removes a lock whose pod is dead and that nobody has refreshed for half an hour"
+_NEVER: Final = "No run removes one that is no pod's of DR-Syncer: once its owner is certainly dead, `restic unlock`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Unlocking:
         self._patience = patience
         self._turn = threading.Lock()
         self._removed: list[Held] = []
+        self._in_vain = False  # whether one has waited, and a lock was held afterwards all the same
 
     @property
     def removed(self) -> tuple[Held, ...]:
@@ -61,13 +63,19 @@ class Unlocking:
         return tuple(self._removed)
 
     def look(self, goes_on: Callable[[], bool]) -> Finding:
-        """Remove the locks when the owners of all of them are dead; return what stands in the way of a backup."""
+        """Remove the locks when the owners of all of them are dead; return what stands in the way of a backup.
+
+        Once somebody has waited in vain, nobody waits any more: who lives would be waited for by one mover after the
+        other.
+        """
         with self._turn:
             try:
                 with self._restic_of(goes_on) as restic:
                     removed, held = remove_dead(restic, self._cluster, now=datetime.now(UTC))
-                    if self._ripened(held, goes_on):
+                    if not self._in_vain and self._ripened(held, goes_on):
+                        self._in_vain = True  # also when the next look fails
                         removed, held = remove_dead(restic, self._cluster, now=datetime.now(UTC))
+                        self._in_vain = any(one.lock.exclusive for one in held)
             except (DrSyncerError, OSError) as error:
                 _logger.warning("the restic repository is locked, and stays so", why=str(error))
                 why = error.with_hint if isinstance(error, DrSyncerError) else str(error)
@@ -98,7 +106,9 @@ class Unlocking:
 def judge(removed: list[Held], held: list[Held]) -> Finding:
     """Return what the locks that are gone, and those that are held, mean for a backup: it waits for exclusive ones."""
     if stay := [one for one in held if one.lock.exclusive]:
-        return Finding(again=False, words=f"It stays: {'; '.join(map(str, stay))}. {_LATER}")
+        # All go together, or none does.
+        until = _LATER if all(one.ours for one in held) else _NEVER
+        return Finding(again=False, words=f"It stays: {'; '.join(map(str, stay))}. {until}")
     if removed:
         gone = "; ".join(map(str, removed))
         return Finding(again=True, words=f"It was removed, since its pod is dead: {gone}")

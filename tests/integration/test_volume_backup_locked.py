@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from drsyncer.cluster import connect
+from drsyncer.config.schema import Config
 from drsyncer.errors import ExitCode
 from tests.cluster.cheap_key import add_lock
 from tests.cluster.control_plane import ControlPlane
@@ -18,6 +20,8 @@ from tests.cluster.kubelet import Kubelet
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
 from tests.integration.backups import PASSWORD, ROOT, Backups
+from volumes import endings, unlocking
+from volumes.supplies import restic_of
 
 MakeNamespace = Callable[..., str]
 VERIFY = "dr-syncer-exporter-verify-29384720-abcde"
@@ -88,13 +92,45 @@ def test_a_lock_that_is_nearly_old_enough_is_waited_for(backups: Backups, shop: 
     assert _locks(backups) == 0
 
 
-def _stays(backups: Backups, shop: str, words: str) -> None:
+def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_by_one_mover_after_the_other(
+    backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a verification of another cluster, which goes on for hours."""
+    monkeypatch.setattr(unlocking, "_A_LITTLE", -600.0)  # the wait is over at once, and the lock as good as refreshed
+    section = Config.model_validate(backups.config()).volumes
+    assert section is not None
+    cluster = connect(kubeconfig=str(backups.cluster.kubeconfig))
+    of_run = unlocking.Unlocking(lambda _: restic_of(section), cluster, patience=60.0)
+    _leave_lock(backups, minutes=25)
+    asked = 0  # whether the run goes on, by who waits
+
+    def goes_on() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    first, waited = of_run.look(goes_on), asked
+    many_later = [of_run.look(goes_on) for _ in range(3)]
+
+    assert waited > 0
+    assert asked == waited
+    for found in (first, *many_later):
+        assert (found.again, "it may be of another cluster" in found.words) == (False, True)
+    for lock in (backups.server.root / backups.repository / "locks").iterdir():
+        lock.unlink()
+    _leave_lock(backups)
+    assert of_run.look(goes_on).again  # what can go at once goes all the same
+    cluster.close()
+
+
+def _stays(backups: Backups, shop: str, words: str, *, later: bool = False) -> None:
     """Check that a backup leaves the lock where it is, and says why everywhere."""
     ran = backups.run(claims=[(shop, "data")])
 
     assert (ran.code, ran.states(), ran.data["unlocked"]) == (ExitCode.FAILED, {"data": "Locked"}, []), ran.data
     message = ran.volume("data")["message"]
     assert words in message
+    assert ("A later run removes" in message) == later
     record = backups.record(shop, "data")
     assert record is not None
     assert record.attempt is not None
@@ -107,7 +143,7 @@ def _stays(backups: Backups, shop: str, words: str) -> None:
 def test_a_lock_that_may_be_of_another_cluster_stays(backups: Backups, shop: str) -> None:
     _leave_lock(backups, minutes=20)
 
-    _stays(backups, shop, "it may be of another cluster that uses the repository, and was refreshed 20 min")
+    _stays(backups, shop, "it may be of another cluster that uses the repository, and was refreshed 20 min", later=True)
 
 
 def test_a_lock_of_who_is_none_of_ours_stays(backups: Backups, shop: str) -> None:
@@ -116,13 +152,33 @@ def test_a_lock_of_who_is_none_of_ours_stays(backups: Backups, shop: str) -> Non
     _stays(backups, shop, "that is no pod of DR-Syncer, so nobody here can tell whether it lives")
 
 
-def test_a_lock_of_a_pod_that_lives_stays(backups: Backups, shop: str, source: ControlPlane) -> None:
+def _pod(source: ControlPlane, namespace: str) -> str:
+    """Make the pod of a verification, on a node that never says anything of it; return its name."""
     spec = {"containers": [{"name": "verify", "image": "none"}], "nodeName": "nowhere"}
-    meta = {"name": f"{VERIFY[:-5]}lives", "namespace": backups.namespace}
+    meta = {"name": f"{VERIFY[:-5]}{uuid.uuid4().hex[:5]}", "namespace": namespace}
     source.apply([{"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}])
-    _leave_lock(backups, hostname=meta["name"])
+    return meta["name"]
 
-    _stays(backups, shop, "UTC: its pod lives")
+
+def test_a_lock_of_a_pod_that_lives_stays(backups: Backups, shop: str, source: ControlPlane) -> None:
+    _leave_lock(backups, hostname=_pod(source, backups.namespace))
+
+    _stays(backups, shop, "UTC: its pod lives", later=True)
+
+
+def test_a_lock_of_a_pod_that_a_silent_node_keeps_stays_until_somebody_says_that_it_is_dead(
+    backups: Backups, shop: str, source: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endings, "_OVERDUE", -60.0)  # nobody waits for that here
+    name = _pod(source, backups.namespace)
+    source.delete(f"/api/v1/namespaces/{backups.namespace}/pods/{name}", wait=False)
+    _leave_lock(backups, hostname=name)
+
+    words = (
+        "UTC: its pod is being deleted, and its node nowhere does not say that it ended. Once that node is certainly "
+        f"dead, `kubectl -n {backups.namespace} delete pod {name} --force`, or delete the Node."
+    )
+    _stays(backups, shop, words, later=True)
 
 
 def test_a_backend_that_lets_no_lock_be_deleted(backups: Backups, shop: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,35 @@ def test_what_comes_into_an_empty_volume_between_the_look_and_the_restore_stays(
     assert scene.marker() is None
 
 
+def test_what_somebody_restored_into_an_empty_volume_since_the_look_is_not_called_strange_and_stays_half_restored(
+    scene: Scene, origin: Path
+) -> None:
+    volume = scene.volume()
+    made = scene.backup(origin)
+    scene.point({DATA: scene.record(made)})
+    left = msgspec.structs.replace(MARKER, snapshot="e" * 64, state=Progress.PARTIAL, reason="Differs", message="why")
+
+    def somebody_restores(_claim: str) -> bool:
+        if scene.kubelet.seen:  # the mover that looked has begun, and this one is to restore
+            (volume / "half").touch()
+            return False
+        cluster = scene.cluster()
+        if (claim := look_at(cluster, DATA)) is not None:
+            marking.swap(cluster, claim, claim.marker, msgspec.structs.replace(left, claim=claim.uid))
+        cluster.close()
+        return False
+
+    scene.kubelet.holds = somebody_restores
+    refused = scene.restore()
+
+    assert endings(refused) == {"shop/data": ("refused", "Busy")}
+    assert "somebody restored into it meanwhile" in refused.volumes[0].text
+    assert len(scene.kubelet.seen) == 1
+    assert scene.states() == (Progress.PARTIAL, "Differs")
+    assert endings(scene.restore()) == {"shop/data": ("restored", "Resumed")}
+    assert portrait(volume) == portrait(origin)
+
+
 @pytest.mark.parametrize(
     ("reason", "touched", "left"),
     [
@@ -191,7 +220,16 @@ def test_what_a_partial_backup_got_comes_back_when_somebody_asks_for_it_and_coun
     assert portrait(volume).items() >= portrait(origin).items()
     assert scene.states() == (Progress.PARTIAL, "NotWhole")
 
+    for name in ("app.conf", "deep/er/data.bin"):
+        (volume / name).write_text("broken")
+        picked = scene.restore(claims=(DATA,), partial=True, path=name)
+        assert endings(picked) == {"shop/data": ("partial", "NotWhole")}
+        assert (volume / name).read_bytes() == (origin / name).read_bytes()
+        assert scene.states() == (Progress.PARTIAL, "NotWhole")
+
     scene.point({DATA: scene.record(whole)})
+    beside = scene.restore(claims=(DATA,), path="app.conf")
+    assert endings(beside) == {"shop/data": ("refused", "HalfRestored")}
     with pytest.raises(UsageError, match="names no partial snapshot of shop/data"):
         scene.restore(claims=(DATA,), partial=True)
     assert endings(scene.restore()) == {"shop/data": ("refused", "NotWhole")}

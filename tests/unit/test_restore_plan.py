@@ -179,6 +179,39 @@ def test_a_path_goes_into_a_whole_volume_and_not_into_a_half_restored_one() -> N
     assert step(claim(), aim=Aim(path="etc")).look
 
 
+def into_partial(wished: str, *, whole: bool = False, **there: Any) -> Why:
+    """Return what becomes of a path that somebody wants of a snapshot, whole or not, in a volume with such a marker."""
+    state = State.COMPLETE if whole else State.PARTIAL
+    wanted = Wanted(DATA, record(msgspec.structs.replace(snapshot("b"), state=state)), named=True)
+    found = claim(marker=marker(**{"partial": True, "state": Progress.PARTIAL, "reason": "NotWhole", **there}))
+    return step(found, wanted=wanted, aim=Aim(path=wished)).why
+
+
+@pytest.mark.parametrize("before", ["", "etc", "var/log"])
+def test_one_path_after_the_other_comes_out_of_a_partial_backup(before: str) -> None:
+    assert into_partial("etc", path=before) is Why.PATH
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"reason": "Differs"},
+        {"reason": "Lost"},
+        {"state": Progress.IN_PROGRESS, "reason": ""},
+        {"partial": False, "reason": "NotWhole"},
+    ],
+)
+def test_no_other_path_goes_into_a_volume_that_is_less_whole_than_its_partial_backup(there: dict[str, Any]) -> None:
+    assert into_partial("etc", path="var", **there) is Why.HALF
+    assert into_partial("etc", path="etc", **there) is Why.PATH
+
+
+@pytest.mark.parametrize("before", ["", "etc", "var/log"])
+def test_a_path_of_a_whole_snapshot_never_hides_what_is_torn_beside_it(before: str) -> None:
+    assert into_partial("etc", whole=True, path=before) is Why.HALF
+    assert into_partial("", whole=True, path=before) is Why.RESUMED
+
+
 def test_a_volume_that_a_path_was_restored_into_does_not_pass_for_the_snapshot() -> None:
     assert step(claim(marker=marker(path="etc"))).why is Why.OTHER_SNAPSHOT
 
