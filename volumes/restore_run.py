@@ -208,12 +208,18 @@ class Restores:
             path=step.path,
             verify=self._errand.verify,
             look=look,
-            # What was found empty may have waited for its turn for hours, and a claim that has no volume yet may get
-            # one that somebody used before.
-            empty=(step.look or step.why is Why.EMPTY) and not look and not self._errand.aim.confirmed,
+            empty=not look and self._must_be_empty(step),
             thorough=not _is_known(step),
         )
         return Move(task=task, namespace=step.target.namespace, claim=step.target.name, read_only=look)
+
+    def _must_be_empty(self, step: Step) -> bool:
+        """Whether the mover that restores must find nothing in the volume.
+
+        What was found empty may have waited for its turn for hours, and a claim that has no volume yet may get one that
+        somebody used before.
+        """
+        return (step.look or step.why is Why.EMPTY) and not self._errand.aim.confirmed
 
     def _around_look(self, move: Move, _job: Manifest, go: Go) -> Result:
         """Look into a volume that no pod uses: a file that is written meanwhile would not be seen."""
@@ -262,7 +268,7 @@ class Restores:
                 now = replace(now, why=Why.MISSING, text="the claim was deleted, or made anew, meanwhile")
             elif now.look:
                 now = replace(now, why=Why.BUSY, text="somebody else got its volume made meanwhile: run it again")
-            elif step.look and _is_marked(now):
+            elif self._must_be_empty(step) and _is_marked(now):
                 # Its mover would take what is ours for somebody else's, and `marking.take_up` there was no marker.
                 now = replace(now, why=Why.BUSY, text="somebody restored into it meanwhile: run it again")
             elif _is_known(step) and not _is_known(now):

@@ -19,7 +19,7 @@ class Action(StrEnum):
 class Why(StrEnum):
     """The reason for an action, one word for machines."""
 
-    EMPTY = "Empty"  # nothing was ever in the claim's volume
+    EMPTY = "Empty"  # the claim has no volume yet, and its mover must find the one that it gets empty
     UNKNOWN = "Unknown"  # something may be in it: a mover looks first, and it is restored only when there is nothing
     OTHER_SNAPSHOT = "OtherSnapshot"  # another one is in it
     USED = "Used"  # a pod was seen on it since, so it may hold anything by now
