@@ -30,12 +30,13 @@ def prune(ctx: Context, dry_run: bool) -> None:
 
     Kept is what a recovery point names that is among the newest ones, young enough, or has a tag, and
     what the counts of `volumes.retention` keep of each volume. Nothing at all is forgotten while it is
-    not known for certain what recovery points name. Snapshots of other clusters and other programs are
+    not known for certain what recovery points name, or the exporter's last heartbeat is more than a day
+    old: what Git knows may be behind then. Snapshots of other clusters and other programs are
     never touched. It is alone with the repository meanwhile: backups wait, or it waits for them.
 
     Exit codes: 0 done; 1 failed; 3 done, but volumes wait for somebody to look at them, or snapshots
-    that recovery points name are not there; 4 refused: what Git knows is incomplete, or the repository
-    is in use.
+    that recovery points name are not there; 4 refused: what Git knows is incomplete or behind, or the
+    repository is in use.
 
     \b
     Examples:

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from drsyncer import log
 from drsyncer.config.volumes import Retention
-from drsyncer.errors import Abandoned, ExitCode
+from drsyncer.errors import Abandoned, ExitCode, Refused
 from drsyncer.progress import Progress
 from drsyncer.recovery.git import Clone, Remote
 from volumes import commands, locks, retention
 from volumes.answers import Listed
+from volumes.doubting import behind
 from volumes.knowing import knowledge
 from volumes.locks import Held
 from volumes.repository import repository_id, snapshots
@@ -23,6 +24,11 @@ from volumes.retention import Knowledge, Plan, Verdict
 from volumes.sharing import Meeting, exclusive
 
 _AT_ONCE: Final = 200  # ids on one command line
+_REFUSED = "a prune is refused while that is so"
+_HINT = (
+    "A volume that came out empty since would be treated as any other, so nothing is forgotten. See that the exporter "
+    "runs and may push (`dr-syncer status`), or bring what there is to Git with `dr-syncer export`; then try again."
+)
 _logger = log.get(__name__)
 
 
@@ -84,16 +90,19 @@ def prune(
     """Forget what neither a kept recovery point nor the policy needs, and remove its data; return what was done.
 
     `restic_of` gives restic, which stops as soon as what it is given says no. Alone with the repository, except on a
-    dry run, which changes nothing. Raises Refused when what Git knows is incomplete or others do not go in time,
-    `ResticError`, GitError, ClusterError.
+    dry run, which changes nothing. Raises Refused when what Git knows is incomplete or may be of another day (a dry run
+    only warns of that), or others do not go in time, `ResticError`, GitError, ClusterError.
     """
     if dry_run:
         with restic_of(lambda: True) as restic:
             id_, found = repository_id(restic), snapshots(restic)
-            return Outcome(subject.cluster, id_, True, _plan(subject, id_, found))
+            plan, doubt = _plan(subject, id_, found)
+            return Outcome(subject.cluster, id_, True, plan, warnings=(f"{doubt}: {_REFUSED}",) if doubt else ())
     with _alone(meeting) as holding, restic_of(holding) as restic:
         id_, found = repository_id(restic), snapshots(restic)
-        plan = _plan(subject, id_, found)
+        plan, doubt = _plan(subject, id_, found)
+        if doubt:
+            raise Refused(f"{doubt}: what Git knows of volumes may be behind", hint=_HINT)
         removed, held = unlock(restic, meeting)
         with progress.task("Forgetting snapshots", total=len(plan.forget)) as task:
             for start in range(0, len(plan.forget), _AT_ONCE):
@@ -118,10 +127,14 @@ def _alone(meeting: Meeting) -> Iterator[Callable[[], bool]]:
         yield presence.holding
 
 
-def _plan(subject: Subject, repository: str, found: tuple[Listed, ...]) -> Plan:
-    """Return what becomes of the snapshots `found`. Git is asked after restic, so that it knows no less."""
-    known, now = ask_git(subject, repository)
-    return retention.plan(found, known, subject.policy, host=subject.cluster, now=now)
+def _plan(subject: Subject, repository: str, found: tuple[Listed, ...]) -> tuple[Plan, str]:
+    """Return what becomes of the snapshots `found`, and why Git may be behind ("": it is not).
+
+    Git is asked after restic, so that it knows no less.
+    """
+    with _fetched(subject) as (clone, now):
+        known = _knowledge(clone, subject, repository, now)
+        return retention.plan(found, known, subject.policy, host=subject.cluster, now=now), behind(clone, now)
 
 
 def unlock(restic: Restic, meeting: Meeting) -> tuple[list[Held], list[Held]]:
@@ -132,19 +145,25 @@ def unlock(restic: Restic, meeting: Meeting) -> tuple[list[Held], list[Held]]:
     return removed, held
 
 
-def ask_git(subject: Subject, repository: str) -> tuple[Knowledge, datetime]:
+def ask_git(subject: Subject, repository: str) -> Knowledge:
     """Return what the recovery repository knows of a restic repository, as of now. Raises as `knowledge` does."""
+    with _fetched(subject) as (clone, now):
+        return _knowledge(clone, subject, repository, now)
+
+
+@contextlib.contextmanager
+def _fetched(subject: Subject) -> Iterator[tuple[Clone, datetime]]:
+    """Open the recovery repository as it is now."""
     now = datetime.now(UTC)
     with Clone.open(subject.remote) as clone:
         clone.fetch()
-        return knowledge(
-            clone,
-            head=subject.head,
-            cluster=subject.cluster,
-            repository=repository,
-            policy=subject.policy,
-            now=now,
-        ), now
+        yield clone, now
+
+
+def _knowledge(clone: Clone, subject: Subject, repository: str, now: datetime) -> Knowledge:
+    return knowledge(
+        clone, head=subject.head, cluster=subject.cluster, repository=repository, policy=subject.policy, now=now
+    )
 
 
 def _do(restic: Restic, command: commands.Command, *, doing: str, holding: Callable[[], bool]) -> None:

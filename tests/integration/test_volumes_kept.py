@@ -18,6 +18,8 @@ import pytest
 
 from cli.main import run
 from drsyncer.errors import ExitCode
+from drsyncer.recovery import heartbeat
+from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.snapshot import Attempt, Record, Snapshot, State
 from drsyncer.yaml.emit import emit
 from tests.cluster.cheap_key import add_lock, make_cheap
@@ -145,6 +147,7 @@ class Keeping:
         return {one["id"] for one in json.loads(self.restic("snapshots", "--json"))}
 
 
+WHO = ("-c", "user.name=someone", "-c", "user.email=someone@example.com")
 KEEP_LITTLE = {"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0, "recoveryPointDays": 0}
 
 
@@ -335,6 +338,33 @@ def test_prune_forgets_nothing_while_git_is_not_understood(kept: Keeping) -> Non
     code, _, said = kept.cli("prune", cluster=True, retention=policy)
     assert code == ExitCode.FAILED, said
     assert kept.stored() == stored
+
+
+def test_prune_waits_for_an_exporter_that_has_not_been_heard_of_for_long(kept: Keeping) -> None:
+    old, new = kept.snapshot("one", days=9), kept.snapshot("two", days=1)
+    kept.export(old)
+    kept.export(new)
+    stored, policy = kept.stored(), {**KEEP_LITTLE, "recoveryPoints": 1}
+
+    def beats(days: float) -> None:
+        time = datetime.now(UTC) - timedelta(days=days)
+        told = heartbeat.emit(Heartbeat(time, kept.recovery.head(), True, "uid"))
+        made = kept.recovery.git(*WHO, "commit-tree", "-m", told, "main^{tree}").strip()
+        kept.recovery.git("update-ref", heartbeat.REF, made)
+
+    # Backups go on meanwhile, and one of them may have found a volume empty: its claim alone says so.
+    beats(1.1)
+    code, _, said = kept.cli("prune", cluster=True, retention=policy)
+    assert (code, "what Git knows of volumes may be behind" in said) == (ExitCode.REFUSED, True), said
+    assert kept.stored() == stored
+    code, planned = kept.data("prune", "--dry-run", cluster=True, retention=policy)
+    assert (code, {one["snapshot"] for one in planned["forgotten"]}) == (ExitCode.DONE, {old.id, old.manifest})
+    assert "a prune is refused" in planned["warnings"][0]
+    assert kept.cli("verify", cluster=True)[0] == ExitCode.DONE
+
+    beats(0.5)
+    code, done = kept.data("prune", cluster=True, retention=policy)
+    assert (code, {one["snapshot"] for one in done["forgotten"]}) == (ExitCode.DONE, {old.id, old.manifest})
 
 
 def test_prune_and_verify_work_with_a_git_key_that_cannot_push(kept: Keeping, https_remote: HttpsRemote) -> None:
