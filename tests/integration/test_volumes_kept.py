@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -365,6 +366,41 @@ def test_prune_waits_for_an_exporter_that_has_not_been_heard_of_for_long(kept: K
     beats(0.5)
     code, done = kept.data("prune", cluster=True, retention=policy)
     assert (code, {one["snapshot"] for one in done["forgotten"]}) == (ExitCode.DONE, {old.id, old.manifest})
+
+
+def test_prune_goes_by_no_other_history_than_the_last_one_until_somebody_means_it(kept: Keeping) -> None:
+    old, new = kept.snapshot("one", days=9), kept.snapshot("two", days=1)
+    kept.export(old)
+    kept.export(new)
+
+    def prune(*words: str, days: int = 90) -> tuple[int, str]:
+        shutil.rmtree(kept.recovery.folder / "cache")  # as in a pod: nobody remembers the branch
+        policy = {**KEEP_LITTLE, "recoveryPoints": 1, "recoveryPointDays": days}
+        code, _, said = kept.cli("prune", *words, cluster=True, retention=policy)
+        return code, " ".join(said.split())
+
+    assert prune("--dry-run")[0] == ExitCode.DONE
+    assert prune()[0] == ExitCode.DONE
+    kept.recovery.commit({"README.md": "of somebody else"})
+    third = kept.snapshot("three", days=0.5)
+    kept.export(third)
+    stored = kept.stored()
+    assert prune()[0] == ExitCode.DONE, "the branch went on"
+    assert kept.stored() == stored
+
+    squashed = kept.recovery.git(*WHO, "commit-tree", "-m", "squashed", "main^{tree}").strip()
+    kept.recovery.git("update-ref", "refs/heads/main", squashed)
+    kept.export(kept.snapshot("four"))
+    code, said = prune("--dry-run", days=0)
+    assert (code, "the branch was rewritten" in said) == (ExitCode.DONE, True), said
+    for _ in range(2):
+        code, said = prune(days=0)
+        assert (code, "the branch was rewritten, or is another one" in said) == (ExitCode.REFUSED, True), said
+    assert stored < kept.stored()
+
+    assert prune("--rewritten", days=0)[0] == ExitCode.DONE
+    assert stored - kept.stored() == {old.id, old.manifest, third.id, third.manifest}, "the second is too young"
+    assert prune(days=0)[0] == ExitCode.DONE
 
 
 def test_prune_and_verify_work_with_a_git_key_that_cannot_push(kept: Keeping, https_remote: HttpsRemote) -> None:
