@@ -25,17 +25,20 @@ _STYLES = {"forget": "red", "forgot": "red"}
 @options.output
 @options.verbosity
 @click.option("--dry-run", is_flag=True, help="Say what would be forgotten, and why; change nothing.")
-def prune(ctx: Context, dry_run: bool) -> None:
+@click.option("--rewritten", is_flag=True, help="Go by a history that is not that of the last prune, gone on.")
+def prune(ctx: Context, dry_run: bool, rewritten: bool) -> None:
     """Forget the snapshots of the source cluster's volumes that nothing needs, and remove their data.
 
     Kept is what a recovery point names that is among the newest ones, young enough, or has a tag, and
     what the counts of `volumes.retention` keep of each volume. Nothing at all is forgotten while it is
-    not known for certain what recovery points name. Snapshots of other clusters and other programs are
+    not known for certain what recovery points name, or the exporter's last heartbeat is more than a day
+    old: what Git knows may be behind then. Nor when the branch does not go on from where the last prune
+    found it, until somebody says that this is meant (--rewritten). Snapshots of other clusters and other programs are
     never touched. It is alone with the repository meanwhile: backups wait, or it waits for them.
 
     Exit codes: 0 done; 1 failed; 3 done, but volumes wait for somebody to look at them, or snapshots
-    that recovery points name are not there; 4 refused: what Git knows is incomplete, or the repository
-    is in use.
+    that recovery points name are not there; 4 refused: what Git knows is incomplete, behind, or not what
+    it was, or the repository is in use.
 
     \b
     Examples:
@@ -53,6 +56,7 @@ def prune(ctx: Context, dry_run: bool) -> None:
         opening(section),
         meeting_of(config, waits=lambda whom: warn([f"waiting for {whom}"])),
         dry_run=dry_run,
+        rewritten=rewritten,
         progress=progress,
     )
     ctx.show(lambda out: _draw(out, outcome), outcome.to_data)

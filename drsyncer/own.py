@@ -22,6 +22,9 @@ BACKUP_RESULT = (
 )  # source: a drsyncer.snapshot.Record; the exporter brings it to volumes/ in Git
 RESTORED = PREFIX + "restored"  # DR: which snapshot is in the volume, and whether all of it is
 
+# What prunes remember on a Lease.
+PRUNED = PREFIX + "pruned-"  # and the id of a restic repository: which history in Git the last prune of it went by
+
 # What the importer remembers on objects that it parks.
 REPLICAS = PREFIX + "replicas"  # annotation: the replica count to come back to
 SUSPEND = PREFIX + "suspend"  # annotation: the `suspend` to come back to, "true" or "false"

@@ -25,14 +25,24 @@ _AT_ONCE = 500  # commits whose trees are asked for together
 _NOTHING = "Nothing is forgotten while that is so. "
 
 
-def knowledge(clone: Clone, *, head: str, cluster: str, repository: str, policy: Retention, now: datetime) -> Knowledge:
+def knowledge(
+    clone: Clone,
+    *,
+    head: str,
+    cluster: str,
+    repository: str,
+    policy: Retention,
+    now: datetime,
+    rewritten: bool = False,
+) -> Knowledge:
     """Return what the history up to `head`, and every tag, knows of the restic repository with the id `repository`.
 
-    `cluster` is whose snapshots are asked about. The remote must have been fetched just now. Raises Refused when the
-    knowledge is incomplete: a history that was rewritten or is cut off, commits that were not pushed, a record that
-    cannot be read, a recovery point of another cluster, or none that names this repository; GitError.
+    `cluster` is whose snapshots are asked about. The remote must have been fetched just now. `rewritten`: that the
+    branch was is meant. Raises Refused when the knowledge is incomplete: a history that was rewritten or is cut off,
+    commits that were not pushed, a record that cannot be read, a recovery point of another cluster, or none that names
+    this repository; GitError.
     """
-    _check_history(clone)
+    _check_history(clone, rewritten=rewritten)
     commit = clone.resolve(head)
     point = point_of(clone, commit)
     vouch(clone, point.id)
@@ -57,8 +67,9 @@ def knowledge(clone: Clone, *, head: str, cluster: str, repository: str, policy:
     return known
 
 
-def _check_history(clone: Clone) -> None:
-    if clone.rewritten is not None:
+def _check_history(clone: Clone, *, rewritten: bool) -> None:
+    # Only the clone that saw the branch before tells, and only once: `precedent` knows better where prunes are.
+    if clone.rewritten is not None and not rewritten:
         before, now = clone.rewritten
         raise Refused(
             f"the branch was rewritten: it was at {before[:12]} and is {f'at {now[:12]}' if now else 'gone'} now",

@@ -10,19 +10,30 @@ from typing import Any, Final
 
 from drsyncer import log
 from drsyncer.config.volumes import Retention
-from drsyncer.errors import Abandoned, ExitCode
+from drsyncer.errors import Abandoned, ClusterError, ExitCode, Refused
 from drsyncer.progress import Progress
 from drsyncer.recovery.git import Clone, Remote
-from volumes import commands, locks, retention
+from volumes import commands, locks, precedent, retention
 from volumes.answers import Listed
+from volumes.doubting import behind
 from volumes.knowing import knowledge
 from volumes.locks import Held
+from volumes.precedent import Precedent
 from volumes.repository import repository_id, snapshots
 from volumes.restic import Restic
 from volumes.retention import Knowledge, Plan, Verdict
 from volumes.sharing import Meeting, exclusive
 
 _AT_ONCE: Final = 200  # ids on one command line
+_REWRITTEN = (
+    "Snapshots that only the recovery points of the other history name would be forgotten, but for what "
+    "`volumes.retention` counts. Find out who did it, and put the branch or the configuration back. If it is meant: "
+    "`dr-syncer volumes prune --rewritten`, once and by hand."
+)
+_BEHIND = (
+    "A volume that came out empty since would be treated as any other, so nothing is forgotten. See that the exporter "
+    "runs and may push (`dr-syncer status`), or bring what there is to Git with `dr-syncer export`; then try again."
+)
 _logger = log.get(__name__)
 
 
@@ -79,21 +90,30 @@ def prune(
     meeting: Meeting,
     *,
     dry_run: bool,
+    rewritten: bool,
     progress: Progress,
 ) -> Outcome:
     """Forget what neither a kept recovery point nor the policy needs, and remove its data; return what was done.
 
     `restic_of` gives restic, which stops as soon as what it is given says no. Alone with the repository, except on a
-    dry run, which changes nothing. Raises Refused when what Git knows is incomplete or others do not go in time,
-    `ResticError`, GitError, ClusterError.
+    dry run, which changes nothing. `rewritten`: somebody means it that the history is another one than the last time.
+    Raises Refused when what Git knows is incomplete, may be of another day, or is not what the last prune went by (a
+    dry run only warns of the last two), or others do not go in time, `ResticError`, GitError, ClusterError.
     """
     if dry_run:
         with restic_of(lambda: True) as restic:
             id_, found = repository_id(restic), snapshots(restic)
-            return Outcome(subject.cluster, id_, True, _plan(subject, id_, found))
+            sight = _look(subject, meeting, id_, found, rewritten=rewritten)
+            warnings = tuple(f"{doubt}: a prune is refused while that is so" for doubt in sight.doubts)
+            return Outcome(subject.cluster, id_, True, sight.plan, warnings=warnings)
     with _alone(meeting) as holding, restic_of(holding) as restic:
         id_, found = repository_id(restic), snapshots(restic)
-        plan = _plan(subject, id_, found)
+        sight = _look(subject, meeting, id_, found, rewritten=rewritten)
+        if sight.doubts:
+            raise sight.doubts[0]
+        # Before anything is forgotten by it: this run may be killed, and the next one must go by the same.
+        precedent.remember(meeting, id_, sight.went_by)
+        plan = sight.plan
         removed, held = unlock(restic, meeting)
         with progress.task("Forgetting snapshots", total=len(plan.forget)) as task:
             for start in range(0, len(plan.forget), _AT_ONCE):
@@ -118,10 +138,30 @@ def _alone(meeting: Meeting) -> Iterator[Callable[[], bool]]:
         yield presence.holding
 
 
-def _plan(subject: Subject, repository: str, found: tuple[Listed, ...]) -> Plan:
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What becomes of snapshots, by what of Git, and why that may not decide it."""
+
+    plan: Plan
+    went_by: Precedent
+    doubts: tuple[Refused, ...]
+
+
+def _look(subject: Subject, meeting: Meeting, repository: str, found: tuple[Listed, ...], *, rewritten: bool) -> _Sight:
     """Return what becomes of the snapshots `found`. Git is asked after restic, so that it knows no less."""
-    known, now = ask_git(subject, repository)
-    return retention.plan(found, known, subject.policy, host=subject.cluster, now=now)
+    with _fetched(subject) as (clone, now):
+        known = _knowledge(clone, subject, repository, now, rewritten=rewritten)
+        went_by = Precedent(clone.resolve(subject.head), subject.remote.path)
+        doubts = []
+        try:
+            if not rewritten and (why := precedent.departed(clone, meeting, repository, went_by)):
+                doubts.append(Refused(why, hint=_REWRITTEN))
+        except ClusterError as error:  # a dry run goes on without: it holds no Lease
+            doubts.append(Refused(f"what the last prune went by cannot be asked for: {error}", hint=error.hint))
+        if why := behind(clone, now):
+            doubts.append(Refused(f"{why}: what Git knows of volumes may be behind", hint=_BEHIND))
+    plan = retention.plan(found, known, subject.policy, host=subject.cluster, now=now)
+    return _Sight(plan, went_by, tuple(doubts))
 
 
 def unlock(restic: Restic, meeting: Meeting) -> tuple[list[Held], list[Held]]:
@@ -132,19 +172,31 @@ def unlock(restic: Restic, meeting: Meeting) -> tuple[list[Held], list[Held]]:
     return removed, held
 
 
-def ask_git(subject: Subject, repository: str) -> tuple[Knowledge, datetime]:
+def ask_git(subject: Subject, repository: str) -> Knowledge:
     """Return what the recovery repository knows of a restic repository, as of now. Raises as `knowledge` does."""
+    with _fetched(subject) as (clone, now):
+        return _knowledge(clone, subject, repository, now)
+
+
+@contextlib.contextmanager
+def _fetched(subject: Subject) -> Iterator[tuple[Clone, datetime]]:
+    """Open the recovery repository as it is now."""
     now = datetime.now(UTC)
     with Clone.open(subject.remote) as clone:
         clone.fetch()
-        return knowledge(
-            clone,
-            head=subject.head,
-            cluster=subject.cluster,
-            repository=repository,
-            policy=subject.policy,
-            now=now,
-        ), now
+        yield clone, now
+
+
+def _knowledge(clone: Clone, subject: Subject, repository: str, now: datetime, *, rewritten: bool = False) -> Knowledge:
+    return knowledge(
+        clone,
+        head=subject.head,
+        cluster=subject.cluster,
+        repository=repository,
+        policy=subject.policy,
+        now=now,
+        rewritten=rewritten,
+    )
 
 
 def _do(restic: Restic, command: commands.Command, *, doing: str, holding: Callable[[], bool]) -> None:

@@ -2,6 +2,11 @@
 
 restic's own `forget` knows nothing of recovery points, and would count a backup that failed in the middle as one of the
 seven newest. So it is told ids, and these are chosen here. In doubt a snapshot is kept.
+
+Whether a snapshot is whole two witnesses know, and each is believed when it says so: the history in Git, which others
+may have rewritten or exchanged, and the list of its files, which the mover that made it left in the repository itself.
+The policy counts what Git knows, and then again what either knows, and what one of the two counts keeps is kept. So a
+history that is lost takes no copy away, and what Git does not know pushes nothing out that it knows.
 """
 
 from __future__ import annotations
@@ -14,15 +19,18 @@ from typing import Final
 
 from drsyncer.config.volumes import Retention
 from drsyncer.manifest import ObjectRef
-from drsyncer.snapshot import Record
+from drsyncer.snapshot import Record, State
 from volumes.answers import Listed
-from volumes.commands import MANIFEST_OF, RUN
+from volumes.commands import MANIFEST_OF, NOTHING, RUN, STATE
 from volumes.points import unconfirmed
 
 CLAIM: Final = "pvc="
-# Of snapshots that no recovery point names as whole: partial ones, and those whose record never came to Git.
+# Of snapshots that nobody knows as whole: partial ones, and those whose backup died before it had listed their files.
 SHORT_LIFE: Final = timedelta(days=7)
 _NAMED = "a kept recovery point names it"
+_NO_RULE = "no rule of volumes.retention keeps it"
+_NO_WITNESS = "neither a recovery point nor its list of files says that it is whole"
+_WHOLE = frozenset({State.COMPLETE, State.UNCHANGED})
 
 Bucket = Callable[[datetime], object]
 
@@ -122,9 +130,11 @@ def plan(found: Sequence[Listed], known: Knowledge, policy: Retention, *, host: 
     blocked: dict[str, str] = dict.fromkeys(missing, "recovery points name snapshots of it that are not there")
     blocked |= known.blocked
     data = [one for one in ours if not one.tag(MANIFEST_OF)]
+    whole = known.whole | attested(ours)
     verdicts: list[Verdict] = []
     for claim, group in groupby(data, key=lambda one: one.tag(CLAIM)):
-        verdicts += _of_volume(claim, list(group), known, policy, why_blocked=blocked.get(claim, ""), now=now)
+        why = blocked.get(claim, "")
+        verdicts += _of_volume(claim, list(group), known, policy, whole=whole, why_blocked=why, now=now)
     fate = {verdict.snapshot.id: verdict for verdict in verdicts}
     verdicts += [_of_manifest(one, known, fate, blocked, now=now) for one in ours if one.tag(MANIFEST_OF)]
     return Plan(
@@ -135,26 +145,53 @@ def plan(found: Sequence[Listed], known: Knowledge, policy: Retention, *, host: 
     )
 
 
+def attested(ours: Iterable[Listed]) -> frozenset[str]:
+    """Return the ids of the snapshots that their movers found whole, by what their lists of files are tagged with.
+
+    `Empty` is also what looks as if it had lost its data, which is not whole. Only of nothing at all a snapshot is made
+    when somebody has confirmed that there is to be nothing, and not before.
+    """
+    ours = list(ours)
+    claims = {one.id: one.tag(CLAIM) for one in ours}
+    nothing = {one.id for one in ours if one.paths == (f"/{NOTHING}",)}
+    return frozenset(
+        of
+        for one in ours
+        if (of := one.tag(MANIFEST_OF)) and claims.get(of) == one.tag(CLAIM)
+        if one.tag(STATE) in _WHOLE or (one.tag(STATE) == State.EMPTY and of in nothing)
+    )
+
+
 def _of_volume(
-    claim: str, snapshots: Sequence[Listed], known: Knowledge, policy: Retention, *, why_blocked: str, now: datetime
+    claim: str,
+    snapshots: Sequence[Listed],
+    known: Knowledge,
+    policy: Retention,
+    *,
+    whole: frozenset[str],
+    why_blocked: str,
+    now: datetime,
 ) -> Iterator[Verdict]:
     """Yield the verdicts on one volume's snapshots, which are in the order of their times."""
-    whole = [one for one in reversed(snapshots) if one.id in known.whole]
-    by_policy = _by_policy(whole, policy)
+    newest_first = snapshots[::-1]
+    recorded = [one for one in newest_first if one.id in known.whole]
+    # Each alone: the newest ones may all be such as Git does not know, and their backups by somebody who only says so.
+    by_policy = _by_policy([one for one in newest_first if one.id in whole], policy) | _by_policy(recorded, policy)
     for one in snapshots:
         if one.id in known.named:
             yield Verdict(one, claim, True, _NAMED)
         elif why_blocked:
             yield Verdict(one, claim, True, why_blocked)
+        elif one.id in by_policy:
+            yield Verdict(one, claim, True, ", ".join(by_policy[one.id]))
         elif one.id in known.whole:
-            reasons = by_policy.get(one.id, [])
-            yield Verdict(one, claim, bool(reasons), ", ".join(reasons) or "no rule of volumes.retention keeps it")
-        elif not whole or one.time >= whole[0].time:
+            yield Verdict(one, claim, False, _NO_RULE)
+        elif not recorded or one.time >= recorded[0].time:
             yield Verdict(one, claim, True, "it is newer than all that recovery points name")
         elif now - one.time < SHORT_LIFE:
             yield Verdict(one, claim, True, f"it is younger than {SHORT_LIFE.days} days")
         else:
-            yield Verdict(one, claim, False, "no recovery point ever named it as whole")
+            yield Verdict(one, claim, False, _NO_RULE if one.id in whole else _NO_WITNESS)
 
 
 def _of_manifest(

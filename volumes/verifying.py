@@ -113,7 +113,7 @@ def verify(
     """
     with exclusive(meeting) as presence, restic_of(presence.holding) as restic:
         id_, found = repository_id(restic), snapshots(restic)
-        known, _ = ask_git(subject, id_)
+        known = ask_git(subject, id_)
         # A mover that was killed must not keep checks away until somebody prunes, which may be never.
         removed, held = unlock(restic, meeting)
         with progress.task("Checking the restic repository", total=None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import pytest
 
 from cli.main import run
 from drsyncer.errors import ExitCode
+from drsyncer.recovery import heartbeat
+from drsyncer.recovery.heartbeat import Heartbeat
 from drsyncer.snapshot import Attempt, Record, Snapshot, State
 from drsyncer.yaml.emit import emit
 from tests.cluster.cheap_key import add_lock, make_cheap
@@ -145,6 +148,7 @@ class Keeping:
         return {one["id"] for one in json.loads(self.restic("snapshots", "--json"))}
 
 
+WHO = ("-c", "user.name=someone", "-c", "user.email=someone@example.com")
 KEEP_LITTLE = {"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0, "recoveryPointDays": 0}
 
 
@@ -335,6 +339,68 @@ def test_prune_forgets_nothing_while_git_is_not_understood(kept: Keeping) -> Non
     code, _, said = kept.cli("prune", cluster=True, retention=policy)
     assert code == ExitCode.FAILED, said
     assert kept.stored() == stored
+
+
+def test_prune_waits_for_an_exporter_that_has_not_been_heard_of_for_long(kept: Keeping) -> None:
+    old, new = kept.snapshot("one", days=9), kept.snapshot("two", days=1)
+    kept.export(old)
+    kept.export(new)
+    stored, policy = kept.stored(), {**KEEP_LITTLE, "recoveryPoints": 1}
+
+    def beats(days: float) -> None:
+        time = datetime.now(UTC) - timedelta(days=days)
+        told = heartbeat.emit(Heartbeat(time, kept.recovery.head(), True, "uid"))
+        made = kept.recovery.git(*WHO, "commit-tree", "-m", told, "main^{tree}").strip()
+        kept.recovery.git("update-ref", heartbeat.REF, made)
+
+    # Backups go on meanwhile, and one of them may have found a volume empty: its claim alone says so.
+    beats(1.1)
+    code, _, said = kept.cli("prune", cluster=True, retention=policy)
+    assert (code, "what Git knows of volumes may be behind" in said) == (ExitCode.REFUSED, True), said
+    assert kept.stored() == stored
+    code, planned = kept.data("prune", "--dry-run", cluster=True, retention=policy)
+    assert (code, {one["snapshot"] for one in planned["forgotten"]}) == (ExitCode.DONE, {old.id, old.manifest})
+    assert "a prune is refused" in planned["warnings"][0]
+    assert kept.cli("verify", cluster=True)[0] == ExitCode.DONE
+
+    beats(0.5)
+    code, done = kept.data("prune", cluster=True, retention=policy)
+    assert (code, {one["snapshot"] for one in done["forgotten"]}) == (ExitCode.DONE, {old.id, old.manifest})
+
+
+def test_prune_goes_by_no_other_history_than_the_last_one_until_somebody_means_it(kept: Keeping) -> None:
+    old, new = kept.snapshot("one", days=9), kept.snapshot("two", days=1)
+    kept.export(old)
+    kept.export(new)
+
+    def prune(*words: str, days: int = 90) -> tuple[int, str]:
+        shutil.rmtree(kept.recovery.folder / "cache")  # as in a pod: nobody remembers the branch
+        policy = {**KEEP_LITTLE, "recoveryPoints": 1, "recoveryPointDays": days}
+        code, _, said = kept.cli("prune", *words, cluster=True, retention=policy)
+        return code, " ".join(said.split())
+
+    assert prune("--dry-run")[0] == ExitCode.DONE
+    assert prune()[0] == ExitCode.DONE
+    kept.recovery.commit({"README.md": "of somebody else"})
+    third = kept.snapshot("three", days=0.5)
+    kept.export(third)
+    stored = kept.stored()
+    assert prune()[0] == ExitCode.DONE, "the branch went on"
+    assert kept.stored() == stored
+
+    squashed = kept.recovery.git(*WHO, "commit-tree", "-m", "squashed", "main^{tree}").strip()
+    kept.recovery.git("update-ref", "refs/heads/main", squashed)
+    kept.export(kept.snapshot("four"))
+    code, said = prune("--dry-run", days=0)
+    assert (code, "the branch was rewritten" in said) == (ExitCode.DONE, True), said
+    for _ in range(2):
+        code, said = prune(days=0)
+        assert (code, "the branch was rewritten, or is another one" in said) == (ExitCode.REFUSED, True), said
+    assert stored < kept.stored()
+
+    assert prune("--rewritten", days=0)[0] == ExitCode.DONE
+    assert stored - kept.stored() == {old.id, old.manifest, third.id, third.manifest}, "the second is too young"
+    assert prune(days=0)[0] == ExitCode.DONE
 
 
 def test_prune_and_verify_work_with_a_git_key_that_cannot_push(kept: Keeping, https_remote: HttpsRemote) -> None:

@@ -21,9 +21,12 @@ NOW = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 NOTHING = Retention(last=0, hourly=0, daily=0, weekly=0, monthly=0, yearly=0, recoveryPoints=0, recoveryPointDays=0)
 
 
-def listed(seed: int, *, age: float, of: str = "shop/data", manifest_of: int | None = None, **more) -> Listed:
+def listed(
+    seed: int, *, age: float, of: str = "shop/data", manifest_of: int | None = None, state: str = "", **more
+) -> Listed:
     """A snapshot of a mover, so many days old."""
     tags = (f"pvc={of}", "run=1") + (() if manifest_of is None else (f"manifest-of={manifest_of:064x}",))
+    tags += (f"state={state}",) if state else ()
     given_ = {"hostname": "prod", "tags": tags} | more
     return Listed(id=f"{seed:064x}", tree="0" * 64, time=NOW - timedelta(days=age), **given_)
 
@@ -42,6 +45,11 @@ def forgotten(found, **more) -> set[int]:
 
 
 DAYS = [listed(age, age=age) for age in range(10)]
+
+
+def lists(*seeds: int, state: str = "Complete", **more) -> list[Listed]:
+    """The lists of files of snapshots of `DAYS`, or like them."""
+    return [listed(1000 + seed, age=seed, manifest_of=seed, state=state, **more) for seed in seeds]
 
 
 def test_what_a_kept_recovery_point_names_stays_whatever_the_policy_says():
@@ -79,6 +87,53 @@ def test_partial_snapshots_go_after_a_week_and_not_before_a_newer_whole_one():
     assert forgotten([listed(1, age=20), listed(2, age=30)], known=[2]) == set()
     assert forgotten([listed(1, age=1), listed(2, age=3)], known=[1]) == set()
     assert forgotten([listed(2, age=300)]) == set()
+
+
+@pytest.mark.parametrize("state", ["Complete", "Unchanged"])
+def test_a_history_that_is_lost_takes_away_no_copy_that_the_policy_counts(state):
+    policy = NOTHING.model_copy(update={"daily": 5, "weekly": 3})
+    found = DAYS + lists(*range(10), state=state)
+    before = forgotten(found, known=range(10), policy=policy)
+
+    # The branch was begun anew, and the exporter has brought the newest records since.
+    assert before == {5, 6, 7, 9, 1005, 1006, 1007, 1009}
+    assert forgotten(found, named=[0], policy=policy) == before - {5, 6, 1005, 1006}, "for a week, all are kept"
+
+
+@pytest.mark.parametrize(
+    "witness",
+    [
+        lists(8, 9, state="Partial"),
+        lists(8, 9, state="Empty"),  # it seems to have lost its data
+        lists(8, 9, state=""),
+        lists(8, 9, state="Complete", of="shop/logs"),
+        lists(8, 9, state="Complete", hostname="elsewhere"),
+        lists(8, 9, state="Newer"),
+    ],
+)
+def test_whoever_does_not_say_that_a_snapshot_is_whole_is_no_witness(witness):
+    policy = NOTHING.model_copy(update={"daily": 10})
+
+    assert forgotten(DAYS + witness, known=range(8), policy=policy) & {8, 9} == {8, 9}
+    assert not forgotten(DAYS + lists(8, 9), known=range(8), policy=policy) & {8, 9}
+
+
+def test_the_snapshot_of_nothing_is_whole_since_somebody_confirmed_that():
+    policy = NOTHING.model_copy(update={"daily": 10})
+    empty = listed(50, age=50, paths=("/.dr-syncer-empty",))
+
+    assert forgotten([*DAYS, empty, *lists(50, state="Empty")], known=range(10), policy=policy) == {50, 1050}
+    policy = NOTHING.model_copy(update={"daily": 11})
+    assert forgotten([*DAYS, empty, *lists(50, state="Empty")], known=range(10), policy=policy) == set()
+
+
+def test_what_git_does_not_know_pushes_out_nothing_that_it_knows():
+    found = [listed(age, age=age) for age in range(10, 100, 10)]
+    found += lists(20, 40, 60, 80)  # whoever may add to the repository can say so
+
+    gone = forgotten(found, known=range(10, 100, 20), policy=NOTHING.model_copy(update={"last": 3}))
+
+    assert gone == {40, 60, 70, 80, 90, 1040, 1060, 1080}
 
 
 def test_a_manifest_lives_as_long_as_its_snapshot():
@@ -184,6 +239,7 @@ POLICIES = st.builds(
     recoveryPointDays=COUNTS,
 )
 SEEDS = st.integers(0, 40)
+STATES = st.sampled_from(["Complete", "Complete", "Unchanged", "Empty", "Partial", ""])
 
 
 @st.composite
@@ -199,7 +255,8 @@ def repositories(draw):
                 seed, age=age, **draw(st.sampled_from([{"hostname": "other"}, {"tags": ("pvc=x/y",)}]))
             )
         else:
-            found[seed] = listed(seed, age=age, of=of, manifest_of=draw(SEEDS) if kind == "manifest" else None)
+            more = {"manifest_of": draw(SEEDS), "state": draw(STATES)} if kind == "manifest" else {}
+            found[seed] = listed(seed, age=age, of=of, **more)
     named = {f"{seed:064x}": draw(st.sampled_from(["shop/data", "shop/logs"])) for seed in draw(st.sets(SEEDS))}
     if draw(st.booleans()):
         named = {id_: of for id_, of in named.items() if int(id_, 16) in found}
@@ -263,3 +320,15 @@ def test_to_know_less_never_forgets_what_was_named(repository, policy, data):
     less = replace(known, whole=frozenset(id_ for id_ in known.whole if data.draw(st.booleans())))
 
     assert not set(made(found, less, policy).forget) & set(known.named)
+
+
+@given(repositories(), POLICIES)
+def test_who_is_told_that_more_is_whole_keeps_no_less(repository, policy):
+    found, known = repository
+    unsaid = [unsaid_of(one) for one in found]
+
+    assert set(made(found, known, policy).forget) <= set(made(unsaid, known, policy).forget)
+
+
+def unsaid_of(one: Listed) -> Listed:
+    return msgspec.structs.replace(one, tags=tuple(tag for tag in one.tags if not tag.startswith("state=")))
