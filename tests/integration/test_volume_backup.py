@@ -19,7 +19,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet, use
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
-from tests.integration.backups import ROOT, Backups
+from tests.integration.backups import CLAIMS, ROOT, Backups
 
 MakeNamespace = Callable[..., str]
 
@@ -39,7 +39,7 @@ def shop(source: ControlPlane, make_namespace: MakeNamespace) -> str:
     return make_namespace(source, "shop")
 
 
-def test_a_volume_is_backed_up_and_remembered(backups: Backups, shop: str) -> None:
+def test_a_volume_is_backed_up_and_remembered(backups: Backups, shop: str, source: ControlPlane) -> None:
     (backups.volumes.make(shop, "data") / "order").write_text("1 bicycle")
 
     ran = backups.run(namespaces=[shop])
@@ -48,6 +48,7 @@ def test_a_volume_is_backed_up_and_remembered(backups: Backups, shop: str) -> No
     assert ran.states() == {"data": "Complete"}
     record = backups.record(shop, "data")
     assert record is not None
+    assert record.claim == source.get(CLAIMS.format(shop, "data"))["metadata"]["uid"]
     assert record.complete
     assert record.snapshot is not None
     (listed,) = json.loads(backups.restic("snapshots", "--json", record.snapshot.id))
