@@ -98,6 +98,8 @@ class Record(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     outlives the attempt that raised it, whatever the next ones end with, until one is whole: nothing of the volume may
     be forgotten before. `adopted` is the repository that backups are to go to since, while none there was whole: the
     snapshot is still in the one before. `left_out` is only in Git, by what the claim's annotation says then.
+    `claim` is only in the annotation: the UID of the claim that it was written for. A copy on another one says nothing
+    about that. None: by a program that wrote none.
     """
 
     version: int = VERSION
@@ -107,6 +109,7 @@ class Record(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     suspicion: Suspicion | None = None
     adopted: str | None = None
     left_out: bool | None = None  # no backup is to be made of it any more: what there is of it grows old, as is meant
+    claim: str | None = None
 
     @property
     def suspected(self) -> Suspicion | None:
@@ -141,6 +144,14 @@ def decode(text: str) -> Record:
         return checked(msgspec.json.decode(text, type=Record))
     except msgspec.DecodeError as error:
         raise ValueError(f"is no record of a backup: {error}") from None
+
+
+def decode_of(text: str, claim: str) -> Record | None:
+    """Return the record that an annotation of the claim with this UID holds, None when it was written for another one.
+
+    Raises ValueError as `decode` does, and not for another claim's: whatever is wrong with that, it is not this one's.
+    """
+    return None if _is_anothers(text, claim) else decode(text)
 
 
 def from_data(data: dict[str, object]) -> Record:
@@ -193,6 +204,18 @@ def _check_snapshot(snapshot: Snapshot, repository: str) -> None:
 
 class _Versioned(msgspec.Struct, frozen=True):
     version: int = VERSION
+
+
+class _Owned(_Versioned, frozen=True):
+    claim: str | None = None
+
+
+def _is_anothers(text: str, claim: str) -> bool:
+    try:
+        owned = msgspec.json.decode(text, type=_Owned)
+    except ValueError:
+        return False  # `decode` says what is the matter with it
+    return owned.version <= VERSION and owned.claim not in (None, claim)
 
 
 def _check_version(version: int) -> None:

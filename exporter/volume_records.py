@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from drsyncer import own, snapshot
-from drsyncer.manifest import Manifest, ObjectRef
+from drsyncer.manifest import Manifest, ObjectRef, metadata
 from drsyncer.match import annotations_of
 from drsyncer.recovery import layout, volumes
 from drsyncer.recovery.git import TreeFile
@@ -32,16 +32,22 @@ class RecordFile:
 
 
 def record_of(manifest: Manifest, ref: ObjectRef) -> RecordFile | None:
-    """Return the file for the record on an object as the API server gave it; None when it bears none."""
+    """Return the file for the record on an object as the API server gave it; None when it bears none of its own.
+
+    One that was written for another claim came along with a copy: of this one's data nothing is known, so that what an
+    earlier claim of its name has in Git is none either.
+    """
     text = annotations_of(manifest).get(own.BACKUP_RESULT)
     if ref.type != layout.CLAIMS or text is None:
         return None
     path = layout.record_path(ref.namespace, ref.name)
     try:
-        record = snapshot.decode(str(text))
+        record = snapshot.decode_of(str(text), str(metadata(manifest).get("uid") or ""))
+        if record is None:
+            return None
         # By the claim as it is now: who writes the annotation has no backup to wait for.
         unwanted = annotations_of(manifest).get(own.BACKUP) == "false"
-        record = msgspec.structs.replace(record, left_out=True if unwanted else None)
+        record = msgspec.structs.replace(record, left_out=True if unwanted else None, claim=None)
         return RecordFile(path, volumes.emit(record, ref), change_of(ref, record))
     except ValueError as error:
         return RecordFile(path, fault=f"{ref}: its annotation {own.BACKUP_RESULT} {error}")

@@ -16,12 +16,13 @@ from drsyncer.wording import many, printable, some
 from volumes import attesting, mounted
 from volumes.answers import BackupSummary, utc
 from volumes.describing import Described
+from volumes.earlier import Earlier
 from volumes.failure import INCOMPLETE
 from volumes.hearing import Message, Outcome
 from volumes.restic import Restic
 from volumes.result import Reason, Result
-from volumes.snapshotting import Made, Making, look_before, may_be_empty
-from volumes.task import BackupTask
+from volumes.snapshotting import Before, Made, Making, look_before, may_be_empty
+from volumes.task import BackupTask, Counts
 from volumes.verdict import Verdict
 
 _log = log.get(__name__)
@@ -37,12 +38,12 @@ def back_up(task: BackupTask, restic: Restic, *, listener: Callable[[Message], N
     root = mounted.root_of(task.root)
     if mounted.is_empty(root) and not may_be_empty(task):
         restic.version()
-        return _refused(task, look_before(task, restic).repository, start)
+        return _refused(task, look_before(task, restic), start)
     with Making(task, restic, root, listener) as making:
         made = making.made()
         if made is None:
-            return _refused(task, making.before.repository, start)
-        verdict = judge(made, task)
+            return _refused(task, making.before, start)
+        verdict = judge(made, task, making.before.earlier)
         snapshot = _snapshot(task, restic, making, made, verdict.state)
     names = names_of(made.outcome, made.described, root)
     for warning in made.warnings:
@@ -65,14 +66,14 @@ def back_up(task: BackupTask, restic: Restic, *, listener: Callable[[Message], N
     )
 
 
-def judge(made: Made, task: BackupTask) -> Verdict:
+def judge(made: Made, task: BackupTask, earlier: Earlier | None = None) -> Verdict:
     """Return what a snapshot is worth that restic has made. Pure.
 
     A loss is told whatever else is the matter. What could not be read may be all that is lacking, so that it is Partial
     then; what changed meanwhile explains no loss.
     """
     outcome, described = made.outcome, made.described
-    loss = "" if task.confirmed else shrunk(task, made.summary)
+    loss = "" if task.confirmed else shrunk(task, made.summary, earlier)
     if outcome.status == INCOMPLETE or outcome.complaints_total:
         names = [printable(complaint.item) for complaint in outcome.complaints]
         why = outcome.complaints[0].message if outcome.complaints else "restic does not say which"
@@ -103,17 +104,28 @@ def judge(made: Made, task: BackupTask) -> Verdict:
     return Verdict(State.UNCHANGED if made.is_unchanged else State.COMPLETE)
 
 
-def shrunk(task: BackupTask, summary: BackupSummary) -> str:
-    """Return how much less is in the volume than in its last whole snapshot, if that is suspicious; else "". Pure."""
-    if task.known is None:
+def shrunk(task: BackupTask, summary: BackupSummary, earlier: Earlier | None = None) -> str:
+    """Return how much less is in the volume than in its last whole snapshot, if that is suspicious; else "". Pure.
+
+    Of a claim that has none, what is in the `earlier` one counts.
+    """
+    known, where = _known(task, earlier)
+    if known is None:
         return ""
     for before, now, what in (
-        (task.known.files, summary.total_files_processed, "files"),
-        (task.known.bytes, summary.total_bytes_processed, "bytes"),
+        (known.files, summary.total_files_processed, "files"),
+        (known.bytes, summary.total_bytes_processed, "bytes"),
     ):
         if before and ((before - now) * 100 > task.shrink_percent * before or now == 0):
-            return f"the volume has {now:,} {what}, and {before:,} in its last whole snapshot"
+            return f"the volume has {now:,} {what}, and {before:,} in {where}"
     return ""
+
+
+def _known(task: BackupTask, earlier: Earlier | None) -> tuple[Counts | Snapshot | None, str]:
+    """Return what a volume is compared with, and how that is called."""
+    if task.known is None and earlier is not None:
+        return earlier.counts, str(earlier)
+    return task.known, "its last whole snapshot"
 
 
 def names_of(outcome: Outcome, described: Described | None, root: Path) -> tuple[str, ...]:
@@ -136,15 +148,16 @@ def _way_on(task: BackupTask) -> str:
     return f"if that is meant, confirm it: `dr-syncer volumes backup --pvc {claim} --confirm {claim}{adopt}`"
 
 
-def _refused(task: BackupTask, id_: str, start: datetime) -> Result:
-    before = f", and its last whole snapshot has {many(task.known.files, 'file')}" if task.known else ""
+def _refused(task: BackupTask, before: Before, start: datetime) -> Result:
+    known, where = _known(task, before.earlier)
+    had = f", and {where} has {many(known.files, 'file')}" if known else ""
     return Result(
         state=State.EMPTY,
         start=start,
         end=datetime.now(UTC),
-        repository=id_,
+        repository=before.repository,
         reason=Reason.EMPTY,
-        message=f"there is nothing in the volume{before}. No snapshot was made; {_way_on(task)}",
+        message=f"there is nothing in the volume{had}. No snapshot was made; {_way_on(task)}",
     )
 
 

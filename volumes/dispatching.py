@@ -27,7 +27,7 @@ from volumes.healing import Healed, heal, heal_one
 from volumes.hooks import Hooks
 from volumes.jobs import Dispatcher, Move
 from volumes.leftovers import sweep
-from volumes.looking import NOT_COMPARED, Found, look
+from volumes.looking import COMPARED, Found, look
 from volumes.outcome import Backup, Outcome
 from volumes.placing import CannotMount
 from volumes.preparing import Preparing, Subject, placed
@@ -112,7 +112,7 @@ def back_up(
         for index, result in results.items():
             backup = backups[index]
             unknown = found.unreadable.get(backup.chosen.claim.key, "")
-            backups[index] = replace(backup, result=_uncompared(result, unknown) if unknown else result)
+            backups[index] = replace(backup, result=_unremembered(result, unknown) if unknown else result)
     return Outcome(
         cluster=exporter.cluster,
         run=run,
@@ -262,9 +262,9 @@ def _spotless(backups: Sequence[Backup]) -> set[Key]:
     return {backup.chosen.claim.key for backup in backups if backup.spotless}
 
 
-def _uncompared(result: Result, why: str) -> Result:
-    """Return a result that says that nobody knows what was in its volume before."""
-    return msgspec.structs.replace(result, warnings=(*result.warnings, f"it {NOT_COMPARED}: {why}"))
+def _unremembered(result: Result, why: str) -> Result:
+    """Return a result that says that its claim does not tell what was in the volume before."""
+    return msgspec.structs.replace(result, warnings=(*result.warnings, f"it {COMPARED}: {why}"))
 
 
 def _remember_refusals(backups: Sequence[Backup], recorder: Recorder) -> None:

@@ -20,7 +20,7 @@ from volumes.jobs import PODS
 from volumes.remembering import record_of
 from volumes.selecting import Asked, Choice, Chosen, Selecting, odd_wish
 
-NOT_COMPARED = "is not compared with what was in the volume before: nobody would notice that it lost its data"
+COMPARED = "is compared only with the newest whole snapshot that the restic repository has of a claim of its name"
 _NAMESPACES = ResourceType("", "v1", "namespaces", "Namespace", namespaced=False)
 
 
@@ -63,7 +63,7 @@ def look(cluster: Cluster, select: VolumeSelect, asked: Asked, *, copies: bool) 
                 records[verdict.claim.key] = record
         except ValueError as error:
             unreadable[verdict.claim.key] = str(error)
-            warnings.append(f"{verdict.claim}: {error}; the next backup of it begins anew, and {NOT_COMPARED}")
+            warnings.append(f"{verdict.claim}: {error}; the next backup of it begins anew, and {COMPARED}")
     if missing := selecting.missing(chosen):
         names = some(["/".join(key) for key in missing])
         raise UsageError(f"there is no PersistentVolumeClaim {names}", hint="`kubectl get pvc -A` lists them.")

@@ -49,7 +49,8 @@ class Recorder:
         except ValueError as error:
             _logger.warning("a record is not readable and is written anew", claim=f"{namespace}/{name}", why=str(error))
             before = None
-        text = encode(remember(before, result, now=datetime.now(UTC)))
+        record = remember(before, result, now=datetime.now(UTC))
+        text = encode(msgspec.structs.replace(record, claim=metadata(claim)["uid"]))
         if text != (metadata(claim).get("annotations") or {}).get(own.BACKUP_RESULT):
             self._write(claim, text)
         if not is_good(result) or result.message:

@@ -11,19 +11,22 @@ from datetime import datetime
 
 import msgspec
 
-from drsyncer.manifest import Manifest
+from drsyncer.manifest import Manifest, metadata
 from drsyncer.match import annotations_of
 from drsyncer.own import BACKUP_RESULT
-from drsyncer.snapshot import Attempt, Record, State, Suspicion, decode
+from drsyncer.snapshot import Attempt, Record, State, Suspicion, decode_of
 from volumes.endings import is_good
 from volumes.result import Reason, Result
 
 
 def record_of(claim: Manifest) -> Record | None:
-    """Return what a claim's annotation remembers, None when there is none. Raises ValueError when it is no record."""
+    """Return what a claim's annotation remembers of it, None when there is none, or it came with a copy of another one.
+
+    Raises ValueError when it is no record.
+    """
     text = annotations_of(claim).get(BACKUP_RESULT)
     try:
-        return None if text is None else decode(text)
+        return None if text is None else decode_of(text, str(metadata(claim).get("uid") or ""))
     except ValueError as error:
         raise ValueError(f"the annotation {BACKUP_RESULT} {error}") from None
 

@@ -19,9 +19,10 @@ from typing import Self
 import msgspec
 
 from drsyncer.snapshot import Folder, State
-from volumes import attesting, commands, repository
+from volumes import attesting, commands, earlier, repository
 from volumes.answers import BackupSummary, Listed
 from volumes.describing import Described, Describing
+from volumes.earlier import Earlier
 from volumes.failure import DONE, INCOMPLETE, Interrupted, RepositoryDamaged, ResticError
 from volumes.gate import Gate
 from volumes.hearing import Message, Outcome
@@ -36,13 +37,15 @@ _SURE = frozenset({State.COMPLETE, State.UNCHANGED})
 class Before:
     """What the repository, whose id is `repository`, has of the snapshot before: None when there is no such.
 
-    `manifest` is how its manifest is listed, None when there is none to be had.
+    `manifest` is how its manifest is listed, None when there is none to be had. `earlier` is what an earlier claim of
+    this name has left, where nothing else is known to compare with.
     """
 
     repository: str
     snapshot: Listed | None = None
     manifest: Listed | None = None
     warnings: tuple[str, ...] = ()
+    earlier: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +245,10 @@ def look_before(task: BackupTask, restic: Restic) -> Before:
     """
     previous, known = task.previous, task.repository_id
     if previous is None:
-        return Before(repository.repository_id(restic, known=known))
+        id_ = repository.repository_id(restic, known=known)
+        # Only then is a second question asked, which few backups ever come to.
+        is_new = task.known is None and not task.confirmed
+        return Before(id_, earlier=earlier.look_for(restic, task.volume) if is_new else None)
     short = previous.id[:8]
     listed = repository.listed(restic, previous)
     found = listed.get(previous.id)

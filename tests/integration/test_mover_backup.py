@@ -245,6 +245,29 @@ def test_a_volume_that_lost_most_of_its_data_is_refused_until_somebody_confirms_
     assert (confirmed.code, confirmed.state) == (0, State.COMPLETE)
 
 
+def test_a_claim_that_was_made_anew_is_compared_with_the_newest_whole_snapshot_of_its_name(
+    mover: Mover, volume: Path, target: Path
+) -> None:
+    """Its claim remembers nothing; that the database in it begins anew must not look like a backup of the old one."""
+    old = mover.backup(volume).snapshot
+    other = mover.backup(target, volume=msgspec.structs.replace(VOLUME, name="other"), confirmed=True)
+    empty = mover.backup(target)
+    (target / "ibdata").write_text("anew")
+    shrunk = [mover.backup(target), mover.backup(target)]  # what came of the first is no measure for the second
+    confirmed = mover.backup(target, confirmed=True)
+    then = mover.backup(target)
+
+    assert other.code == 0
+    name = f"the last whole snapshot of a claim of this name before ({old.id[:8]} of {old.start:%Y-%m-%d %H:%M} UTC)"
+    assert_no_backup(empty, State.EMPTY, Reason.EMPTY, code=ExitCode.REFUSED)
+    assert f"there is nothing in the volume, and {name} has {old.files} files. No" in empty.result.message
+    for ran in shrunk:
+        assert_no_backup(ran, State.EMPTY, Reason.SHRUNK, code=ExitCode.REFUSED)
+        assert ran.result.loss == f"the volume has 4 bytes, and {old.bytes:,} in {name}"
+        assert "--confirm shop/uploads`" in ran.result.message
+    assert [ran.state for ran in (confirmed, then)] == [State.COMPLETE] * 2
+
+
 def test_a_snapshot_before_that_is_gone_or_another_one_is_no_parent(mover: Mover, volume: Path, target: Path) -> None:
     first = mover.backup(volume).snapshot
     (target / "x").write_text("another volume")

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from drsyncer import own
 from drsyncer.errors import ExitCode
 from drsyncer.snapshot import State
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Kubelet, use
 from tests.cluster.restic_servers import RestServer
 from tests.cluster.tools import find
-from tests.integration.backups import ROOT, Backups
+from tests.integration.backups import CLAIMS, ROOT, Backups
 
 MakeNamespace = Callable[..., str]
 
@@ -39,7 +40,7 @@ def shop(source: ControlPlane, make_namespace: MakeNamespace) -> str:
     return make_namespace(source, "shop")
 
 
-def test_a_volume_is_backed_up_and_remembered(backups: Backups, shop: str) -> None:
+def test_a_volume_is_backed_up_and_remembered(backups: Backups, shop: str, source: ControlPlane) -> None:
     (backups.volumes.make(shop, "data") / "order").write_text("1 bicycle")
 
     ran = backups.run(namespaces=[shop])
@@ -48,6 +49,7 @@ def test_a_volume_is_backed_up_and_remembered(backups: Backups, shop: str) -> No
     assert ran.states() == {"data": "Complete"}
     record = backups.record(shop, "data")
     assert record is not None
+    assert record.claim == source.get(CLAIMS.format(shop, "data"))["metadata"]["uid"]
     assert record.complete
     assert record.snapshot is not None
     (listed,) = json.loads(backups.restic("snapshots", "--json", record.snapshot.id))
@@ -141,7 +143,32 @@ def test_a_loss_is_noticed_also_when_the_cluster_has_another_name(backups: Backu
     assert (ran.volume("data")["state"], ran.volume("data")["reason"]) == ("Empty", "Shrunk")
 
 
-def test_a_volume_whose_record_cannot_be_read_is_backed_up_and_said_not_to_be_compared(
+def test_a_claim_that_was_made_anew_is_no_standby_for_the_one_before(backups: Backups, shop: str) -> None:
+    folder = backups.volumes.make(shop, "data")
+    for number in range(20):
+        (folder / f"order-{number}").write_text("1 bicycle")
+    backups.run(namespaces=[shop])
+    first = backups.whole(shop, "data")
+    claim = CLAIMS.format(shop, "data")
+    brought = {own.BACKUP_RESULT: backups.cluster.get(claim)["metadata"]["annotations"][own.BACKUP_RESULT]}
+    backups.cluster.delete(claim)
+    folder.rename(folder.with_name("deleted"))
+    (backups.volumes.make(shop, "data", annotations=brought) / "order-0").write_text("1 bicycle")
+
+    ran = backups.run(namespaces=[shop])
+    record = backups.record(shop, "data")
+    confirmed = backups.run(claims=[(shop, "data")], confirmed=[(shop, "data")])
+
+    assert (ran.volume("data")["state"], ran.volume("data")["reason"]) == ("Empty", "Shrunk")
+    earlier = f"the last whole snapshot of a claim of this name before ({first.id[:8]} of"
+    assert f"the volume has 1 files, and 20 in {earlier}" in ran.volume("data")["message"]
+    assert record is not None
+    assert (record.snapshot, record.complete) == (None, False)
+    assert record.suspicion is not None
+    assert confirmed.states() == {"data": "Complete"}
+
+
+def test_a_volume_whose_record_cannot_be_read_is_backed_up_and_said_not_to_be_compared_with_that(
     backups: Backups, shop: str
 ) -> None:
     (backups.volumes.make(shop, "data", annotations={"dr-syncer.io/backup-result": "{}"}) / "order").write_text("1")
@@ -151,9 +178,9 @@ def test_a_volume_whose_record_cannot_be_read_is_backed_up_and_said_not_to_be_co
 
     assert ran.states() == {"data": "Complete"}
     (warning,) = ran.volume("data")["warnings"]
-    assert "it is not compared with what was in the volume before" in warning
+    assert "it is compared only with the newest whole snapshot that the restic repository has" in warning
     assert "is no record of a backup" in warning
-    assert any("is not compared" in said for said in ran.data["warnings"])
+    assert any("is compared only" in said for said in ran.data["warnings"])
     assert (again.volume("data")["warnings"], again.data["warnings"]) == ([], [])
 
 

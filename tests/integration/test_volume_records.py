@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from drsyncer import own, snapshot
@@ -120,6 +121,25 @@ def test_a_record_goes_with_its_claim(shop: ControlPlane, recovery: Recovery) ->
     assert not [path for path in recovery.paths() if path.startswith("volumes/")]
     assert subject(recovery) == "prod: 2 deleted, 2 volumes no longer recorded in shop"
     assert recovery.export(shop).commit == ""
+
+
+def test_a_record_that_came_with_a_copy_of_its_claim_counts_for_nothing(shop: ControlPlane, recovery: Recovery) -> None:
+    uid = json.loads(shop.kubectl("get", "pvc", "-n", "shop", "data", "-o", "json").stdout)["metadata"]["uid"]
+    text = snapshot.encode(msgspec.structs.replace(whole(), claim=uid))
+    note(shop, text)
+    shop.apply([pvc("copy", **{own.BACKUP_RESULT: text})])
+    recovery.export(shop)
+
+    assert recorded(recovery) == whole()
+    assert "volumes/shop/copy.yaml" not in recovery.paths()
+    # Made anew, as it was told: what is in Git is of the volume that went with the one before.
+    shop.delete(f"{CLAIMS}/data")
+    shop.apply([pvc(**{own.BACKUP_RESULT: text})])
+    outcome = recovery.export(shop)
+
+    assert recorded(recovery) is None
+    assert DATA_CLAIM in recovery.paths()
+    assert outcome.incomplete == {}
 
 
 def test_a_record_goes_when_its_claim_bears_none_any_more(shop: ControlPlane, recovery: Recovery) -> None:

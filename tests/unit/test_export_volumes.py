@@ -21,8 +21,9 @@ from transforms.claims import without_notes
 PATH = "volumes/shop/data.yaml"
 
 
-def bearing(text, *, name="data"):
-    return {"metadata": {"name": name, "namespace": "shop", "annotations": {own.BACKUP_RESULT: text}}}
+def bearing(text, *, name="data", uid=None):
+    about = {"name": name, "namespace": "shop", "annotations": {own.BACKUP_RESULT: text}}
+    return {"metadata": about | ({"uid": uid} if uid else {})}
 
 
 @given(RECORDS)
@@ -51,12 +52,40 @@ def test_a_claim_that_was_never_backed_up_has_none():
     assert record_of({"metadata": {"annotations": {"other": "x"}}}, claim()) is None
 
 
+OTHERS = msgspec.structs.replace(whole(), claim="uid-of-another")
+
+
+def test_a_record_says_nothing_of_another_claim():
+    """`kubectl apply` and backup tools bring annotations along: the data of this claim is in no repository."""
+    text = snapshot.encode(msgspec.structs.replace(whole(), claim="uid-1"))
+
+    found = record_of(bearing(text, uid="uid-1"), claim())
+    assert volumes.read(found.data, file=PATH) == (claim(), whole())
+    assert b"claim:" not in found.data
+    assert record_of(bearing(text, uid="uid-2"), claim()) is None
+    assert record_of(bearing(text), claim()) is None
+
+
+def test_what_is_wrong_with_the_record_of_another_claim_keeps_no_old_file():
+    spoilt = snapshot.encode(OTHERS).replace("Complete", "Fine")
+
+    assert record_of(bearing(spoilt, uid="uid-1"), claim()) is None
+    assert record_of(bearing(spoilt, uid="uid-of-another"), claim()).fault
+
+
 def test_nothing_but_a_claim_has_one():
     assert record_of(bearing(snapshot.encode(whole())), ObjectRef("configmaps", "shop", "data")) is None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nonsense", '{"version": 2}', snapshot.encode(whole()).replace("Complete", "Fine")]
+    "text",
+    [
+        "",
+        "nonsense",
+        '{"version": 2, "claim": "a"}',
+        '{"claim": 1}',
+        snapshot.encode(whole()).replace("Complete", "Fine"),
+    ],
 )
 def test_nonsense_is_a_fault_that_names_claim_and_annotation(text):
     found = record_of(bearing(text), claim())

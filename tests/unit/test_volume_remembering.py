@@ -215,6 +215,18 @@ def test_an_annotation_that_is_no_record_is_told() -> None:
     assert record_of({"metadata": {}}) is None
 
 
+def test_what_another_claim_remembers_came_with_a_copy() -> None:
+    made = remember(None, result(1, State.COMPLETE), now=LATER)
+
+    def on(claim: str, *, by: str | None) -> Record | None:
+        text = encode(msgspec.structs.replace(made, claim=by))
+        return record_of({"metadata": {"uid": claim, "annotations": {"dr-syncer.io/backup-result": text}}})
+
+    assert on("uid-1", by="uid-1") == msgspec.structs.replace(made, claim="uid-1")
+    assert on("uid-2", by="uid-1") is None
+    assert on("uid-2", by=None) == made  # of a program that wrote no claim
+
+
 @pytest.mark.parametrize("state", [State.COMPLETE, State.UNCHANGED, State.FAILED, State.PARTIAL])
 @pytest.mark.parametrize("clock", [State.COMPLETE, State.FAILED])
 def test_what_a_clock_wrote_that_was_ahead_keeps_nothing_newer_away(clock: State, state: State) -> None:

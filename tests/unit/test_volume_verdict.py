@@ -14,6 +14,7 @@ from volumes import mover
 from volumes.answers import BackupSummary
 from volumes.backing_up import judge, names_of, shrunk
 from volumes.describing import Described
+from volumes.earlier import Earlier
 from volumes.failure import NoRepository, RepositoryLocked, ResticError
 from volumes.hearing import Complaint, Outcome
 from volumes.manifest import Footer
@@ -84,6 +85,7 @@ def verdict(
     is_empty: bool = False,
     outcome: Outcome | None = None,
     manifest: Described | None = None,
+    earlier: Earlier | None = None,
 ) -> Verdict:
     made = Made(
         outcome=outcome or Outcome("back up"),
@@ -93,7 +95,7 @@ def verdict(
         is_unchanged=is_unchanged,
         is_empty=is_empty,
     )
-    return judge(made, asked)
+    return judge(made, asked, earlier)
 
 
 def test_states_of_a_snapshot_that_restic_made_to_the_end() -> None:
