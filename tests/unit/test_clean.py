@@ -264,7 +264,7 @@ def test_what_people_write_for_us_and_what_we_must_remember_stays() -> None:
     ours = {value for name, value in vars(own).items() if name.isupper() and str(value).startswith(own.PREFIX)}
     raw = widget(**dict.fromkeys([*(ours - {own.PREFIX}), "dr-syncer.io/other"], "x"))
     kept = set(clean(raw).manifest["metadata"]["annotations"])
-    theirs = {own.PARKED, own.DIGEST, own.CONFIDENTIAL, own.BACKUP_RESULT, own.RESTORED}
+    theirs = {own.PARKED, own.DIGEST, own.CONFIDENTIAL, own.BACKUP_RESULT, own.RESTORED, own.PRUNED}
     assert kept == ours - theirs - {own.PREFIX}
 
 
