@@ -51,6 +51,7 @@ class Marker(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     path: str = ""  # what was restored inside the volume; "": all of it
     partial: bool = False  # the snapshot itself is not whole: somebody wanted it all the same
     verified: str = ""  # how it is compared with the manifest before it counts as whole: none, metadata, all
+    unlooked: bool = False  # there may be something else in the volume: nobody knows that its mover looked into it
     used: datetime | None = None  # when a pod was first seen on the volume since: what is in it may be something else
     reason: str = ""  # of a state that is not complete: one word for machines
     message: str = ""  # and a sentence for people, without secrets

@@ -63,16 +63,17 @@ def ending(seen: Seen, *, since: datetime, now: datetime) -> Result | None:
             return _pod_failed(pod, seen, since=since, now=now)
         if overdue(pod, now):
             why = _disruption(pod) or "it was deleted"
-            return failure(Reason.LOST, f"{why}; its node {seen.node} does not say that it ended", start=since, end=now)
+            text = f"{why}; its node {seen.node} does not say that it ended"
+            return failure(Reason.LOST, text, start=since, end=now, ran=seen.started)
     if seen.job is None:
-        return failure(Reason.LOST, "its Job was deleted by somebody else", start=since, end=now)
+        return failure(Reason.LOST, "its Job was deleted by somebody else", start=since, end=now, ran=seen.started)
     failed = _condition(seen.job, "Failed")
     if failed is None:
         return None
     if failed.get("reason") == "DeadlineExceeded":
         reason = Reason.TIMED_OUT if seen.started else Reason.NOT_STARTED
         return failure(reason, f"its Job ran out of time: {_text(failed)}", start=since, end=now)
-    return failure(Reason.LOST, f"its pod was deleted: {_text(failed)}", start=since, end=now)
+    return failure(Reason.LOST, f"its pod was deleted: {_text(failed)}", start=since, end=now, ran=seen.started)
 
 
 def is_good(result: Result) -> bool:
@@ -104,9 +105,9 @@ def why_not_started(seen: Seen, events: Sequence[Manifest] = ()) -> str:
     return f"its pod is {_mapping(seen.pods[0].get('status')).get('phase') or 'Pending'} and says no more"
 
 
-def failure(reason: Reason, message: str, *, start: datetime, end: datetime) -> Result:
-    """Return the result of a mover that could not give one itself."""
-    return Result(state=State.FAILED, start=start, end=end, reason=reason, message=message)
+def failure(reason: Reason, message: str, *, start: datetime, end: datetime, ran: bool = True) -> Result:
+    """Return the result of a mover that could not give one itself. `ran`: it was seen to run."""
+    return Result(state=State.FAILED, start=start, end=end, reason=reason, message=message, ran=ran)
 
 
 def _last_words(terminated: Mapping[str, Any], pod: Manifest, *, since: datetime, now: datetime) -> Result:
@@ -138,7 +139,8 @@ def _pod_failed(pod: Manifest, seen: Seen, *, since: datetime, now: datetime) ->
         reason = Reason.TIMED_OUT if seen.started else Reason.NOT_STARTED
         return failure(reason, f"its pod ran out of time: {_text(status)}", start=since, end=now)
     why = _disruption(pod) or _text(status)
-    return failure(Reason.LOST, f"the mover's pod ended without a result: {why}", start=since, end=now)
+    text = f"the mover's pod ended without a result: {why}"
+    return failure(Reason.LOST, text, start=since, end=now, ran=seen.started)
 
 
 def _disruption(pod: Manifest) -> str:

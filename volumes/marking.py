@@ -75,7 +75,8 @@ def take_up(cluster: Cluster, key: Key, result: Result, *, uid: str = "") -> Non
     if not untouched(result):
         swap(cluster, claim, claim.marker, finished(claim.marker, result))
     elif result.reason is Reason.NOT_EMPTY:
-        swap(cluster, claim, claim.marker, None)
+        resumed = claim.marker.reason != ""
+        swap(cluster, claim, claim.marker, finished(claim.marker, result) if resumed else None)
 
 
 def untouched(result: Result) -> bool:
@@ -96,10 +97,12 @@ def of_what_began(begun: Marker, result: Result) -> Result:
 def finished(begun: Marker, result: Result) -> Marker:
     """Return the marker at the end of a restore."""
     if result.state.whole:
-        return msgspec.structs.replace(begun, state=Progress.COMPLETE, ended=result.end)
+        return msgspec.structs.replace(begun, state=Progress.COMPLETE, ended=result.end, reason="", unlooked=False)
     return msgspec.structs.replace(
         begun,
         state=Progress.PARTIAL,
+        # Whoever runs looks first; one that was killed on the way must be resumed.
+        unlooked=begun.unlooked and not (result.ran and result.touched),
         ended=result.end,
         reason=str(result.reason or Reason.FAILED),
         message=result.message[:_LONGEST],

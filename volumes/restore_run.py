@@ -219,7 +219,7 @@ class Restores:
         What was found empty may have waited for its turn for hours, and a claim that has no volume yet may get one that
         somebody used before.
         """
-        return (step.look or step.why is Why.EMPTY) and not self._errand.aim.confirmed
+        return (_is_new(step) or _is_unlooked(step)) and not self._errand.aim.confirmed
 
     def _around_look(self, move: Move, _job: Manifest, go: Go) -> Result:
         """Look into a volume that no pod uses: a file that is written meanwhile would not be seen."""
@@ -231,7 +231,8 @@ class Restores:
             return early
         now = self._judged[_place(move)]
         assert now.claim is not None
-        begun = self._marker(now)
+        assert isinstance(move.task, RestoreTask)
+        begun = self._marker(now, unlooked=move.task.empty)
         marking.swap(self._cluster, now.claim, now.claim.marker, begun)
         with self._lock:
             self._marked[_place(move)] = now.claim, begun
@@ -254,6 +255,7 @@ class Restores:
     def _second_thoughts(self, move: Move) -> Result | None:
         """Judge the volume once more, as it is now; return why it is not to be restored any more, None when it is."""
         step = self._steps[_place(move)]
+        assert isinstance(move.task, RestoreTask)
         # Where to was decided. What was found empty is looked into again by its mover, what we made holds nothing.
         aim = replace(
             self._errand.aim,
@@ -268,10 +270,10 @@ class Restores:
                 now = replace(now, why=Why.MISSING, text="the claim was deleted, or made anew, meanwhile")
             elif now.look:
                 now = replace(now, why=Why.BUSY, text="somebody else got its volume made meanwhile: run it again")
-            elif self._must_be_empty(step) and _is_marked(now):
+            elif _is_new(step) and not self._errand.aim.confirmed and _is_marked(now):
                 # Its mover would take what is ours for somebody else's, and `marking.take_up` there was no marker.
                 now = replace(now, why=Why.BUSY, text="somebody restored into it meanwhile: run it again")
-            elif _is_known(step) and not _is_known(now):
+            elif (_is_known(step) and not _is_known(now)) or (self._must_be_empty(now) and not move.task.empty):
                 now = replace(now, why=Why.BUSY, text="it was used, or restored into, meanwhile: run it again")
         with self._lock:
             self._judged[_place(move)] = now
@@ -283,7 +285,7 @@ class Restores:
         reason = Reason.TARGET_IN_USE if now.why in (Why.IN_USE, Why.BUSY) else Reason.NOT_STARTED
         return failure(reason, now.text, start=moment, end=moment)
 
-    def _marker(self, step: Step) -> Marker:
+    def _marker(self, step: Step, *, unlooked: bool) -> Marker:
         snapshot, record, claim = step.snapshot, step.record, step.claim
         assert snapshot is not None
         assert record is not None
@@ -302,6 +304,8 @@ class Restores:
             started=_now(),
             path=step.path,
             partial=snapshot.state is State.PARTIAL,
+            unlooked=unlooked,
+            reason=str(Why.RESUMED) if _is_unlooked(step) else "",
             # A whole restore was compared, where there is something to compare with; else it would not be whole.
             verified=self._errand.verify if snapshot.manifest else "none",
         )
@@ -359,6 +363,17 @@ def _is_known(step: Step) -> bool:
     """
     marker = step.claim.marker if step.claim else None
     return step.why is Why.OTHER_SNAPSHOT and marker is not None and not marker.path
+
+
+def _is_new(step: Step) -> bool:
+    """Whether nothing of ours is known to be in the volume."""
+    return step.look or step.why is Why.EMPTY
+
+
+def _is_unlooked(step: Step) -> bool:
+    """Whether a restore into a new one was broken off, and nobody knows that its mover had looked."""
+    marker = step.claim.marker if step.claim else None
+    return marker is not None and marker.half and marker.unlooked
 
 
 def _is_marked(step: Step) -> bool:

@@ -71,6 +71,7 @@ class Result(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     bytes_added: int = 0  # backup: to the repository; restore: written to the volume
     verified: str = ""  # restore: how it was compared with the manifest, and found equal: metadata, all; "" for not
     touched: bool = True  # restore: whether anything in the volume may have been written or deleted
+    ran: bool = True  # whether the mover was seen to run: only a dispatcher that ends it for it says no
     warnings: tuple[str, ...] = ()
 
 

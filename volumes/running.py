@@ -122,7 +122,7 @@ class Movers:
             follower.join(_TICK * 5)  # a request that hangs is not waited for
         if self._fault is not None:
             raise self._fault
-        return [results[index] if index in results else _interrupted(_now()) for index in range(len(moves))]
+        return [results[index] if index in results else _interrupted(_now(), ran=False) for index in range(len(moves))]
 
     def _work(self, slots: Slots, results: dict[int, Result], end: threading.Event) -> None:
         """Run one move after the other, until none is left."""
@@ -185,6 +185,8 @@ class Movers:
             return result, False
         try:
             result = self._way.around(move, job, lambda: self._moved(move, job, placed))
+        except _NotNow as reason:  # all that is there is theirs
+            return failure(reason.reason, str(reason), start=begun, end=_now()), False
         except DrSyncerError as error:
             self._end(job)
             result = failure(Reason.FAILED, error.with_hint, start=begun, end=_now())
@@ -251,8 +253,11 @@ class Movers:
         """Let the Job run and follow it to its end."""
         begun = _now()
         if self._stopping.is_set():
-            return _interrupted(begun)
-        making.make_secret(self._cluster, move, self._way.credentials, self._way.by, owner=job)
+            return _interrupted(begun, ran=False)
+        try:
+            making.make_secret(self._cluster, move, self._way.credentials, self._way.by, owner=job)
+        except TakenByAnother as other:
+            raise _NotNow(Reason.NOT_STARTED, str(other), theirs=True) from None
         making.let_run(self._cluster, job)
         return self._followed(job, begun, placed=placed)
 
@@ -289,11 +294,10 @@ class Movers:
         """End a mover that must not go on, and return what became of it; None when it may."""
         mover, now = self._way.mover, time.monotonic()
         if self._stopping.is_set():
-            self._end(job)
-            return _interrupted(begun)
+            return _interrupted(begun, ran=self._end(job) or bool(started))
         if seen.suspended and self._fresh(name_of(job), metadata(job).get("uid")).suspended:
-            self._end(job)
-            return failure(Reason.LOST, "its Job was suspended by somebody else", start=begun, end=_now())
+            ran = self._end(job) or bool(started)
+            return failure(Reason.LOST, "its Job was suspended by somebody else", start=begun, end=_now(), ran=ran)
         if started and now - started > mover.timeout:
             self._end(job)
             text = f"the mover ran for more than {mover.timeout:g} s and was ended; see volumes.mover.timeout"
@@ -369,8 +373,10 @@ def _with_words(result: Result, words: str) -> Result:
     return msgspec.structs.replace(result, message=said)
 
 
-def _interrupted(begun: datetime) -> Result:
-    return failure(Reason.INTERRUPTED, "interrupted", start=begun, end=_now())
+def _interrupted(begun: datetime, *, ran: bool) -> Result:
+    """Return the end of a mover that was told to stop. One that certainly never ran left its volume as it was."""
+    result = failure(Reason.INTERRUPTED, "interrupted", start=begun, end=_now(), ran=ran)
+    return msgspec.structs.replace(result, touched=ran)
 
 
 def _now() -> datetime:

@@ -15,9 +15,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from drsyncer import own
 from drsyncer.cluster import connect
 from drsyncer.errors import ExitCode, Refused, RevisionNotFound, UsageError
-from drsyncer.restored import Progress
+from drsyncer.restored import Progress, encode
 from drsyncer.snapshot import Attempt, State
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fault_proxy import FaultProxy
@@ -27,10 +28,11 @@ from tests.integration.backups import end_leases
 from tests.integration.movers import Backend, Mover, fill, portrait
 from tests.integration.recovery import Recovery
 from tests.integration.restores import DATA, SHOP, Scene, endings
+from tests.unit.movers import BY, mover, restore
 from tests.unit.test_volume_failures_told import MARKER
 from tests.unit.volume_records import NIGHT
 from tests.unit.volume_records import snapshot as made_up
-from volumes import marking
+from volumes import making, marking
 from volumes.announcing import Announcing
 from volumes.restore_look import look_at
 from volumes.restore_plan import Key
@@ -513,6 +515,51 @@ def test_a_claim_that_gets_a_volume_with_something_in_it_is_left_alone_until_som
 
     assert endings(scene.restore(**there, confirmed=True)) == {"shop/data": ("restored", "Confirmed")}
     assert portrait(kept) == portrait(origin)
+
+
+def test_a_run_that_was_taken_for_dead_takes_no_secret_of_the_one_after_it_away(scene: Scene) -> None:
+    scene.volume()
+    cluster, move = scene.cluster(), restore("data", namespace=SHOP)
+    mine = making.make_job(cluster, move, mover(), BY, ())
+    making.remove(cluster, mine)
+    scene.dr.wait_for(
+        lambda: not scene.dr.exists(f"/apis/batch/v1/namespaces/{SHOP}/jobs/{move.name}"), what="the Job to be gone"
+    )
+    theirs = making.make_job(cluster, move, mover(), BY, ())
+    making.make_secret(cluster, move, {"password": b"theirs"}, BY, owner=theirs)
+
+    with pytest.raises(making.TakenByAnother, match="took this one for dead"):
+        making.make_secret(cluster, move, {"password": b"mine"}, BY, owner=mine)
+
+    (kept,) = scene.dr.get(f"/api/v1/namespaces/{SHOP}/secrets/{move.name}")["metadata"]["ownerReferences"]
+    assert kept["uid"] == theirs["metadata"]["uid"]
+    making.remove(cluster, theirs)
+    cluster.close()
+
+
+@pytest.mark.parametrize("state", [Progress.IN_PROGRESS, Progress.PARTIAL])
+def test_a_restore_that_was_broken_off_before_its_mover_had_looked_is_resumed_where_nothing_is(
+    scene: Scene, origin: Path, state: Progress
+) -> None:
+    volume = scene.volume()
+    scene.point({DATA: scene.record(scene.backup(origin))})
+    assert endings(scene.restore()) == {"shop/data": ("restored", "Unknown")}
+    done = scene.marker()
+    assert done is not None
+    assert not done.unlooked
+    begun = msgspec.structs.replace(done, state=state, ended=None, unlooked=True)
+    scene.dr.kubectl("annotate", "--overwrite", "-n", SHOP, "pvc", "data", f"{own.RESTORED}={encode(begun)}")
+
+    assert endings(scene.restore()) == {"shop/data": ("refused", "NotEmpty")}
+    left = scene.marker()
+    assert left is not None
+    assert (left.half, left.unlooked) == (True, True)
+
+    for path in volume.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    assert endings(scene.restore()) == {"shop/data": ("restored", "Resumed")}
+    assert portrait(volume) == portrait(origin)
+    assert scene.states()[0] is Progress.COMPLETE
 
 
 def test_what_a_service_fails_at_again_and_again_is_told_seldom_and_counted(scene: Scene, origin: Path) -> None:

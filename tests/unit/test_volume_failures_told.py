@@ -215,6 +215,19 @@ def test_a_volume_that_somebody_else_restored_into_is_not_called_whole(other: st
     assert of_what_began(MARKER, same) == same
 
 
+@pytest.mark.parametrize(
+    ("ran", "touched", "unlooked"), [(False, True, True), (True, True, False), (True, False, True)]
+)
+def test_only_a_mover_that_ran_has_looked_into_the_volume(ran: bool, touched: bool, unlooked: bool) -> None:
+    """One that was lost before may have been about to find somebody's data, and the next one must look for it."""
+    begun = msgspec.structs.replace(MARKER, unlooked=True)
+    lost = Result(state=State.FAILED, start=WHEN, end=WHEN, reason=Reason.LOST, message="why", ran=ran, touched=touched)
+
+    assert finished(begun, lost).unlooked is unlooked
+    assert not finished(MARKER, lost).unlooked
+    assert not finished(begun, Result(state=State.COMPLETE, start=WHEN, end=WHEN)).unlooked
+
+
 def outcome(*done: Done) -> Restored:
     return Restored("dr", "prod", "c" * 40, LATER, planned_only=False, volumes=done)
 
