@@ -64,17 +64,19 @@ def _lacks(row: Row, max_age: float | None) -> Iterator[Lack]:
         if not row.new:
             yield Lack.NEVER
         return
+    if record.snapshot is not None and row.stored is False:
+        yield Lack.GONE
+    if row.unlisted:
+        yield Lack.UNLISTED
     if record.left_out:
         return
     if record.snapshot is None:
         yield Lack.NEVER_WHOLE
     elif row.stored is False:
-        yield Lack.GONE
+        pass
     elif row.age is None or (max_age is not None and row.age > max_age):
         yield Lack.OLD
     if record.suspected is not None:
         yield Lack.SUSPICIOUS
     if record.attempt is not None and record.attempt.state is not State.EMPTY:
         yield Lack.NOT_WHOLE
-    if row.unlisted:
-        yield Lack.UNLISTED

@@ -28,12 +28,12 @@ class Stored:
 class Row:
     """One volume. `record` is None for a claim of whose data nothing is known.
 
-    `age` are the seconds since restic began to read the newest whole snapshot: what would be lost now, the RPO. It is
-    None where there is none, restic no longer has it, or a clock was wrong. `stored` is whether restic has it, None
-    when nobody asked. `problems` are sentences; none is well. A volume that is left out of backups has none, whatever
-    there is of it. `new` is a claim that no backup has tried yet, and that
-    the source has not had for as long as a backup may take to come by. `unlisted`: restic has its snapshot, and not
-    the list of its files.
+    `age` are the seconds since restic began to read the newest whole snapshot, or the copy was made that it read: what
+    would be lost now, the RPO. It is None where there is none, restic no longer has it, or a clock was wrong. `stored`
+    is whether restic has it, None when nobody asked. `problems` are sentences; none is well. A volume that is left out
+    of backups has none but that restic does not have what there is of it. `new` is a claim that no backup has tried
+    yet, and that the source has not had for as long as a backup may take to come by. `unlisted`: restic has its
+    snapshot, and not the list of its files.
     """
 
     claim: ObjectRef
@@ -131,7 +131,7 @@ def as_known(found: Listing, before: Listing) -> Listing:
 
     def known(row: Row) -> Row:
         was, record = lacked.get(row.claim), row.record
-        if was is None or was.record is None or record is None or record.snapshot is None or row.left_out:
+        if was is None or was.record is None or record is None or record.snapshot is None:
             return row
         if (record.repository, record.snapshot) != (was.record.repository, was.record.snapshot):
             return row
@@ -161,8 +161,8 @@ def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: fl
         problems.append(f"its snapshot is of {moment(snapshot.start)}, which is still to come: a clock was wrong")
         age = None
     age = max(age, 0.0) if age is not None else None
-    if record.left_out:
-        return Row(claim, record, age, there, ())
+    if record.left_out:  # a restore brings it all the same
+        return Row(claim, record, age, there, (problem,) if problem else (), unlisted=there is True and bool(problem))
     if age is not None and max_age is not None and age > max_age:
         problems.append(f"its newest whole snapshot is {span(age)} old; volumes.maxAge is {span(max_age)}")
     return Row(claim, record, age, there, tuple(problems), unlisted=there is True and bool(problem))

@@ -58,7 +58,16 @@ def test_what_is_wrong_with_a_volume_is_told_apart(record, more, lacks):
     assert found.lacking.items[0].why
 
 
-@pytest.mark.parametrize("record", [whole(1), whole(77), failed(1), failed(None, State.EMPTY)])
+def test_what_there_is_of_a_volume_that_is_left_out_must_be_there_since_a_restore_brings_it():
+    listed = of({DATA: left_out(whole(77))})
+
+    assert condition(listed).lacks == {"gone": 1}
+    assert (listed.exit_code, condition(listed).states) == (ExitCode.PARTIAL, {"LeftOut": 1})
+    unlisted = of({DATA: left_out(whole(1))}, stored=Stored(REPOSITORY, {snapshot(1).id}))
+    assert condition(unlisted).lacks == {"unlisted": 1}
+
+
+@pytest.mark.parametrize("record", [whole(1), failed(1), failed(None, State.EMPTY)])
 def test_a_volume_that_is_left_out_of_backups_needs_nobody_however_old_it_is(record):
     listed = of({DATA: left_out(record), LOGS: whole(2, start=NIGHT + timedelta(hours=48))}, hours=48)
     found = condition(listed)
