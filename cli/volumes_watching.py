@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,10 @@ from volumes.supplies import restic_of
 
 if TYPE_CHECKING:
     from drsyncer.config.schema import Config
+    from drsyncer.config.volumes import Volumes
     from drsyncer.service.board import Board
     from drsyncer.service.metrics import Metrics
+    from volumes.restic import Restic
 
 _logger = log.get(__name__)
 INTERVAL = 300.0  # seconds between two looks
@@ -186,9 +188,7 @@ def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watc
             clone = stack.enter_context(Clone.open(remote_of(config.repository), wait=_CLONE, goes_on=goes_on))
             if clone.base() is None:
                 return None
-            if asks:
-                told.asked()
-            restic = stack.enter_context(restic_of(section, goes_on)) if asks else None
+            restic = stack.enter_context(_restic(section, goes_on, told)) if asks else None
             return review(
                 clone,
                 head=f"refs/heads/{config.repository.branch}",
@@ -197,6 +197,19 @@ def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watc
                 restic=restic,
                 now=datetime.now(UTC),
                 unasked="" if asks else "it was not asked",
+                asking=told.asked,
             )
 
     return Watch(look, leading=leading, told=told)
+
+
+@contextmanager
+def _restic(section: Volumes, goes_on: Callable[[], bool], told: Ages) -> Iterator[Restic]:
+    """Lend restic. Without its password nobody can ask, which is no better than no answer."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(restic_of(section, goes_on))
+        except DrSyncerError:
+            told.asked()
+            raise
+        yield found

@@ -261,6 +261,21 @@ def test_a_restic_that_never_answers_is_silent_from_the_first_question_on_and_on
     assert value(metrics, "restic_answered_timestamp_seconds") == 0
 
 
+def test_a_restic_that_is_not_asked_for_want_of_a_recovery_point_is_not_called_silent(tmp_path: Path) -> None:
+    """Somebody began the branch with a page of his own, and no exporter has come by yet."""
+    history = History(tmp_path)
+    history.sandbox.somebody_commits({"README.md": "Recovery points go here."})
+    with history.sandbox.open():
+        pass
+    (tmp_path / "pw").write_text("secret")
+    told, metrics, _ = ages()
+
+    watch_of(config_of(history.sandbox, passwordFile=str(tmp_path / "pw")), leading=lambda: True, told=told)._turn()
+
+    assert value(metrics, "failures_total", reason="restic") == 1
+    assert value(metrics, "restic_asked_timestamp_seconds") == 0
+
+
 def test_whoever_leads_again_does_not_go_by_what_restic_said_before() -> None:
     told, metrics, _ = ages()
     leads, answers = threading.Event(), threading.Event()
