@@ -177,6 +177,8 @@ class _Planning:
             repository_id=(known.adopted or known.repository) if known else "",
             previous=previous,
             counts=Counts(files=whole.files, bytes=whole.bytes) if whole else None,
+            # Of one that is only ever partial: what the repository has is long to list, every night.
+            tried=_was_compared(before),
             confirmed=claim.key in self._request.confirmed,
             shrink_percent=self.config.shrink_percent,
             read_concurrency=self.config.restic.read_concurrency,
@@ -249,6 +251,12 @@ def _run(
             )
             results = Movers(site.cluster, way, interval=interval, stopping=stopping).run(list(moves.values()))
     return dict(zip(moves, results, strict=True))
+
+
+def _was_compared(record: Record | None) -> bool:
+    """Whether a backup has been compared with what an earlier claim had left, and did not seem to have lost it."""
+    attempt = record.attempt if record is not None and record.suspected is None else None
+    return attempt is not None and attempt.state is State.PARTIAL
 
 
 def _healed(cluster: Cluster, progress: Progress) -> list[Healed]:

@@ -246,9 +246,8 @@ def look_before(task: BackupTask, restic: Restic) -> Before:
     previous, known = task.previous, task.repository_id
     if previous is None:
         id_ = repository.repository_id(restic, known=known)
-        # Only then is a second question asked, which few backups ever come to.
-        is_new = task.known is None and not task.confirmed
-        return Before(id_, earlier=earlier.look_for(restic, task.volume) if is_new else None)
+        is_asked = task.known is None and not task.tried and not task.confirmed
+        return Before(id_, earlier=earlier.look_for(restic, task.volume) if is_asked else None)
     short = previous.id[:8]
     listed = repository.listed(restic, previous)
     found = listed.get(previous.id)

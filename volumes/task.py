@@ -66,6 +66,7 @@ class BackupTask(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag_
     repository_id: str = ""  # when known: another repository at the same place is an error, not a fresh start
     previous: Snapshot | None = None  # the newest whole one, when it is this host's and in this repository: the parent
     counts: Counts | None = None  # of the newest whole one, wherever that is: what a shrink is measured against
+    tried: bool = False  # it was compared with what a claim of its name had left before, and nothing was the matter
     confirmed: bool = False  # an Empty result is meant
     shrink_percent: int = 90
     read_concurrency: int = 2

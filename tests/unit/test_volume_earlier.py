@@ -87,6 +87,7 @@ def test_what_an_earlier_claim_had_is_told_until_somebody_confirms_it() -> None:
         ({}, 1),
         ({"repository_id": "d" * 64}, 1),  # it was tried, and nothing whole came of it
         ({"confirmed": True}, 0),
+        ({"tried": True}, 0),
         ({"counts": Counts(files=0, bytes=0)}, 0),
         ({"previous": snapshot()}, 0),
     ],
