@@ -61,7 +61,7 @@ class Snapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     manifest: str = ""  # the id of the snapshot that holds its manifest; "" when none was made
     host: str  # the source cluster's name
     state: State
-    start: datetime  # when restic began to read: the data is as old as this
+    start: datetime  # when restic began to read, or the copy was made that it read: the data is as old as this
     end: datetime
     files: int
     bytes: int

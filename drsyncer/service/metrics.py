@@ -235,7 +235,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "volume_last_success_duration_seconds",
         Kind.GAUGE,
-        "How long that backup took, from when restic began to read to its end.",
+        "How long that backup took, from when restic began to read, or the copy was made that it read, to its end.",
         CLAIM,
         "importer",
         unit="s",

@@ -59,7 +59,7 @@ VOLUMES: tuple[str, tuple[Panel, ...]] = (
         Panel(
             "Age of the newest backup of each volume",
             (Query(_age_of_each(), _VOLUME),),
-            "Since restic began to read the newest whole one. A volume that has none is missing here.",
+            "Since restic began to read the newest whole one, or its copy was made. Without one, a volume is missing.",
             unit="s",
         ),
         Panel(
@@ -81,7 +81,7 @@ VOLUMES: tuple[str, tuple[Panel, ...]] = (
         Panel(
             "How long the newest backups took",
             (Query(now("volume_last_success_duration_seconds", IMPORTER, by=CLAIM), _VOLUME),),
-            "From when restic began to read to its end.",
+            "From when restic began to read, or the copy was made that it read, to its end.",
             unit="s",
         ),
         Panel(
