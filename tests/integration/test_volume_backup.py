@@ -93,14 +93,24 @@ def test_the_next_backup_knows_what_was_there_before(backups: Backups, shop: str
     assert backups.whole(shop, "data").files == 1
 
 
-def test_a_loss_is_noticed_also_when_the_backups_move_to_another_repository(backups: Backups, shop: str) -> None:
+def twenty_orders(backups: Backups, shop: str) -> Path:
+    """Make a claim whose volume has twenty files; return its folder."""
     folder = backups.volumes.make(shop, "data")
     for number in range(20):
         (folder / f"order-{number}").write_text("1 bicycle")
-    backups.run(namespaces=[shop])
-    first = backups.whole(shop, "data")
+    return folder
+
+
+def all_but_one_deleted(folder: Path) -> None:
     for number in range(1, 20):
         (folder / f"order-{number}").unlink()
+
+
+def test_a_loss_is_noticed_also_when_the_backups_move_to_another_repository(backups: Backups, shop: str) -> None:
+    folder = twenty_orders(backups, shop)
+    backups.run(namespaces=[shop])
+    first = backups.whole(shop, "data")
+    all_but_one_deleted(folder)
     backups.repository = "new"
     backups.init()
 
@@ -130,12 +140,9 @@ def test_a_loss_is_noticed_also_when_the_backups_move_to_another_repository(back
 
 
 def test_a_loss_is_noticed_also_when_the_cluster_has_another_name(backups: Backups, shop: str) -> None:
-    folder = backups.volumes.make(shop, "data")
-    for number in range(20):
-        (folder / f"order-{number}").write_text("1 bicycle")
+    folder = twenty_orders(backups, shop)
     backups.run(namespaces=[shop])
-    for number in range(1, 20):
-        (folder / f"order-{number}").unlink()
+    all_but_one_deleted(folder)
     backups.name = "renamed"
 
     ran = backups.run(namespaces=[shop])
@@ -144,9 +151,7 @@ def test_a_loss_is_noticed_also_when_the_cluster_has_another_name(backups: Backu
 
 
 def test_a_claim_that_was_made_anew_is_no_standby_for_the_one_before(backups: Backups, shop: str) -> None:
-    folder = backups.volumes.make(shop, "data")
-    for number in range(20):
-        (folder / f"order-{number}").write_text("1 bicycle")
+    folder = twenty_orders(backups, shop)
     backups.run(namespaces=[shop])
     first = backups.whole(shop, "data")
     claim = CLAIMS.format(shop, "data")
