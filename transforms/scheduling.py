@@ -147,7 +147,7 @@ def _topology_spread(pod: dict[str, Any], work: Work) -> dict[str, Any]:
         return work.without(pod, "topologySpreadConstraints")
     before = work.items(pod, "topologySpreadConstraints")
     after: list[dict[str, Any]] = []
-    seen: set[tuple[Any, Any]] = set()
+    seen: list[tuple[Any, Any]] = []  # no set: in a malformed manifest a key may be anything
     for index, constraint in enumerate(before):
         at = (*work.at, "topologySpreadConstraints", str(index))
         soft = _softened(constraint) if work.entry.topology_spread == "soften" else constraint
@@ -156,7 +156,7 @@ def _topology_spread(pod: dict[str, Any], work: Work) -> dict[str, Any]:
             work.ledger.record(at, "removed")
             work.notes.append(f"one of its topology spread constraints by {key[0]} is left out: two would be alike")
             continue
-        seen.add(key)
+        seen.append(key)
         if soft != constraint:
             work.ledger.record((*at, "whenUnsatisfiable"), "DoNotSchedule -> ScheduleAnyway")
         after.append(soft)

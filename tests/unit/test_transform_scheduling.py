@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drsyncer.config.rules import Transforms
@@ -247,6 +247,7 @@ VALUES = st.recursive(
 )
 
 
+@example(pod={"topologySpreadConstraints": [{"topologyKey": []}]})
 @given(pod=st.dictionaries(st.sampled_from([*POD, "containers"]), VALUES, max_size=5))
 def test_whatever_a_pod_holds_it_is_changed_or_blocked_and_the_input_stays(pod: Any) -> None:
     before = copy.deepcopy(pod)
