@@ -17,6 +17,7 @@ Command = tuple[str, ...]  # the words behind `restic` and `surroundings`
 
 MANIFEST_FILE: Final = "manifest.jsonl"
 MANIFEST_OF: Final = "manifest-of="
+CLAIM: Final = "pvc="
 RUN: Final = "run="
 CONTENT: Final = "content="  # of a manifest's snapshot: full, or metadata where it has no hashes
 STATE: Final = "state="  # of a manifest's snapshot: how the backup ended that it describes

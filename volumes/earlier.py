@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from drsyncer.snapshot import State
 from volumes import commands, repository
 from volumes.answers import Listed, Summary, utc
+from volumes.attesting import attested, holds_nothing
 from volumes.restic import Restic
 from volumes.task import Counts, Volume
-
-_NOTHING = (f"/{commands.NOTHING}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +41,15 @@ def newest_whole(listed: Sequence[Listed], volume: Volume) -> Earlier | None:
     Whether one is whole, its manifest says. Where none is said to be, one counts of which nothing is said: its backup
     was broken off between the two.
     """
-    ends: dict[str, set[str]] = {}
-    for one in listed:
-        if state := one.tag(commands.STATE):
-            ends.setdefault(one.tag(commands.MANIFEST_OF), set()).add(state)
+    whole, said = attested(listed), {one.tag(commands.MANIFEST_OF) for one in listed if one.tag(commands.STATE)}
     counted = [(one, one.summary) for one in listed if one.summary is not None and repository.belongs(one, volume)]
-    whole = [(one, summary) for one, summary in counted if _is_whole(one, ends.get(one.id, set()))]
-    unsaid = [(one, summary) for one, summary in counted if one.id not in ends]
-    newest = max(whole or unsaid, key=lambda pair: pair[0].time, default=None)
+    known = [pair for pair in counted if pair[0].id in whole] or [pair for pair in counted if pair[0].id not in said]
+    newest = max(known, key=lambda pair: pair[0].time, default=None)
     return _earlier(*newest) if newest is not None else None
 
 
-def _is_whole(one: Listed, ends: set[str]) -> bool:
-    """Whether a snapshot is whole whose backups ended so. Empty is one that was confirmed when there is nothing in it.
-
-    Any other that is Empty is of a volume that shrank, and nobody has confirmed that.
-    """
-    return bool(ends & {State.COMPLETE, State.UNCHANGED}) or (State.EMPTY in ends and one.paths == _NOTHING)
-
-
 def _earlier(one: Listed, summary: Summary) -> Earlier:
-    if one.paths == _NOTHING:  # but for the placeholder
+    if holds_nothing(one):  # but for the placeholder
         return Earlier(one.id, utc(one.time), Counts(files=0, bytes=0))
     return Earlier(
         one.id, utc(one.time), Counts(files=summary.total_files_processed, bytes=summary.total_bytes_processed)

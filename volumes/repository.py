@@ -67,7 +67,7 @@ def belongs(found: Listed, volume: Volume) -> bool:
 def require_ours(found: Listed, volume: Volume) -> None:
     """Raise `OtherSnapshot` unless the snapshot is of this volume's data."""
     if not belongs(found, volume):
-        theirs = found.tag("pvc=") or "nothing that DR-Syncer backs up"
+        theirs = found.tag(commands.CLAIM) or "nothing that DR-Syncer backs up"
         what = "a manifest" if found.tag(commands.MANIFEST_OF) else theirs
         raise OtherSnapshot(
             f"restic: snapshot {found.id[:8]} is of {what} on {found.hostname or 'no host'}, "

@@ -19,18 +19,17 @@ from typing import Final
 
 from drsyncer.config.volumes import Retention
 from drsyncer.manifest import ObjectRef
-from drsyncer.snapshot import Record, State
+from drsyncer.snapshot import Record
 from volumes.answers import Listed
-from volumes.commands import MANIFEST_OF, NOTHING, RUN, STATE
+from volumes.attesting import attested
+from volumes.commands import CLAIM, MANIFEST_OF, RUN
 from volumes.points import unconfirmed
 
-CLAIM: Final = "pvc="
 # Of snapshots that nobody knows as whole: partial ones, and those whose backup died before it had listed their files.
 SHORT_LIFE: Final = timedelta(days=7)
 _NAMED = "a kept recovery point names it"
 _NO_RULE = "no rule of volumes.retention keeps it"
 _NO_WITNESS = "neither a recovery point nor its list of files says that it is whole"
-_WHOLE = frozenset({State.COMPLETE, State.UNCHANGED})
 
 Bucket = Callable[[datetime], object]
 
@@ -142,23 +141,6 @@ def plan(found: Sequence[Listed], known: Knowledge, policy: Retention, *, host: 
         missing={claim: tuple(ids) for claim, ids in missing.items()},
         blocked=blocked,
         others=len(found) - len(ours),
-    )
-
-
-def attested(ours: Iterable[Listed]) -> frozenset[str]:
-    """Return the ids of the snapshots that their movers found whole, by what their lists of files are tagged with.
-
-    `Empty` is also what looks as if it had lost its data, which is not whole. Only of nothing at all a snapshot is made
-    when somebody has confirmed that there is to be nothing, and not before.
-    """
-    ours = list(ours)
-    claims = {one.id: one.tag(CLAIM) for one in ours}
-    nothing = {one.id for one in ours if one.paths == (f"/{NOTHING}",)}
-    return frozenset(
-        of
-        for one in ours
-        if (of := one.tag(MANIFEST_OF)) and claims.get(of) == one.tag(CLAIM)
-        if one.tag(STATE) in _WHOLE or (one.tag(STATE) == State.EMPTY and of in nothing)
     )
 
 

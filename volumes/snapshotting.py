@@ -30,7 +30,6 @@ from volumes.restic import Restic
 from volumes.task import BackupTask
 
 _NOTHING = "snapshot is empty"  # restic's words
-_SURE = frozenset({State.COMPLETE, State.UNCHANGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +221,7 @@ class Making:
         return (
             manifest is not None
             and manifest.tag(commands.CONTENT) == self.task.manifest
-            and manifest.tag(commands.STATE) in _SURE
+            and attesting.calls_whole(manifest)
         )
 
     def _manifest_before(self) -> tuple[Path | None, str]:
