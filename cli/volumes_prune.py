@@ -33,8 +33,9 @@ def prune(ctx: Context, dry_run: bool, rewritten: bool) -> None:
     what the counts of `volumes.retention` keep of each volume. Nothing at all is forgotten while it is
     not known for certain what recovery points name, or the exporter's last heartbeat is more than a day
     old: what Git knows may be behind then. Nor when the branch does not go on from where the last prune
-    found it, until somebody says that this is meant (--rewritten). Snapshots of other clusters and other programs are
-    never touched. It is alone with the repository meanwhile: backups wait, or it waits for them.
+    found it, until somebody says that this is meant (--rewritten). Snapshots of other clusters and
+    other programs are never touched. It is alone with the repository meanwhile: backups wait, or it
+    waits for them.
 
     Exit codes: 0 done; 1 failed; 3 done, but volumes wait for somebody to look at them, or snapshots
     that recovery points name are not there; 4 refused: what Git knows is incomplete, behind, or not what

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,8 @@ from volumes.supplies import restic_of
 
 if TYPE_CHECKING:
     from drsyncer.config.schema import Config
-    from drsyncer.config.volumes import Volumes
     from drsyncer.service.board import Board
     from drsyncer.service.metrics import Metrics
-    from volumes.restic import Restic
 
 _logger = log.get(__name__)
 INTERVAL = 300.0  # seconds between two looks
@@ -188,7 +186,11 @@ def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watc
             clone = stack.enter_context(Clone.open(remote_of(config.repository), wait=_CLONE, goes_on=goes_on))
             if clone.base() is None:
                 return None
-            restic = stack.enter_context(_restic(section, goes_on, told)) if asks else None
+            try:
+                restic = stack.enter_context(restic_of(section, goes_on)) if asks else None
+            except DrSyncerError:
+                told.asked()  # without its password nobody can ask, which is no better than no answer
+                raise
             return review(
                 clone,
                 head=f"refs/heads/{config.repository.branch}",
@@ -201,15 +203,3 @@ def watch_of(config: Config, *, leading: Callable[[], bool], told: Ages) -> Watc
             )
 
     return Watch(look, leading=leading, told=told)
-
-
-@contextmanager
-def _restic(section: Volumes, goes_on: Callable[[], bool], told: Ages) -> Iterator[Restic]:
-    """Lend restic. Without its password nobody can ask, which is no better than no answer."""
-    with ExitStack() as stack:
-        try:
-            found = stack.enter_context(restic_of(section, goes_on))
-        except DrSyncerError:
-            told.asked()
-            raise
-        yield found

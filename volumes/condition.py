@@ -64,7 +64,8 @@ def _lacks(row: Row, max_age: float | None) -> Iterator[Lack]:
         if not row.new:
             yield Lack.NEVER
         return
-    if record.snapshot is not None and row.stored is False:
+    is_gone = record.snapshot is not None and row.stored is False
+    if is_gone:
         yield Lack.GONE
     if row.unlisted:
         yield Lack.UNLISTED
@@ -72,9 +73,7 @@ def _lacks(row: Row, max_age: float | None) -> Iterator[Lack]:
         return
     if record.snapshot is None:
         yield Lack.NEVER_WHOLE
-    elif row.stored is False:
-        pass
-    elif row.age is None or (max_age is not None and row.age > max_age):
+    elif not is_gone and (row.age is None or (max_age is not None and row.age > max_age)):
         yield Lack.OLD
     if record.suspected is not None:
         yield Lack.SUSPICIOUS

@@ -167,8 +167,8 @@ class _Planning:
     def task(self, claim: Claim, before: Record | None) -> BackupTask:
         """Return what a mover of the claim is told, when `before` is remembered of it."""
         known = before if not self._request.adopt else None
-        is_parent = known and known.snapshot and known.snapshot.host == self.host and not known.adopted
-        previous = known.snapshot if known and is_parent else None
+        there = known.snapshot if known and not known.adopted else None
+        previous = there if there and there.host == self.host else None
         whole = before.snapshot if before else None  # also where it is no parent: in a repository that was left behind
         return BackupTask(
             access=supplies.access_of(self.config.restic),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -146,26 +146,28 @@ def as_known(found: Listing, before: Listing) -> Listing:
 
 def _row(claim: ObjectRef, record: Record, stored: Stored | None, *, max_age: float | None, now: datetime) -> Row:
     snapshot = record.snapshot
-    problems: list[str] = []
     there: bool | None = None
     problem = ""
     if snapshot is not None and stored is not None:
         there, problem = _is_there(record, stored)
-        problems += [problem] if problem else []
-    if not record.complete:
-        problems.append(why_not(record))
-    if why := unconfirmed(record):
-        problems.append(f"nothing of it is forgotten: {why}")
-    age = (now - snapshot.start).total_seconds() if snapshot is not None and there is not False else None
-    if snapshot is not None and age is not None and age < -_AHEAD:
-        problems.append(f"its snapshot is of {moment(snapshot.start)}, which is still to come: a clock was wrong")
-        age = None
-    age = max(age, 0.0) if age is not None else None
-    if record.left_out:  # a restore brings it all the same
-        return Row(claim, record, age, there, (problem,) if problem else (), unlisted=there is True and bool(problem))
-    if age is not None and max_age is not None and age > max_age:
-        problems.append(f"its newest whole snapshot is {span(age)} old; volumes.maxAge is {span(max_age)}")
+    since = (now - snapshot.start).total_seconds() if snapshot is not None and there is not False else None
+    age = max(since, 0.0) if since is not None and since >= -_AHEAD else None
+    # Of a volume that is left out nothing else is expected, and a restore brings what there is of it all the same.
+    others = () if record.left_out else _shortcomings(record, age, max_age, ahead=since is not None and age is None)
+    problems = ([problem] if problem else []) + list(others)
     return Row(claim, record, age, there, tuple(problems), unlisted=there is True and bool(problem))
+
+
+def _shortcomings(record: Record, age: float | None, max_age: float | None, *, ahead: bool) -> Iterator[str]:
+    """Yield what is wrong with a record by itself. `ahead`: its snapshot is of a time that is still to come."""
+    if not record.complete:
+        yield why_not(record)
+    if why := unconfirmed(record):
+        yield f"nothing of it is forgotten: {why}"
+    if ahead and record.snapshot is not None:
+        yield f"its snapshot is of {moment(record.snapshot.start)}, which is still to come: a clock was wrong"
+    if age is not None and max_age is not None and age > max_age:
+        yield f"its newest whole snapshot is {span(age)} old; volumes.maxAge is {span(max_age)}"
 
 
 def _is_there(record: Record, stored: Stored) -> tuple[bool, str]:

@@ -63,7 +63,8 @@ def take_up(cluster: Cluster, key: Key, result: Result, *, uid: str = "") -> Non
     """Let the marker of a claim say what a mover said that a dispatcher which died had left behind.
 
     Not that of another claim of the name than the one with this `uid`, if that is known. A mover that found something
-    where nothing of ours was left it alone: the marker goes, since there was none before.
+    where nothing of ours was left it alone: the marker goes, since there was none before; unless its reason
+    says that it goes on with an earlier one.
     """
     claim = look_at(cluster, key)
     if claim is None or claim.marker is None or claim.marker.state is not Progress.IN_PROGRESS:

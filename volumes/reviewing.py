@@ -32,15 +32,15 @@ def review(
     """Return what there is of each volume of the recovery point `revision`, else of the newest up to `head`.
 
     `namespaces` limit it, when there are any. `restic` None: nobody asks it, for the reason `unasked`; else `asking` is
-    called right before it is asked. Raises GitError,
-    Refused and RevisionNotFound as `points.choose` does, UsageError for a namespace that the recovery point does not
-    know, and what comes of asking restic.
+    called right before it is asked. Raises GitError, Refused and RevisionNotFound as `points.choose` does, UsageError
+    for a namespace that the recovery point does not know, and what comes of asking restic.
     """
     choice = points.choose(clone, head=head, revision=revision, needs_complete=False)
     point = _only(choice.point, namespaces)
+    stored = None
     if restic is not None:
         asking()
-    stored = None if restic is None else stored_in(restic)
+        stored = stored_in(restic)
     wanted = tuple(in_git.never_recorded(clone, point, select))
     return listing(
         point,
